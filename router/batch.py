@@ -1,0 +1,134 @@
+"""The batch: records that travel together, column by column. An absent column costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from typing import Generic, TypeVar, overload
+
+T = TypeVar("T")
+
+Headers = Sequence[tuple[str, bytes]]
+"""Headers of one record: names may repeat, values are bytes."""
+
+
+class Constant(Sequence[T], Generic[T]):
+    """A column in which every record has the same value."""
+
+    __slots__ = ("length", "value")
+
+    def __init__(self, value: T, length: int) -> None:
+        self.value = value
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Constant[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Constant[T]:
+        if isinstance(index, slice):
+            return Constant(self.value, len(range(self.length)[index]))
+        if not -self.length <= index < self.length:
+            raise IndexError(index)
+        return self.value
+
+    def __iter__(self) -> Iterator[T]:
+        return repeat(self.value, self.length)
+
+
+class Lease:
+    """The right to deliver what came from one partition. A source revokes it when it loses the partition."""
+
+    __slots__ = ("partition", "revoked")
+
+    def __init__(self, partition: str) -> None:
+        self.partition = partition
+        self.revoked = False
+
+    def revoke(self) -> None:
+        """From now on no delivery under this lease begins; one that is being written finishes."""
+        self.revoked = True
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Records that travel together.
+
+    ``values`` are the payloads. Every other column is absent (None, or no entry) or as long as ``values``.
+
+    - ``token``: what the source needs to acknowledge the batch. Opaque; belongs to one ``open()``.
+    - ``keys``, ``headers``, ``times`` (Unix nanoseconds): where the source has them; towards a sink, what goes out.
+    - ``attributes``: what else the source knows, by name: rules see ``attributes["topic"][i]`` as ``meta.topic``.
+    - ``settings``: towards a sink, what each delivery chose of the sink's per-record settings (``path``, ``topic``).
+    - ``leases``: the right to deliver each record, of sources that can lose it.
+    - ``spoiled``: records that the source could not frame, by index, with the reason; they are dead letters.
+    """
+
+    values: Sequence[bytes]
+    token: object = None
+    keys: Sequence[bytes | None] | None = None
+    headers: Sequence[Headers | None] | None = None
+    times: Sequence[int | None] | None = None
+    attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    settings: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    leases: Sequence[Lease] | None = None
+    spoiled: Mapping[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the payloads, in bytes."""
+        return sum(map(len, self.values))
+
+    def select(self, indices: Sequence[int]) -> Batch:
+        """The records at ``indices``, in that order, as a batch of their own, without token and spoiled marks."""
+        return Batch(
+            values=_pick(self.values, indices),
+            keys=_pick_optional(self.keys, indices),
+            headers=_pick_optional(self.headers, indices),
+            times=_pick_optional(self.times, indices),
+            attributes={name: _pick(column, indices) for name, column in self.attributes.items()},
+            settings={name: _pick(column, indices) for name, column in self.settings.items()},
+            leases=_pick_optional(self.leases, indices),
+        )
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """One batch of all records, in order. A column that only some have is None (a gap) for the others."""
+    if len(batches) == 1:
+        return batches[0]
+    sizes = [len(batch) for batch in batches]
+    values = list(chain.from_iterable(batch.values for batch in batches))
+    settings = {name: None for batch in batches for name in batch.settings}
+    return Batch(
+        values=values,
+        keys=_chain([batch.keys for batch in batches], sizes),
+        headers=_chain([batch.headers for batch in batches], sizes),
+        times=_chain([batch.times for batch in batches], sizes),
+        settings={name: _chain([b.settings.get(name) for b in batches], sizes) or () for name in settings},
+    )
+
+
+def _pick(column: Sequence[T], indices: Sequence[int]) -> Sequence[T]:
+    if isinstance(column, Constant):
+        return Constant(column.value, len(indices))
+    return list(map(column.__getitem__, indices))
+
+
+def _pick_optional(column: Sequence[T] | None, indices: Sequence[int]) -> Sequence[T] | None:
+    return None if column is None else _pick(column, indices)
+
+
+def _chain(columns: Sequence[Sequence[T | None] | None], sizes: Sequence[int]) -> Sequence[T | None] | None:
+    if all(column is None for column in columns):
+        return None
+    gaps: Iterator[Sequence[T | None]] = (
+        column if column is not None else Constant(None, size) for column, size in zip(columns, sizes, strict=True)
+    )
+    return list(chain.from_iterable(gaps))

@@ -1,0 +1,89 @@
+"""What a connector is: the two protocols, and what passes through them.
+
+A connector imports these from ``router`` and nothing else of it. Retry, batching, queueing, dead-lettering, metrics
+and logging are the router's: a connector author writes none of them and gets all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from router.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the acknowledged position of a partition is behind its end. None: not known."""
+
+    partition: str
+    records: int | None = None
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where records come from.
+
+    The class says ``Config`` (its settings, a subclass of ``Settings``), ``replays`` (whether what was not
+    acknowledged is read again after the next ``open()``) and ``ack_order`` (``"read"``: acknowledgements come in the
+    order of reading; ``"any"``: each as soon as it is settled).
+    """
+
+    Config: ClassVar[type[Any]]
+    replays: ClassVar[bool]
+    ack_order: ClassVar[Literal["read", "any"]]
+
+    async def open(self) -> None:
+        """Connect, and begin at the last acknowledged position. Called again, with backoff, after ``NotConnected``."""
+
+    async def read(self) -> Batch:
+        """The next records, as soon as there are any, never empty.
+
+        Raises ``EndOfStream`` at the end of all, ``NotConnected`` when the system is away. Cancelled only on the way
+        to ``close()``; what a cancelled call had taken in must come again after the next ``open()``.
+        """
+
+    async def ack(self, token: Any) -> None:
+        """Everything up to (``ack_order = "any"``: everything in) the batch with this token is safe elsewhere."""
+
+    async def lag(self) -> Sequence[Lag]:
+        """How far behind each partition is. May run beside ``read()``."""
+
+    async def close(self) -> None:
+        """Release everything. Idempotent; may follow a failed ``open()``."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``)."""
+
+    Config: ClassVar[type[Any]]
+
+    async def open(self) -> None:
+        """Connect. Called again, with backoff, after ``NotConnected``."""
+
+    async def write(self, batch: Batch) -> None:
+        """Write the batch; return once it is durable.
+
+        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away.
+        May be cancelled when ``timeout`` has passed; ``close()`` and ``open()`` follow.
+        """
+
+    async def close(self) -> None:
+        """Release everything. Idempotent; may follow a failed ``open()``."""
+
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class Positions(Protocol):
+    """What a source remembers across restarts: small JSON values by key, kept in the router's state folder."""
+
+    def load(self) -> dict[str, Json]:
+        """Everything saved so far."""
+
+    async def save(self, entries: Mapping[str, Json]) -> None:
+        """Remember these; None forgets the key. All of one call or nothing; survives ``kill -9`` when it returns."""

@@ -1,0 +1,75 @@
+"""The base of every connector's settings, and what the router hands a connector through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from router.interfaces import Json, Positions
+
+
+class MemoryPositions:
+    """Positions that last as long as the process: of connectors that are used without a daemon."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Json] = {}
+
+    def load(self) -> dict[str, Json]:
+        """Everything saved so far."""
+        return dict(self.entries)
+
+    async def save(self, entries: Mapping[str, Json]) -> None:
+        """Remember these; None forgets the key."""
+        self.entries.update(entries)
+        for key in [key for key, value in entries.items() if value is None]:
+            del self.entries[key]
+
+
+@dataclass(slots=True)
+class Context:
+    """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
+    of the daemon's file), and where it keeps its positions."""
+
+    name: str = ""
+    folder: Path = field(default_factory=Path)
+    positions: Positions = field(default_factory=MemoryPositions)
+
+
+class PerRecord:
+    """Marks a sink's setting that each delivery may choose: ``path: Annotated[str, PerRecord()]``.
+
+    Such a setting may hold ``${CEL}`` in the daemon's file and may be set on a target in a rules file. What a
+    delivery chose arrives as ``batch.settings["path"]``, a column; without it, the configured value holds for all.
+    """
+
+
+class Settings(BaseModel):
+    """The base of a connector's ``Config``: unknown keys are refused, and a validated one never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    _context: Context = PrivateAttr(default_factory=Context)
+
+    @property
+    def context(self) -> Context:
+        """The connector's surroundings, as the router set them."""
+        return self._context
+
+    def within(self, context: Context) -> Self:
+        """The same settings in these surroundings."""
+        copy = self.model_copy()
+        copy._context = context
+        return copy
+
+    @classmethod
+    def per_record(cls) -> frozenset[str]:
+        """The names of the settings that each delivery may choose."""
+        return frozenset(name for name, info in cls.model_fields.items() if any(map(_marks, info.metadata)))
+
+
+def _marks(metadata: Any) -> bool:
+    return isinstance(metadata, PerRecord) or metadata is PerRecord

@@ -1,0 +1,64 @@
+"""Durations and sizes as people write them: ``500ms``, ``10s``, ``5m``; ``64KiB``, ``1GiB``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_DURATION = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]+)")
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds from ``1h30m``, ``500ms`` or 0. Raises ValueError that shows how a duration is written."""
+    return _parse(value, _DURATION, "a duration such as 500ms, 10s, 5m or 1h30m")
+
+
+def parse_size(value: Any) -> int:
+    """Bytes from ``64KiB``, ``1GiB``, ``10MB`` or a whole number of bytes. Raises ValueError with an example."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return int(_parse(value, _SIZE, "a size such as 64KiB, 10MB or 1GiB"))
+
+
+def _parse(value: Any, units: dict[str, Any], wanted: str) -> float:
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    if isinstance(value, float) and units is _DURATION and value >= 0:
+        return value  # a default of the model, in seconds already
+    if isinstance(value, str):
+        text = value.replace(" ", "")
+        found = _QUANTITY.findall(text)
+        if found and "".join(a + b for a, b in found) == text and all(unit in units for _, unit in found):
+            return float(sum(float(number) * units[unit] for number, unit in found))
+    raise ValueError(f"{value!r} should be {wanted}")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m|h|d))+$", "maximum": 0}),
+]
+"""Seconds, written ``500ms``, ``10s``, ``5m``, ``1h30m``, or 0."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?([KMGT]i?)?B?$", "minimum": 0}),
+]
+"""Bytes, written ``64KiB``, ``10MB``, ``1GiB``, or a whole number."""

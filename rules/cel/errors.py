@@ -1,0 +1,32 @@
+"""What can go wrong with an expression: in its text, and while it is evaluated."""
+
+from __future__ import annotations
+
+
+class CelError(Exception):
+    """An expression that cannot be compiled, or whose evaluation ended in an error value."""
+
+
+class CelSyntaxError(CelError):
+    """A text that is not a CEL expression.
+
+    ``line`` and ``column`` are 1-based and point at the first character at fault, ``offset`` is the same place as a
+    0-based index into the text, ``message`` says what is wrong and what would be right. ``length`` is the number of
+    characters at fault (0 when unknown, as at the end of the text).
+    """
+
+    def __init__(self, message: str, *, line: int, column: int, offset: int, length: int = 0) -> None:
+        super().__init__(f"{line}:{column}: {message}")
+        self.message = message
+        self.line = line
+        self.column = column
+        self.offset = offset
+        self.length = length
+
+
+class CelMissing(CelError):
+    """A selection (``.f``, ``["f"]``, ``[i]``) that found nothing.
+
+    An absent key, an index past the end, a field of null or of a value without fields. A ``when`` that meets it does
+    not match; everything else treats it as the error that it is.
+    """

@@ -1,0 +1,211 @@
+"""What a rules file says, once it has been read: the model between the file's reader and the ruleset's compiler.
+
+Everything here is immutable and already checked for form: every expression is parsed, every name that can be resolved
+within the file is resolved. Whether the named sources, sinks and models exist is for whoever knows them to check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rules.cel import Expression
+from rules.faults import Place
+
+DROP = "drop"
+DEAD_LETTER = "dead_letter"
+PASS = "pass"  # noqa: S105 - a word of the rules file, no password
+
+ROOTS = frozenset({"event", "meta", "vars"})
+"""Names that every expression can use; ``let`` and ``split.as`` may not take them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """A CEL expression and where it stands, so that a fault in it can be shown in its own column."""
+
+    cel: Expression
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A YAML text with ``${CEL}`` in it: typed when one expression is all of it, text when it stands inside text."""
+
+    parts: tuple[str | Expr, ...]
+    place: Place
+
+    @property
+    def whole(self) -> Expr | None:
+        """The one expression that is all of the value, if it is."""
+        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expr) else None
+
+
+Value = None | bool | int | float | str | Template | tuple["Value", ...] | Mapping[str, "Value"]
+"""A value of a rules file: YAML in which ``${CEL}`` is filled in. Texts without ``${`` are plain ``str``."""
+
+
+@dataclass(frozen=True, slots=True)
+class EachItem:
+    """``[*]`` in a path: every element of the list there."""
+
+
+Path = tuple[str | int | EachItem, ...]
+"""A path below ``event``: ``event.items[*].price`` is ``("items", EachItem(), "price")``; ``event`` itself is ``()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One entry of ``set``."""
+
+    path: Path
+    value: Value
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a rule or a target does to the event: ``set``, then ``unset``, or ``emit``, a whole new event.
+
+    Every right side sees the record as it was before the rule.
+    """
+
+    set: tuple[Assignment, ...] = ()
+    unset: tuple[Path, ...] = ()
+    emit: Value | None = None
+    has_emit: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.set or self.unset or self.has_emit)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A sink with the settings of this delivery, or ``drop`` or ``dead_letter``. ``shape`` shapes it alone."""
+
+    sink: str
+    place: Place
+    settings: Mapping[str, Value] = field(default_factory=dict)
+    shape: Shape = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """``split: {each: CEL, as: NAME}``: one record becomes one for each element."""
+
+    each: Expr
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named expectation: a violation when it is not true."""
+
+    name: str
+    expr: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Without ``to`` it is a step: its shape changes what later rules see.
+
+    Of a record that matches ``when``: ``expect`` is checked first, on the record as it is before the rule (a violation
+    sends it to ``otherwise.invalid``); then, for a step, ``shape`` is applied for good; with ``to``, ``shape`` and
+    then each target's own shape make what goes to that target alone.
+    """
+
+    name: str
+    place: Place
+    when: Expr | None = None
+    expect: tuple[Check, ...] = ()
+    shape: Shape = Shape()
+    split: Split | None = None
+    to: tuple[Target, ...] = ()
+    continues: bool = False
+
+    @property
+    def is_step(self) -> bool:
+        """Whether the rule only changes what later rules see."""
+        return not self.to
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a record must satisfy before any rule sees it."""
+
+    schema: Mapping[str, object] | bool | None = None
+    schema_place: Place | None = None
+    model: str | None = None
+    model_place: Place | None = None
+    expect: tuple[Check, ...] = ()
+
+
+Disposition = Literal["pass"] | tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """Where records go that no rule decides about. ``unmatched`` is None when the file does not say.
+
+    Targets here may be ``drop`` and ``dead_letter`` too. ``invalid`` may be "pass": counted, and on to the rules.
+    """
+
+    undecodable: tuple[Target, ...]
+    invalid: Disposition
+    error: tuple[Target, ...]
+    unmatched: tuple[Target, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One record of a test: a decoded ``event``, or the payload itself as ``raw``."""
+
+    event: object = None
+    raw: bytes | None = None
+    key: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    time: str | None = None
+    source: str | None = None
+    meta: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What one sink must get in a test: ``count`` records, or those of ``records``, in order.
+
+    Each of ``records`` is a mapping: ``event`` (matched as a subset unless ``exact``), ``raw``, ``key``, ``headers``
+    and any setting of the sink (``topic``, ``path``); for ``dead_letter`` also ``stage`` and ``reason``.
+    """
+
+    count: int | None
+    records: tuple[Mapping[str, object], ...] | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test inside a rules file. What ``then`` does not name must get nothing."""
+
+    __test__ = False  # pytest: this is no test class
+
+    name: str
+    given: tuple[Given, ...]
+    then: Mapping[str, Expected]
+    place: Place
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A rules file. ``version`` is a hash of everything it means, its schema file included."""
+
+    name: str
+    place: Place
+    sources: tuple[tuple[str, Place], ...]
+    contract: Contract
+    lets: Mapping[str, Expr]
+    rules: tuple[Rule, ...]
+    otherwise: Otherwise
+    tests: tuple[Test, ...]
+    version: str
