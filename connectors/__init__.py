@@ -1,0 +1,1 @@
+"""Connectors: one file per system, its settings, source and sink side by side."""

@@ -75,16 +75,19 @@ class Batch:
     times: Sequence[int | None] | None = None
     attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
     settings: Mapping[str, Sequence[object]] = field(default_factory=dict)
-    leases: Sequence[Lease] | None = None
+    leases: Sequence[Lease | None] | None = None
     spoiled: Mapping[int, str] = field(default_factory=dict)
+    _bytes: int = field(default=-1, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
     def bytes(self) -> int:
-        """The size of the payloads, in bytes."""
-        return sum(map(len, self.values))
+        """The size of the payloads, in bytes; counted once, so ``values`` must not change."""
+        if self._bytes < 0:
+            self._bytes = sum(map(len, self.values))
+        return self._bytes
 
     def select(self, indices: Sequence[int]) -> Batch:
         """The records at ``indices``, in that order, as a batch of their own, without token and spoiled marks."""
@@ -112,6 +115,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         headers=_chain([batch.headers for batch in batches], sizes),
         times=_chain([batch.times for batch in batches], sizes),
         settings={name: _chain([b.settings.get(name) for b in batches], sizes) or () for name in settings},
+        leases=_chain([batch.leases for batch in batches], sizes),
     )
 
 

@@ -9,11 +9,11 @@ class SluicewayError(Exception):
     """Anything that the router itself says went wrong."""
 
 
-class NotConnected(SluicewayError):  # noqa: N818 - named for the state, which is no fault of anybody's
+class NotConnected(SluicewayError):
     """The system is away. The router opens the connector again, with backoff, for as long as it takes."""
 
 
-class EndOfStream(SluicewayError):  # noqa: N818 - an end, not a fault
+class EndOfStream(SluicewayError):
     """A source has no more records and never will have."""
 
 
@@ -34,7 +34,3 @@ class WriteError(SluicewayError):
 
 class StateError(SluicewayError):
     """The state folder cannot be read or written, or belongs to another instance."""
-
-
-class Undeliverable(SluicewayError):  # noqa: N818 - it is said of a delivery
-    """A delivery could be neither made nor dead-lettered. It ends the source's epoch: the records will be read again."""

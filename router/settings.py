@@ -62,8 +62,12 @@ class Settings(BaseModel):
     def within(self, context: Context) -> Self:
         """The same settings in these surroundings."""
         copy = self.model_copy()
-        copy._context = context
+        copy._context = context  # noqa: SLF001 - its own class
         return copy
+
+    def hint(self) -> str:
+        """A command that lets a person try the connector once the daemon runs; empty when there is none."""
+        return ""
 
     @classmethod
     def per_record(cls) -> frozenset[str]:

@@ -1,0 +1,1 @@
+"""The rules engine: payload columns in, decisions out. Pure: no I/O, no asyncio."""

@@ -15,7 +15,7 @@ from rules.faults import Place
 
 DROP = "drop"
 DEAD_LETTER = "dead_letter"
-PASS = "pass"  # noqa: S105 - a word of the rules file, no password
+PASS = "pass"  # noqa: S105 - a word of the rules file
 
 ROOTS = frozenset({"event", "meta", "vars"})
 """Names that every expression can use; ``let`` and ``split.as`` may not take them."""
@@ -52,7 +52,7 @@ class EachItem:
 
 
 Path = tuple[str | int | EachItem, ...]
-"""A path below ``event``: ``event.items[*].price`` is ``("items", EachItem(), "price")``; ``event`` itself is ``()``."""
+"""A path below ``event``: ``event.items[*].price`` is ``("items", EachItem(), "price")``; ``event`` is ``()``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,3 +30,10 @@ class CelMissing(CelError):
     An absent key, an index past the end, a field of null or of a value without fields. A ``when`` that meets it does
     not match; everything else treats it as the error that it is.
     """
+
+
+def worse(first: CelError | None, second: CelError) -> CelError:
+    """Of two failures the one to raise: an error outweighs a missing, otherwise the first."""
+    if first is None or (isinstance(first, CelMissing) and not isinstance(second, CelMissing)):
+        return second
+    return first

@@ -20,14 +20,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Literal(Node):
-    """A constant: null, bool, int, ``UInt``, float, str or bytes. (1, 1u, 1.0 and true are four different ones.)"""
+    """A constant: null, bool, int, ``UInt``, float, str or bytes; 1, 1u, 1.0 and true are four different ones."""
 
     value: object
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Literal) and type(self.value) is type(other.value) and repr(self.value) == repr(other.value)
-        )
+        if not isinstance(other, Literal) or type(self.value) is not type(other.value):
+            return False
+        return repr(self.value) == repr(other.value)
 
     def __hash__(self) -> int:
         return hash((type(self.value), repr(self.value)))
@@ -141,6 +141,8 @@ class Macro(Node):
     ``name`` is one of ``all exists exists_one map filter`` (and, with two variables, ``existsOne transformList
     transformMap transformMapEntry``). ``variables`` holds one name or two. ``bodies`` holds one expression, or two for
     ``map`` and the transforms with a filter: filter first, then what is made of an element.
+
+    ``optMap`` and ``optFlatMap``, whose target is an optional, are macros of one variable and one body too.
     """
 
     name: str
@@ -156,3 +158,30 @@ class Bind(Node):
     name: str
     value: Node
     body: Node
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes directly under a node, in the order of the text."""
+    match node:
+        case Select(operand=operand) | Has(operand=operand) | Unary(operand=operand):
+            return (operand,)
+        case Index(operand=operand, index=index):
+            return (operand, index)
+        case Binary(left=left, right=right):
+            return (left, right)
+        case And(terms=terms) | Or(terms=terms):
+            return terms
+        case Conditional(condition=condition, then=then, otherwise=otherwise):
+            return (condition, then, otherwise)
+        case ListNode(elements=elements):
+            return elements
+        case MapNode(entries=entries):
+            return tuple(part for entry in entries for part in entry)
+        case Call(target=target, args=args):
+            return args if target is None else (target, *args)
+        case Macro(target=target, bodies=bodies):
+            return (target, *bodies)
+        case Bind(value=value, body=body):
+            return (value, body)
+        case _:
+            return ()

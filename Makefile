@@ -1,0 +1,43 @@
+# What a developer runs. Every target first brings the virtual environment up to date, so each works in a clean clone
+# with Python 3.11 or newer and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Further arguments of a target: make test ARGS="-k http", make faults ARGS="--seconds 60 --seed 7"
+ARGS ?=
+
+.PHONY: help run test check bench faults
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run     the quickstart: a router with two flows, and what to try on it'
+	@echo 'make test    the tests'
+	@echo 'make check   format, lint, types, layers, and a smoke test of the built wheel'
+	@echo 'make bench   the benchmarks, each beside its floor'
+	@echo 'make faults  kill -9, full disks, sinks that refuse, hang or go away; every record is looked for'
+
+# The stamp is older than pyproject.toml when dependencies or entry points may have changed.
+$(VENV)/.stamp: pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py $(VENV)
+	@touch $@
+
+run: $(VENV)/.stamp
+	@echo 'Records go to deploy/quickstart/out; the rules are in deploy/quickstart/rules.'
+	@exec $(BIN)/sluiceway run deploy/quickstart/sluiceway.yaml
+
+test: $(VENV)/.stamp
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.stamp
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.smoke
+
+bench: $(VENV)/.stamp
+	$(BIN)/python -m bench $(ARGS)
+
+faults: $(VENV)/.stamp
+	$(BIN)/python -m tests.faults $(ARGS)

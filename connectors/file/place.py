@@ -1,0 +1,105 @@
+"""Where in a file a source is, and what tells that file from any other that ever has the same name or inode."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Self
+
+from router import Json
+
+WINDOW = 1024
+"""How many bytes at most recognise a file: its first ones, and those just before the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A fingerprint of some bytes of a file."""
+
+    length: int = 0
+    digest: str = ""
+
+    @classmethod
+    def of(cls, fd: int, start: int, length: int) -> Self:
+        """That of ``length`` bytes at ``start``, or of as many as there are."""
+        data = os.pread(fd, length, start) if length else b""
+        return cls(len(data), blake2b(data, digest_size=16).hexdigest() if data else "")
+
+    @classmethod
+    def load(cls, value: Json) -> Self:
+        """From what was saved. Raises ValueError."""
+        match value:
+            case [int(length), str(digest)] if length >= 0:
+                return cls(length, digest)
+        raise ValueError(f"{value!r} is no fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in one file.
+
+    ``offset`` counts bytes of the content, ``stored`` bytes of the file: they differ in a compressed one, where
+    ``stored`` reaches the file's size only when all of it has been read. ``head`` covers what the file began with
+    when the place was taken, as far as it is before the place, so that a file which grows keeps its identity;
+    ``tail`` what stands just before the place. ``line`` and ``parts`` say that the place is inside a line which is
+    being handed over in pieces.
+    """
+
+    offset: int = 0
+    stored: int = 0
+    head: Print = Print()
+    tail: Print = Print()
+    line: int = 0
+    parts: int = 0
+
+    @classmethod
+    def at(cls, fd: int, offset: int, *, line: int = 0, parts: int = 0, before: Place | None = None) -> Place:
+        """The place at ``offset`` of a file that is not compressed. ``before``, an earlier place in it, saves work."""
+        known = before is not None and before.head.length == WINDOW
+        head = before.head if before is not None and known else Print.of(fd, 0, min(WINDOW, offset))
+        width = min(WINDOW, offset)
+        return Place(offset, offset, head, Print.of(fd, offset - width, width), line, parts)
+
+    def fits(self, fd: int) -> bool:
+        """Whether this file is the one that the place was taken in, with everything before the place still there."""
+        if os.fstat(fd).st_size < self.stored:
+            return False
+        if self.head != Print.of(fd, 0, self.head.length):
+            return False
+        return self.tail == Print.of(fd, self.stored - self.tail.length, self.tail.length)
+
+    def dump(self, path: str) -> dict[str, Json]:
+        """What is saved of it; ``path`` is where the file was."""
+        return {
+            "path": path,
+            "offset": self.offset,
+            "stored": self.stored,
+            "head": [self.head.length, self.head.digest],
+            "tail": [self.tail.length, self.tail.digest],
+            "line": self.line,
+            "parts": self.parts,
+        }
+
+    @classmethod
+    def load(cls, value: Json) -> tuple[str, Place]:
+        """The path and the place, from what was saved. Raises ValueError."""
+        match value:
+            case {"path": str(path), "offset": int(offset), "stored": int(stored), "line": int(line), "parts": int(p)}:
+                if min(offset, stored, line, p) >= 0:
+                    place = cls(offset, stored, Print.load(value.get("head")), Print.load(value.get("tail")), line, p)
+                    if max(place.head.length, place.tail.length) <= max(stored, WINDOW):
+                        return path, place
+        raise ValueError(f"{value!r} is no place in a file")
+
+
+def last_line_end(fd: int, size: int) -> int:
+    """The byte after the last newline before ``size``; 0 if there is none."""
+    end = size
+    while end > 0:
+        start = max(0, end - 65536)
+        at = os.pread(fd, end - start, start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        end = start
+    return 0

@@ -1,0 +1,129 @@
+"""Reading one file from a place in it, chunk by chunk."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from connectors.file.packed import STEP, Corrupt, Packing, Unpacker
+from connectors.file.place import WINDOW, Place, Print
+from connectors.framing import LineFramer, Lines
+
+
+class Reader(Protocol):
+    """Reads one file; which descriptor it is open under may change between calls."""
+
+    def read(self, fd: int) -> Lines | None:
+        """What the next chunk completes, which may be nothing; None at the end of the file as it is now."""
+
+    def finish(self) -> Lines:
+        """What stands after the last newline, once ``read`` has said None."""
+
+    def place(self, fd: int, before: Place) -> Place:
+        """The place after everything handed over; ``before`` is an earlier one."""
+
+
+class PlainReader:
+    """Reads a file that is not compressed, ``size`` bytes at a time."""
+
+    def __init__(self, place: Place, *, limit: int, size: int) -> None:
+        self._framer = LineFramer(limit, offset=place.offset, line=place.line, parts=place.parts)
+        self._size = size
+
+    @property
+    def position(self) -> int:
+        """The byte that is read next."""
+        return self._framer.offset + self._framer.held
+
+    def read(self, fd: int) -> Lines | None:
+        """What the next chunk completes; None at the end."""
+        chunk = os.pread(fd, self._size, self.position)
+        return self._framer.feed(chunk) if chunk else None
+
+    def finish(self) -> Lines:
+        """What stands after the last newline."""
+        return self._framer.finish()
+
+    def forget(self) -> None:
+        """Read again what stands after the last newline: it may not be the same by then."""
+        self._framer.forget()
+
+    def place(self, fd: int, before: Place) -> Place:
+        """The place after everything handed over."""
+        return Place.at(fd, self._framer.offset, line=self._framer.line, parts=self._framer.parts, before=before)
+
+
+class PackedReader:
+    """Reads a compressed file, ``size`` bytes of content at a time.
+
+    Going on at a place means to unpack, and skip, what is before it. When the file breaks off or is corrupt, what
+    can be read comes first, then a spoiled record that says where it broke; it holds what there is of the broken line.
+    That ends the file, until it grows: then it is read on after its last whole line.
+    """
+
+    def __init__(self, packing: Packing, place: Place, *, limit: int, size: int) -> None:
+        self._packing = packing
+        self._unpacker = Unpacker(packing)
+        self._framer = LineFramer(limit, offset=place.offset, line=place.line, parts=place.parts)
+        self._skip = place.offset
+        self._size = size
+        self._ended = self._broken = False
+        self._at = self._where()
+
+    def read(self, fd: int) -> Lines | None:
+        """What the next chunk of content completes; None at the end."""
+        if self._ended:
+            return None
+        content, fault = self._unpack(fd)
+        lines = self._framer.feed(content)
+        self._at = self._where()
+        if fault:
+            self._broken = True
+            for value in self._framer.finish().values or [b""]:
+                lines.spoiled[len(lines.values)] = f"{fault}; its content from byte {self._at[0]} on cannot be read"
+                lines.values.append(value)
+        return lines
+
+    def finish(self) -> Lines:
+        """What stands after the last newline of the content."""
+        if self._broken:
+            return Lines()
+        lines = self._framer.finish()
+        self._at = self._where()
+        return lines
+
+    def place(self, fd: int, before: Place) -> Place:
+        """The place after everything handed over."""
+        size = os.fstat(fd).st_size
+        head = before.head if before.head.length else Print.of(fd, 0, min(WINDOW, size))
+        stored = size if self._ended else min(self._unpacker.taken, size - 1)
+        offset, line, parts = self._at
+        return Place(offset, stored, head, Print(), line, parts)
+
+    def _where(self) -> tuple[int, int, int]:
+        return self._framer.offset, self._framer.line, self._framer.parts
+
+    def _unpack(self, fd: int) -> tuple[bytes, str]:
+        """Content up to ``size`` or the end, and what is wrong with the file if it ends there because of that."""
+        out: list[bytes] = []
+        amount, fault = 0, ""
+        while amount < self._size and not self._ended:
+            content, fault = self._step(fd)
+            dropped = min(self._skip, len(content))
+            self._skip -= dropped
+            out.append(content[dropped:])
+            amount += len(content)
+        return b"".join(out), fault
+
+    def _step(self, fd: int) -> tuple[bytes, str]:
+        stored = os.pread(fd, STEP, self._unpacker.taken)
+        if not stored:
+            self._ended = True
+            if self._unpacker.between:
+                return b"", ""
+            return b"", f"the {self._packing} file breaks off after {self._unpacker.taken} bytes"
+        try:
+            return self._unpacker.unpack(stored), ""
+        except Corrupt as error:
+            self._ended = True
+            return error.content, str(error)

@@ -1,0 +1,165 @@
+"""The file source."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from connectors.file.finite import FiniteFiles
+from connectors.file.following import FollowingFiles
+from connectors.file.matching import Matcher, shown
+from connectors.file.place import Place
+from connectors.file.tracked import TrackedFile, lags
+from connectors.file.worker import Worker
+from connectors.framing import PIECE, Lines
+from router import Batch, Constant, Duration, EndOfStream, Lag, NotConnected, Settings, Size
+
+
+class FileSourceConfig(Settings):
+    """The settings of a file source."""
+
+    path: (
+        Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    )
+    """A path or a glob (`*`, `?`, `[a-z]`, `**`), or several; relative to the daemon's file."""
+    follow: bool = False
+    """Whether to go on with what is appended, and with files that appear, until stopped."""
+    start: Literal["begin", "end"] = "begin"
+    """When following for the first time: begin at the beginning or at the end of the files that are there."""
+    max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
+    """The longest line, in bytes. A longer one becomes a dead letter."""
+    read: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
+    """How much to read at a time, in bytes; the size of a batch."""
+    poll: Annotated[Duration, Field(gt=0)] = 0.25
+    """How often to look for what is new, when following."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Token:
+    """The place in a file up to which a batch reads."""
+
+    file: TrackedFile
+    place: Place
+
+
+class FileSource:
+    r"""Reads lines from files, once or as they grow.
+
+    **Records** are the lines, without their ``\n`` and a ``\r`` before it, as bytes; blank lines are none. Attribute
+    ``path``: the absolute path under which the file was found. A last line without newline is a record when not
+    following; when following it waits for its newline, or until the file was rotated away and has been quiet for 20
+    polls. A line longer than ``max_record`` is spoiled and comes whole, above 64 MiB in pieces, each of them spoiled.
+
+    **Guarantee**: at least once; after a restart it goes on at the acknowledged byte. A token is a place in a file.
+    Places are kept by device and inode, with fingerprints of the file's first KiB and of the KiB before the place.
+    So a file renamed by rotation is found again (in its folder, under whatever name) and read to its end, before the
+    new one; a truncated file is recognised and read from its beginning, after what was not yet read has been read
+    from the copy, if there is one beside it whose name begins with the same stem; otherwise a warning says how much
+    was lost. A glob should not match the copies of copytruncate: one that is seen before the original is truncated
+    is a file like any other, and its lines come again. A file that was deleted is read to its end and forgotten.
+
+    **Order** is kept within a file. Not following: files in order of their paths, then ``EndOfStream``; files that
+    an earlier run has finished are not read again unless they grew. Following: in turns, the oldest first.
+
+    **Compressed** files (gzip, zstd, by their first bytes or name) are read when not following. One that breaks off
+    or is corrupt is delivered as far as it can be read (up to 4 KiB of stored bytes before the fault may be part of
+    it); a spoiled record says where it broke.
+
+    **Lag**, for each file: the bytes not yet acknowledged, the records these are at the mean size seen, and the
+    seconds since everything in it was acknowledged; if that never was, since it was changed last or first met,
+    whichever is longer ago. For a compressed file, bytes are stored bytes.
+
+    **Away**: a path that does not exist (a glob may match nothing), is no regular file, or may not be read, is
+    ``NotConnected``. When following, a missing path is waited for if there is something else to read, and a file
+    of a glob that may not be read is tried again at every poll.
+    """
+
+    Config: ClassVar[type[FileSourceConfig]] = FileSourceConfig
+    replays: ClassVar[bool] = True
+    ack_order: ClassVar[Literal["read", "any"]] = "read"
+
+    def __init__(self, config: FileSourceConfig) -> None:
+        self.config = config
+        self._worker: Worker | None = None
+        self._files: FiniteFiles | FollowingFiles | None = None
+
+    async def open(self) -> None:
+        """Find the files and where to go on in each. Raises NotConnected."""
+        await self.close()
+        self._worker = Worker(f"file-source-{self.config.context.name}")
+        self._files = self._make_files()
+        await self._worker.run(self._files.open)
+        await self._save_changes(self._files)
+
+    async def read(self) -> Batch:
+        """The lines of the next chunk of a file. Raises EndOfStream, NotConnected.
+
+        When cancelled, what was read comes again after the next ``open()``: nothing is saved before ``ack``.
+        """
+        if self._files is None or self._worker is None:
+            raise NotConnected("the source is not open")
+        while True:
+            found = await self._worker.run(self._files.next)
+            await self._save_changes(self._files)
+            if found is not None:
+                file, lines = found
+                if lines.values:
+                    return _batch(file, lines)
+            elif self.config.follow:
+                await asyncio.sleep(self.config.poll)
+            else:
+                raise EndOfStream
+
+    async def ack(self, token: Token) -> None:
+        """Everything up to the token's place is safe elsewhere: remember it."""
+        token.file.acked = token.place
+        if not token.file.lost:
+            entry = token.place.dump(shown(token.file.path))
+            await self.config.context.positions.save({token.file.key: entry})
+
+    async def lag(self) -> list[Lag]:
+        """How far each file is behind; beyond a hundred files, the others as one, ``other``."""
+        if self._files is None or self._worker is None:
+            return []
+        files = self._files
+        return await self._worker.run(lambda: lags(files.files))
+
+    async def close(self) -> None:
+        """Give back all descriptors, after the chunk that is being read."""
+        worker, files = self._worker, self._files
+        self._worker = self._files = None
+        if worker is not None and files is not None:
+            try:
+                await worker.run(files.close)
+            finally:
+                worker.stop()
+
+    def _make_files(self) -> FiniteFiles | FollowingFiles:
+        config = self.config
+        paths = [config.path] if isinstance(config.path, str) else config.path
+        # Only text: normalising the pattern would resolve `..` against links, against what was written.
+        matcher = Matcher([str(Path(config.context.folder, path).absolute()) for path in paths])
+        entries = config.context.positions.load()
+        if not config.follow:
+            return FiniteFiles(matcher, entries, limit=config.max_record, size=config.read)
+        return FollowingFiles(
+            matcher, entries, limit=config.max_record, size=config.read, poll=config.poll, start=config.start
+        )
+
+    async def _save_changes(self, files: FiniteFiles | FollowingFiles) -> None:
+        if files.changes:
+            changes, files.changes = files.changes, {}
+            await self.config.context.positions.save(changes)
+
+
+def _batch(file: TrackedFile, lines: Lines) -> Batch:
+    return Batch(
+        lines.values,
+        token=Token(file, file.delivered),
+        attributes={"path": Constant(shown(file.path), len(lines.values))},
+        spoiled=lines.spoiled,
+    )

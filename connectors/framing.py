@@ -1,0 +1,162 @@
+r"""Newline framing: a stream of bytes into records and back, whatever it is read from or written to.
+
+``\n`` ends a record; a ``\r`` before it belongs to the ending. Blank lines are no records. Everything else passes
+through as it is: NULs, invalid UTF-8, binary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+PIECE = 64 << 20
+"""The longest record that is ever held in memory, in bytes. A longer line is handed over in pieces of this size."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """Framed records, and of those that are not whole or too long, by index, the reason."""
+
+    values: list[bytes] = field(default_factory=list)
+    spoiled: dict[int, str] = field(default_factory=dict)
+
+
+class LineFramer:
+    """Cuts a stream that comes in chunks into lines. How it is chunked makes no difference to what comes out.
+
+    ``limit`` is the length in bytes above which a line is spoiled (it is handed over whole all the same), ``piece``
+    the length above which it is handed over in pieces, each of them spoiled. ``offset``, ``line`` and ``parts`` are
+    where in the stream to begin: a framer made from another one's three continues where that one had got to.
+    """
+
+    __slots__ = ("_held", "_limit", "_piece", "_tail", "line", "offset", "parts")
+
+    def __init__(self, limit: int, *, piece: int = PIECE, offset: int = 0, line: int = 0, parts: int = 0) -> None:
+        self._limit = limit
+        self._piece = piece
+        self._tail: list[bytes] = []
+        self._held = 0
+        self.offset = offset
+        """The byte up to which everything has been handed over: after a line, or after a piece of one."""
+        self.line = line
+        """Where the line begins of which ``parts`` pieces have been handed over."""
+        self.parts = parts
+
+    @property
+    def held(self) -> int:
+        """How many bytes after ``offset`` wait for their newline."""
+        return self._held
+
+    def feed(self, chunk: bytes) -> Lines:
+        """The lines that ``chunk`` ends, in order."""
+        body = chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
+        values = body.split(b"\n")
+        tail = values.pop()
+        if not values:
+            return self._hold(chunk)
+        start, held = self.offset, self._held
+        if held:
+            values[0] = self._complete(values[0], ends_at_once=chunk.startswith(b"\n"))
+        self.offset += held + len(chunk) - len(tail)
+        self._tail, self._held = ([tail], len(tail)) if tail else ([], 0)
+        if self.parts or len(values[0]) > self._limit or (len(chunk) > self._limit < max(map(len, values))):
+            return self._inspect(values, _ends(chunk, start + held), start)
+        return Lines(values if b"" not in values else list(filter(None, values)))
+
+    def finish(self) -> Lines:
+        r"""The last line, if the stream ends without a newline. A ``\r`` at its end is part of it."""
+        if not self._held:
+            return Lines()
+        start = self.offset
+        value = b"".join(self._tail)
+        self.offset += self._held
+        self.forget()
+        return self._inspect([value], iter([self.offset]), start)
+
+    def forget(self) -> None:
+        """Drop what waits for its newline; the next chunk is the one at ``offset`` again."""
+        self._tail, self._held = [], 0
+
+    def _complete(self, end: bytes, *, ends_at_once: bool) -> bytes:
+        line = b"".join([*self._tail, end])
+        return line[:-1] if ends_at_once and line.endswith(b"\r") else line
+
+    def _hold(self, chunk: bytes) -> Lines:
+        if chunk:
+            self._tail.append(chunk)
+            self._held += len(chunk)
+        if self._held <= self._piece:
+            return Lines()
+        lines = Lines()
+        rest = b"".join(self._tail)
+        if not self.parts:
+            self.line = self.offset
+        while len(rest) > self._piece:
+            self._add_piece(lines, rest[: self._piece], last=False)
+            self.offset += self._piece
+            rest = rest[self._piece :]
+        self._tail, self._held = [rest], len(rest)
+        return lines
+
+    def _inspect(self, values: Sequence[bytes], ends: Iterator[int], start: int) -> Lines:
+        """The careful way, for what holds a line that is too long: ``ends`` are the offsets after each newline."""
+        lines = Lines()
+        for value, end in zip(values, ends, strict=True):
+            if self.parts or len(value) > self._piece:
+                self.line = self.line if self.parts else start
+                self._add_last_pieces(lines, value)
+            elif value:
+                if len(value) > self._limit:
+                    reason = f"a line of {len(value)} bytes at byte {start}, longer than max_record ({self._limit})"
+                    lines.spoiled[len(lines.values)] = reason
+                lines.values.append(value)
+            start = end
+        return lines
+
+    def _add_last_pieces(self, lines: Lines, value: bytes) -> None:
+        while len(value) > self._piece:
+            self._add_piece(lines, value[: self._piece], last=False)
+            value = value[self._piece :]
+        if value:
+            self._add_piece(lines, value, last=True)
+        self.parts = 0
+
+    def _add_piece(self, lines: Lines, value: bytes, *, last: bool) -> None:
+        self.parts += 1
+        end = ", the last" if last else ""
+        reason = f"part {self.parts}{end} of a line at byte {self.line}, longer than {self._piece} bytes"
+        lines.spoiled[len(lines.values)] = reason
+        lines.values.append(value)
+
+
+def _ends(chunk: bytes, offset: int) -> Iterator[int]:
+    at = chunk.find(b"\n")
+    while at >= 0:
+        yield offset + at + 1
+        at = chunk.find(b"\n", at + 1)
+
+
+def frame_lines(values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
+    r"""The records as lines, each ended by ``\n``, and of those that cannot be a line, by index, the reason.
+
+    JSON that holds newlines is compacted: only the white space between its tokens goes, so numbers of any size and
+    precision, repeated keys and escapes stay as they are. Any other payload that holds a newline cannot be told from
+    several records and is left out.
+    """
+    failed: dict[int, str] = {}
+    if b"\n" in b"".join(values):
+        values = list(_compact(values, failed))
+    return b"\n".join([*values, b""]), failed
+
+
+def _compact(values: Sequence[bytes], failed: dict[int, str]) -> Iterator[bytes]:
+    import msgspec  # rarely needed, and start-up time matters
+
+    for index, value in enumerate(values):
+        if b"\n" not in value:
+            yield value
+            continue
+        try:
+            yield msgspec.json.format(value, indent=-1)
+        except (msgspec.DecodeError, RecursionError) as error:
+            failed[index] = f"a payload that holds a newline and is not JSON cannot be written as one line ({error})"

@@ -1,0 +1,120 @@
+"""The admin pages: metrics, health, status.
+
+Open to everybody who can reach the port: ``/metrics``, ``/healthz``, ``/readyz``. Everything else needs the token when
+the port is reachable from outside this host, and answers only to the names it was asked to listen on, so that a web
+page open in somebody's browser cannot reach it by a name of its own (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+from typing import Protocol
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from router.errors import SluicewayError
+from router.metrics import Metrics
+
+OPEN_PAGES = frozenset({"/metrics", "/healthz", "/readyz"})
+
+
+class Subject(Protocol):
+    """The daemon, as far as these pages show it."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """What ``/metrics`` shows."""
+
+    @property
+    def not_ready(self) -> str:
+        """Why the daemon takes nothing in; empty when it does."""
+
+    def status(self) -> dict[str, object]:
+        """What ``/api/status`` shows: JSON values."""
+
+
+class AdminServer:
+    """Serves the pages of one daemon from ``start`` to ``stop``."""
+
+    def __init__(self, subject: Subject, host: str, port: int, token: str | None) -> None:
+        self._subject = subject
+        self._host = host
+        self._port = port
+        self._token = token
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the pages are, once started."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Bind and serve. Raises ``SluicewayError`` when the address cannot be had."""
+        app = web.Application(middlewares=[web.middleware(self._guard)])
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/api/status", self._status)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self.stop()
+            raise SluicewayError(
+                f"cannot listen on {self._host}:{self._port} ({error.strerror or error}); "
+                "set http.listen to a free address"
+            ) from error
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port. Idempotent."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in OPEN_PAGES:
+            if self._token is not None:
+                given = request.headers.get("Authorization", "")
+                if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+                    raise web.HTTPUnauthorized(
+                        text="a token is needed: Authorization: Bearer ...\n", headers={"WWW-Authenticate": "Bearer"}
+                    )
+            elif not self._is_own_name(request.host) or not self._is_own_origin(request.headers.get("Origin")):
+                raise web.HTTPForbidden(text="this page answers only to the address that it listens on\n")
+        return await handler(request)
+
+    def _is_own_name(self, host: str) -> bool:
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        name = name.strip("[]").lower()
+        return name in {"localhost", self._host.lower()} or _is_loopback(name)
+
+    def _is_own_origin(self, origin: str | None) -> bool:
+        return origin is None or self._is_own_name(origin.split("://", 1)[-1])
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        body, content_type = self._subject.metrics.page()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        why = self._subject.not_ready
+        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._subject.status(), dumps=lambda data: json.dumps(data, ensure_ascii=False))
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

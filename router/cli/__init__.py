@@ -1,0 +1,249 @@
+"""The command ``sluiceway``: its commands and their options. What each does is in the module of its name.
+
+Modules are imported by the command that needs them: starting costs users, too.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="sluiceway",
+    help="An event-driven streaming data router: contracts, rules in CEL, every record accounted for.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+dead = typer.Typer(
+    help="Dead letters: look at them, replay them, purge them. Works while the daemon runs and while it does not.",
+    no_args_is_help=True,
+)
+app.add_typer(dead, name="dead")
+
+Configs = Annotated[
+    list[Path] | None,
+    typer.Argument(help="The daemon's file; several are merged, later over earlier. [default: ./sluiceway.yaml]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON value a line, for tools.")]
+FlowOption = Annotated[str | None, typer.Option(help="Only those of this flow.")]
+StageOption = Annotated[str | None, typer.Option(help="Only those of this stage: decode, contract, rule or sink.")]
+SinkOption = Annotated[str | None, typer.Option(help="Only those for this sink.")]
+RuleOption = Annotated[str | None, typer.Option(help="Only those of this rule.")]
+SourceOption = Annotated[str | None, typer.Option(help="Only those from this source.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Only those with this reason.")]
+SinceOption = Annotated[str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")]
+UntilOption = Annotated[str | None, typer.Option(help="Only those before then: a time or an age.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")]
+IdsOption = Annotated[list[int] | None, typer.Option("--id", help="Only the letter with this id; may be repeated.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from router.metrics import version as installed
+
+        print(f"sluiceway {installed()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to put it; made if it is not there.")] = Path(),
+) -> None:
+    """Write a working example to start from."""
+    from router.cli.init import init as command
+
+    command(folder)
+
+
+@app.command()
+def run(
+    config: Configs = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_format: Annotated[str, typer.Option(help="auto, console or json; auto is console on a terminal.")] = "auto",
+) -> None:
+    """Run until SIGTERM or SIGINT; ends by itself, drained, when every source has ended.
+
+    The first signal stops reading, delivers what was read and acknowledges it; a second one ends at once.
+    """
+    from router.cli.run import run as command
+
+    command(paths(config), log_level, log_format)
+
+
+@app.command()
+def check(config: Configs = None, as_json: AsJson = False) -> None:
+    """Report every fault of a configuration, each with its place. Exit status 2 when there are any."""
+    from router.cli.check import check as command
+
+    command(paths(config), as_json)
+
+
+@app.command(name="test")
+def verify(
+    config: Configs = None,
+    flow: FlowOption = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the tests inside the rules files. Exit status 1 when one fails."""
+    from router.cli.test import verify as command
+
+    command(paths(config), flow, junit, as_json)
+
+
+@app.command(name="eval")
+def evaluate(
+    expression: Annotated[str, typer.Argument(metavar="EXPR", help="A CEL expression.")],
+    event: Annotated[str | None, typer.Option(help="The event, as JSON; `-` reads it from stdin.")] = None,
+    meta: Annotated[str | None, typer.Option(help="What the source knows of it, as JSON.")] = None,
+) -> None:
+    """Evaluate a CEL expression and print its value as JSON. Exit status 1 when it errs, 2 when it is no CEL."""
+    from router.cli.evaluate import evaluate as command
+
+    command(expression, event, meta)
+
+
+@app.command()
+def connectors(
+    name: Annotated[str | None, typer.Argument(help="Show this one's settings.")] = None, as_json: AsJson = False
+) -> None:
+    """What is installed, with each one's settings."""
+    from router.cli.connectors import connectors as command
+
+    command(name, as_json)
+
+
+@app.command()
+def schema(kind: Annotated[str, typer.Argument(metavar="config|rules", help="Which kind of file.")]) -> None:
+    """Print the JSON Schema of a kind of file, for editors."""
+    from router.cli.schema import schema as command
+
+    command(kind)
+
+
+def _where(**given: Any) -> Any:
+    from router.cli.dead import where
+
+    return where(**given)
+
+
+@dead.command(name="list")
+def dead_list(
+    config: Configs = None,
+    flow: FlowOption = None,
+    stage: StageOption = None,
+    sink: SinkOption = None,
+    rule: RuleOption = None,
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: LimitOption = None,
+    ids: IdsOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, the oldest first."""
+    from router.cli.dead import list_letters
+
+    chosen = _where(
+        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, since=since, until=until,
+        limit=limit, ids=ids,
+    )  # fmt: skip
+    list_letters(paths(config), chosen, as_json)
+
+
+@dead.command(name="show")
+def dead_show(
+    letter: Annotated[int, typer.Argument(metavar="ID", help="The letter's id.")],
+    config: Configs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all of one dead letter: what came, what should have gone out, and what went wrong."""
+    from router.cli.dead import show_letter
+
+    show_letter(paths(config), letter, as_json)
+
+
+@dead.command(name="replay")
+def dead_replay(
+    config: Configs = None,
+    flow: FlowOption = None,
+    stage: StageOption = None,
+    sink: SinkOption = None,
+    rule: RuleOption = None,
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: LimitOption = None,
+    ids: IdsOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    wait: Annotated[str, typer.Option(help="How long to wait for a running daemon to replay them.")] = "1m",
+) -> None:
+    """Replay dead letters: of stage sink straight to that sink, of any other through the flow.
+
+    A running daemon replays them; without one this command does. Each goes when its delivery is durable; one that
+    fails again stays, as a new letter with one attempt more.
+    """
+    from router.cli.dead import replay_letters
+
+    chosen = _where(
+        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, since=since, until=until,
+        limit=limit, ids=ids, everything=everything, action="replay",
+    )  # fmt: skip
+    replay_letters(paths(config), chosen, wait)
+
+
+@dead.command(name="purge")
+def dead_purge(
+    config: Configs = None,
+    flow: FlowOption = None,
+    stage: StageOption = None,
+    sink: SinkOption = None,
+    rule: RuleOption = None,
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: LimitOption = None,
+    ids: IdsOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+) -> None:
+    """Delete dead letters for good."""
+    from router.cli.dead import purge_letters
+
+    chosen = _where(
+        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, since=since, until=until,
+        limit=limit, ids=ids, everything=everything, action="purge",
+    )  # fmt: skip
+    purge_letters(paths(config), chosen)
+
+
+def paths(config: list[Path] | None) -> list[Path]:
+    """The daemon's files: those given, or the one that is there by convention."""
+    return config or [Path("sluiceway.yaml")]
+
+
+def main() -> None:
+    """The entry point: runs the command, and shows an error of the router as its message, without a traceback."""
+    from router.errors import SluicewayError
+
+    try:
+        app()
+    except SluicewayError as error:
+        print(f"sluiceway: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

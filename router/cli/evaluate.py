@@ -1,0 +1,41 @@
+"""``sluiceway eval``: one CEL expression."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import msgspec
+import typer
+
+from rules import cel
+from rules.cel.values import to_json
+
+
+def evaluate(expression: str, event: str | None, meta: str | None) -> None:
+    """Print the value as JSON; a fault in the text with a caret under its place."""
+    bindings: dict[str, object] = {}
+    if event is not None:
+        bindings["event"] = _json("--event", sys.stdin.read() if event == "-" else event)
+    if meta is not None:
+        bindings["meta"] = _json("--meta", meta)
+    try:
+        compiled = cel.compile(expression)
+    except cel.CelSyntaxError as fault:
+        line = (expression.splitlines() or [""])[fault.line - 1]
+        print(f"{fault.line}:{fault.column}: {fault.message}\n  {line}\n  {' ' * (fault.column - 1)}^", file=sys.stderr)
+        raise typer.Exit(2) from fault
+    try:
+        value = to_json(compiled.evaluate(bindings))
+    except cel.CelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _json(option: str, text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        print(f"sluiceway: {option} is no JSON: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error

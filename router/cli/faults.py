@@ -1,0 +1,47 @@
+"""A refused configuration, shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import typer
+
+from router.config import Configuration, load
+from rules.faults import Fault, Refused
+
+
+def load_or_exit(files: Sequence[Path]) -> Configuration:
+    """The configuration; or every fault of it on stderr, and exit status 2."""
+    try:
+        return load(files)
+    except Refused as refused:
+        show(refused.faults)
+        raise typer.Exit(2) from refused
+
+
+def show(faults: Sequence[Fault]) -> None:
+    """Every fault on stderr, one a line, and how many there are."""
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print(f"refused: {len(faults)} fault{'' if len(faults) == 1 else 's'}", file=sys.stderr)
+
+
+def as_json(faults: Iterable[Fault], kind: str) -> list[str]:
+    """One JSON object a fault."""
+    return [
+        json.dumps(
+            {
+                "kind": kind,
+                "file": fault.place.file,
+                "line": fault.place.line,
+                "column": fault.place.column,
+                "what": fault.what,
+                "hint": fault.hint,
+            },
+            ensure_ascii=False,
+        )
+        for fault in faults
+    ]

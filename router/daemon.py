@@ -1,0 +1,275 @@
+"""The daemon: everything that a configuration names, built, started, supervised, drained and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from router.config import Configuration, SinkSpec, SourceSpec
+from router.deadletters import DeadLetters
+from router.interfaces import Sink, Source
+from router.letterbox import LetterBox
+from router.metrics import Metrics, version
+from router.outlet import Outlet, Policy
+from router.pipeline import Pipeline
+from router.replay import Replayer
+from router.retry import Backoff
+from router.settings import Context
+from router.state import StateDir
+from rules.flow import Flow
+from rules.ruleset import Ruleset, SinkFacts, compile_flow
+
+if TYPE_CHECKING:
+    from router.admin import AdminServer  # a quarter of a second to import: only who serves pages pays for it
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 5.0
+"""How often the gauge of dead letters is read anew, since the command line may purge them."""
+
+
+class Daemon:
+    """One running configuration. ``run`` is its life; ``status`` and ``metrics`` tell of it."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.metrics = Metrics()
+        self.not_ready = "starting"
+        self.admin: AdminServer | None = None
+        self.started = time.time()
+        self.pipelines: dict[str, Pipeline] = {}
+        self.outlets: dict[str, Outlet] = {}
+        self.rulesets: dict[tuple[str, str], Ruleset] = {}
+        self._stop = asyncio.Event()
+        self._kept: Mapping[str, int] = {}
+        self.letters: LetterBox
+
+    def stop(self) -> None:
+        """Stop reading, drain, acknowledge, close. ``run`` returns when that is done, or ``drain_timeout`` is over."""
+        if not self._stop.is_set():
+            log.info("stopping: no more is read; draining for up to %g s", self.configuration.drain_timeout)
+        self._stop.set()
+        self.not_ready = "draining"
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> bool:
+        """Run until ``stop`` is called or every source has ended. True when everything read was settled.
+
+        Raises ``StateError`` when the state folder cannot be had, ``SluicewayError`` when the port cannot. When
+        cancelled, it ends at once; what is unsettled is read again at the next start.
+        """
+        with StateDir.open(self.configuration.state_dir) as state:
+            store = DeadLetters(state)
+            self.letters = LetterBox(store, self.metrics)
+            self._build(state)
+            async with contextlib.AsyncExitStack() as exits:
+                await self._start_admin(exits)
+                async with asyncio.TaskGroup() as services:
+                    running = self._start_services(services, store)
+                    drained = await self._run_pipelines(services, ready)
+                    for task in running:
+                        task.cancel()
+            return drained
+
+    async def replay(self, state: StateDir) -> int:
+        """Replay the dead letters whose replay is requested, and nothing else: for when no daemon runs.
+
+        Returns how many. Waits for sinks that are away; when cancelled, what is on its way stays requested.
+        """
+        store = DeadLetters(state)
+        self.letters = LetterBox(store, self.metrics)
+        self._build_outlets(state)
+        replayer = Replayer(store, self.outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
+        async with asyncio.TaskGroup() as services:
+            running = [
+                services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in self.outlets.items()
+            ]
+            replayed = await replayer.drain()
+            for task in running:
+                task.cancel()
+        return replayed
+
+    def _any_ruleset(self, flow: str, source: str) -> Ruleset | None:
+        spec = self.configuration.sources.get(source)
+        found = next((known for known in self.configuration.flows if known.name == flow), None)
+        return None if found is None else self._ruleset(found, "json" if spec is None else spec.decode)
+
+    # Building
+
+    def _build(self, state: StateDir) -> None:
+        configuration = self.configuration
+        self.metrics.config_info.labels(configuration.version).set(1)
+        self.metrics.last_reload_successful.set(1)
+        self._build_outlets(state)
+        for flow in configuration.flows:
+            for name, _ in flow.sources:
+                source_spec = configuration.sources[name]
+                self.pipelines[name] = Pipeline(
+                    name,
+                    build_source(source_spec, self._context(name, state)),
+                    self._ruleset(flow, source_spec.decode),
+                    self.outlets,
+                    letters=self.letters,
+                    metrics=self.metrics,
+                    stop=self._stop,
+                )
+
+    def _build_outlets(self, state: StateDir) -> None:
+        for name, spec in self.configuration.sinks.items():
+            sink = build_sink(spec, self._context(name, state))
+            self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
+
+    def _context(self, name: str, state: StateDir) -> Context:
+        return Context(name=name, folder=self.configuration.folder, positions=state.positions(name))
+
+    def _ruleset(self, flow: Flow, decode: str) -> Ruleset:
+        key = (flow.name, decode)
+        if key not in self.rulesets:
+            self.rulesets[key] = ruleset_of(self.configuration, flow, decode)
+        return self.rulesets[key]
+
+    # Running
+
+    async def _start_admin(self, exits: contextlib.AsyncExitStack) -> None:
+        http = self.configuration.http
+        if http is None:
+            return
+        from router.admin import AdminServer
+
+        self.admin = AdminServer(self, http.host, http.port, http.token_text)
+        await self.admin.start()
+        exits.push_async_callback(self.admin.stop)
+
+    def _start_services(self, services: asyncio.TaskGroup, store: DeadLetters) -> list[asyncio.Task[None]]:
+        replayer = Replayer(store, self.outlets, self._running_ruleset, letters=self.letters, metrics=self.metrics)
+        running = [
+            services.create_task(supervise(f"outlet {name}", outlet.run), name=f"outlet {name}")
+            for name, outlet in self.outlets.items()
+        ]
+        running.append(services.create_task(supervise("replayer", replayer.run), name="replayer"))
+        running.append(services.create_task(supervise("gauges", lambda: self._watch(store)), name="gauges"))
+        return running
+
+    async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
+        """Run the pipelines to their end, or, once stopped, for ``drain_timeout`` at most."""
+        tasks = [
+            services.create_task(supervise(f"pipeline {name}", pipeline.run), name=f"pipeline {name}")
+            for name, pipeline in self.pipelines.items()
+        ]
+        stopping = services.create_task(self._stop.wait(), name="stop signal")
+        self.not_ready = self.not_ready if self._stop.is_set() else ""
+        ready()
+        ended = services.create_task(_all(tasks), name="end of all sources")
+        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await asyncio.wait([ended], timeout=self.configuration.drain_timeout)
+        self.not_ready = "stopped"
+        drained = ended.done()
+        if not drained:
+            log.error("not everything was drained in %g s; ending all the same", self.configuration.drain_timeout)
+        for task in (*tasks, ended, stopping):
+            task.cancel()
+        await _all(tasks)
+        return drained
+
+    async def _watch(self, store: DeadLetters) -> None:
+        while True:
+            self._kept = store.counts()
+            for flow in {*self._kept, *(flow.name for flow in self.configuration.flows)}:
+                self.metrics.dead_letters_kept.labels(flow).set(self._kept.get(flow, 0))
+            await asyncio.sleep(KEPT_SECONDS)
+
+    def _running_ruleset(self, flow: str, source: str) -> Ruleset | None:
+        """The ruleset of a flow for a source, or for any of its sources when that one is gone."""
+        pipeline = self.pipelines.get(source)
+        if pipeline is not None and pipeline.ruleset.flow.name == flow:
+            return pipeline.ruleset
+        rulesets = (pipeline.ruleset for pipeline in self.pipelines.values())
+        return next((ruleset for ruleset in rulesets if ruleset.flow.name == flow), None)
+
+    # Telling
+
+    def status(self) -> dict[str, object]:
+        """Every component's connection and figures, as JSON values."""
+        configuration = self.configuration
+        return {
+            "version": version(),
+            "config": {"version": configuration.version, "files": [str(path) for path in configuration.files]},
+            "started": self.started,
+            "ready": not self.not_ready,
+            "state": self.not_ready or "running",
+            "sources": {name: pipeline.status() for name, pipeline in self.pipelines.items()},
+            "sinks": {name: outlet.status() for name, outlet in self.outlets.items()},
+            "flows": {
+                flow.name: {
+                    "version": flow.version,
+                    "sources": [name for name, _ in flow.sources],
+                    "rules": len(flow.rules),
+                }
+                for flow in configuration.flows
+            },
+            "dead_letters": {"kept": dict(self._kept), "error": self.letters.error or None},
+        }
+
+
+def build_source(spec: SourceSpec, context: Context) -> Source:
+    """The source that a specification names, in these surroundings."""
+    source: Source = spec.connector(spec.settings.within(context))
+    return source
+
+
+def build_sink(spec: SinkSpec, context: Context) -> Sink:
+    """The sink that a specification names, in these surroundings."""
+    sink: Sink = spec.connector(spec.settings.within(context))
+    return sink
+
+
+def policy_of(spec: SinkSpec) -> Policy:
+    """How deliveries to a sink are made."""
+    return Policy(
+        batch_records=spec.batch.records,
+        batch_bytes=spec.batch.bytes,
+        batch_wait=spec.batch.wait,
+        attempts=spec.retry.attempts,
+        backoff=spec.retry.backoff,
+        timeout=spec.timeout,
+        queue_records=spec.queue.records,
+        queue_bytes=spec.queue.bytes,
+        when_full=spec.when_full,
+        ordered=spec.ordered,
+        allow=spec.allow,
+    )
+
+
+def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
+    """What the rules need to know of every sink."""
+    return {
+        name: SinkFacts(name=name, encode=spec.encode, templates=spec.templates, per_record=spec.settings.per_record())
+        for name, spec in configuration.sinks.items()
+    }
+
+
+def ruleset_of(configuration: Configuration, flow: Flow, decode: str) -> Ruleset:
+    """A flow compiled for records that are decoded so."""
+    return compile_flow(
+        flow, decode=decode, sinks=sink_facts(configuration), vars=configuration.vars, models=configuration.models
+    )
+
+
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a component to its end, and begin it again, with backoff, when it fails: it never takes the daemon down."""
+    backoff = Backoff()
+    while True:
+        try:
+            return await run()
+        except Exception as error:
+            log.error("%s failed and is started again: %s: %s", name, type(error).__name__, error, exc_info=error)
+        await asyncio.sleep(backoff.next())

@@ -1,0 +1,88 @@
+"""What an outlet writes at once: parts joined to a load, cut into segments, settled together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from router.batch import Batch, join
+from router.part import Part
+
+Receipt = asyncio.Future[None]
+"""Completes when every record of a part is durable at the sink or a dead letter."""
+
+
+@dataclass(slots=True, eq=False)
+class Admitted:
+    """A part in the queue."""
+
+    part: Part
+    receipt: Receipt
+    since: float = field(default_factory=time.monotonic)
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """Records of a load that are written together, by their indices in it.
+
+    ``attempts`` counts writes that the sink refused, ``strikes`` those that brought the connection down.
+    """
+
+    indices: Sequence[int]
+    attempts: int = 0
+    strikes: int = 0
+
+    def halves(self) -> list[Segment]:
+        """Two segments that begin anew."""
+        middle = len(self.indices) // 2
+        return [Segment(self.indices[:middle]), Segment(self.indices[middle:])]
+
+
+class Load:
+    """Parts that are written as one, and what has become of their records."""
+
+    def __init__(self, admitted: Sequence[Admitted]) -> None:
+        self.admitted = admitted
+        self.batch = join([entry.part.batch for entry in admitted])
+        self._ends = list(accumulate(len(entry.part.batch) for entry in admitted))
+        self._excluded: set[int] = set()
+
+    def exclude(self, indices: Iterable[int]) -> None:
+        """These records are dealt with already: no segment holds them."""
+        self._excluded.update(indices)
+
+    def part_of(self, index: int) -> tuple[Part, int]:
+        """The part that a record came in, and its index there."""
+        position = bisect_right(self._ends, index)
+        return self.admitted[position].part, index - (self._ends[position - 1] if position else 0)
+
+    def take(self, segment: Segment) -> Batch:
+        """The records of a segment as a batch."""
+        if len(segment.indices) == len(self.batch):
+            return self.batch
+        return self.batch.select(segment.indices)
+
+    def segments(self, records: int, size: int) -> list[Segment]:
+        """The load in writes of at most so many records and bytes; a single larger record goes alone."""
+        total = len(self.batch)
+        indices = [i for i in range(total) if i not in self._excluded] if self._excluded else range(total)
+        if total <= records and self.batch.bytes <= size:
+            return [Segment(indices)] if indices else []
+        segments, start, held = [], 0, 0
+        for position, index in enumerate(indices):
+            length = len(self.batch.values[index])
+            if position > start and (position - start >= records or held + length > size):
+                segments.append(Segment(indices[start:position]))
+                start, held = position, 0
+            held += length
+        return [*segments, Segment(indices[start:])] if indices else []
+
+    def settle(self) -> None:
+        """Complete the receipts, but for those that nobody waits for any more."""
+        for entry in self.admitted:
+            if not entry.receipt.done():
+                entry.receipt.set_result(None)

@@ -1,0 +1,203 @@
+"""The metrics, named as Prometheus names things: base units, ``_total``, bounded labels, counted per batch.
+
+One ``Metrics`` belongs to one daemon. Components ask it once for their own children and then count on those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from router.interfaces import Lag
+from rules.decisions import Decisions
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series that nobody alerts on
+
+WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+ROUTE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+END_TO_END_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMetrics:
+    """What is counted of one source."""
+
+    records: Counter
+    bytes: Counter
+    unacked: Gauge
+    connected: Gauge
+    abandoned: Counter
+
+
+@dataclass(frozen=True, slots=True)
+class SinkMetrics:
+    """What is counted of one sink."""
+
+    records: Counter
+    bytes: Counter
+    write_seconds: Histogram
+    retries: Counter
+    queue_records: Gauge
+    queue_bytes: Gauge
+    connected: Gauge
+
+
+class FlowMetrics:
+    """What is counted of one flow."""
+
+    def __init__(self, name: str, families: Metrics) -> None:
+        self._name = name
+        self._families = families
+        self._route_seconds = families.route_seconds.labels(name)
+
+    def count(self, decisions: Decisions, seconds: float) -> None:
+        """Count what was decided about one batch, and how long that took."""
+        name, families = self._name, self._families
+        self._route_seconds.observe(seconds)
+        for rule, records in decisions.matched.items():
+            families.rule_records.labels(name, rule).inc(records)
+        for (rule, kind), records in decisions.errors.items():
+            families.rule_errors.labels(name, rule, kind).inc(records)
+        for check, records in decisions.violations.items():
+            families.violations.labels(name, check).inc(records)
+        for rule, records in decisions.dropped.items():
+            families.dropped.labels(name, rule).inc(records)
+        if decisions.unmatched:
+            families.unmatched.labels(name).inc(decisions.unmatched)
+        for delivery in decisions.deliveries:
+            families.routed.labels(name, delivery.sink).inc(len(delivery.indices))
+
+
+class Metrics:
+    """Every metric of the daemon, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # The library takes a counter x_total for a claim on the name x, which the exposition format does not.
+        self._kept_registry = CollectorRegistry()
+        self._partitions: dict[str, set[str]] = {}
+        self._sources()
+        self._flows()
+        self._sinks()
+        self._configuration()
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"sluiceway_{name}", help_, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"sluiceway_{name}", help_, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"sluiceway_{name}", help_, labels, registry=self.registry, buckets=buckets)
+
+    def _sources(self) -> None:
+        self.source_records = self._counter("source_records_total", "Records read.", "source")
+        self.source_bytes = self._counter("source_bytes_total", "Bytes of payload read.", "source")
+        self.source_unacked = self._gauge("source_unacked_batches", "Batches read, not yet acknowledged.", "source")
+        self.abandoned = self._counter(
+            "abandoned_records_total", "Records of a source that cannot replay, given up at a forced stop.", "source"
+        )
+        lag = ("source", "partition")
+        self.lag_records = self._gauge("source_lag_records", "Records not yet acknowledged, per partition.", *lag)
+        self.lag_seconds = self._gauge("source_lag_seconds", "Age of the oldest unacknowledged record.", *lag)
+        self.lag_bytes = self._gauge("source_lag_bytes", "Bytes not yet acknowledged, of sources that count so.", *lag)
+        self.connected = self._gauge("connected", "1 while the connector is connected.", "kind", "name")
+
+    def _flows(self) -> None:
+        rule = ("flow", "rule")
+        self.rule_records = self._counter("rule_records_total", "Records that a rule matched.", *rule)
+        self.rule_errors = self._counter(
+            "rule_errors_total",
+            "Errors in a rule; kind `missing` only means that its `when` did not match.",
+            *rule,
+            "kind",
+        )
+        self.unmatched = self._counter("unmatched_records_total", "Records that no rule matched.", "flow")
+        self.violations = self._counter("contract_violations_total", "Violations of a contract.", "flow", "check")
+        self.dropped = self._counter("dropped_records_total", "Records dropped by a rule that says so.", *rule)
+        self.dead_letters = self._counter(
+            "dead_letters_total", "Dead letters written.", "flow", "stage", "sink", "reason"
+        )
+        self.dead_letters_kept = Gauge(
+            "sluiceway_dead_letters", "Dead letters in the store.", ["flow"], registry=self._kept_registry
+        )
+        self.route_seconds = self._histogram("route_seconds", "Deciding about a batch.", ROUTE_SECONDS, "flow")
+        self.routed = self._counter("routed_deliveries_total", "Deliveries decided on.", "flow", "sink")
+
+    def _sinks(self) -> None:
+        self.sink_records = self._counter("sink_records_total", "Records delivered.", "sink")
+        self.sink_bytes = self._counter("sink_bytes_total", "Bytes of payload delivered.", "sink")
+        self.sink_write_seconds = self._histogram("sink_write_seconds", "One write.", WRITE_SECONDS, "sink")
+        self.sink_retries = self._counter("sink_retries_total", "Writes made again.", "sink")
+        self.sink_queue_records = self._gauge("sink_queue_records", "Records waiting for the sink.", "sink")
+        self.sink_queue_bytes = self._gauge("sink_queue_bytes", "Bytes waiting for the sink.", "sink")
+        self.end_to_end = self._histogram(
+            "end_to_end_seconds",
+            "From read to durable, per delivered part of a batch.",
+            END_TO_END_SECONDS,
+            "source",
+            "sink",
+        )
+
+    def _configuration(self) -> None:
+        self.reloads = self._counter("config_reloads_total", "Reloads of the configuration.", "result")
+        self.last_reload_successful = self._gauge("config_last_reload_successful", "1 when the last reload was taken.")
+        self.config_info = self._gauge("config_info", "The running configuration.", "version")
+        build = Info("sluiceway_build", "What is running.", registry=self.registry)
+        build.info({"version": version(), "python": platform.python_version()})
+
+    def source(self, name: str) -> SourceMetrics:
+        """The children of one source."""
+        return SourceMetrics(
+            records=self.source_records.labels(name),
+            bytes=self.source_bytes.labels(name),
+            unacked=self.source_unacked.labels(name),
+            connected=self.connected.labels("source", name),
+            abandoned=self.abandoned.labels(name),
+        )
+
+    def sink(self, name: str) -> SinkMetrics:
+        """The children of one sink."""
+        return SinkMetrics(
+            records=self.sink_records.labels(name),
+            bytes=self.sink_bytes.labels(name),
+            write_seconds=self.sink_write_seconds.labels(name),
+            retries=self.sink_retries.labels(name),
+            queue_records=self.sink_queue_records.labels(name),
+            queue_bytes=self.sink_queue_bytes.labels(name),
+            connected=self.connected.labels("sink", name),
+        )
+
+    def flow(self, name: str) -> FlowMetrics:
+        """The counters of one flow."""
+        return FlowMetrics(name, self)
+
+    def set_lag(self, source: str, lags: Sequence[Lag]) -> None:
+        """Show the lag of each partition, and forget partitions that are gone."""
+        current = {lag.partition for lag in lags}
+        for partition in self._partitions.get(source, set()) - current:
+            for family in (self.lag_records, self.lag_seconds, self.lag_bytes):
+                with contextlib.suppress(KeyError):
+                    family.remove(source, partition)
+        self._partitions[source] = current
+        for lag in lags:
+            known = ((self.lag_records, lag.records), (self.lag_seconds, lag.seconds), (self.lag_bytes, lag.bytes))
+            for family, value in known:
+                if value is not None:
+                    family.labels(source, lag.partition).set(value)
+
+    def page(self) -> tuple[bytes, str]:
+        """The exposition and its content type."""
+        return generate_latest(self.registry) + generate_latest(self._kept_registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    from importlib.metadata import version as installed
+
+    return installed("sluiceway")

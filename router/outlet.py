@@ -1,0 +1,392 @@
+"""The way to one sink: admission in strict order, batching, retry, dead-lettering.
+
+A sink's connector only writes. Everything around it is here: the queue, bounded in records and bytes; what is an
+outage and what is poison; what becomes of a record that the sink refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from router.batch import Batch
+from router.errors import NotConnected, WriteError
+from router.interfaces import Sink
+from router.letterbox import LetterBox
+from router.load import Admitted, Load, Receipt, Segment
+from router.metrics import Metrics
+from router.part import Part
+from router.retry import Backoff
+
+log = logging.getLogger(__name__)
+
+STRIKES = 3
+"""So often may one write bring a connection down that opens well, before the write is split to find the poison."""
+
+CLOSE_SECONDS = 10.0
+"""A sink that does not close in this time is left behind, so that stopping never hangs on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How deliveries to one sink are batched, bounded and retried. Times in seconds."""
+
+    batch_records: int = 10_000
+    batch_bytes: int = 1 << 20
+    batch_wait: float = 0.0
+    attempts: int = 10
+    backoff: float = 0.1
+    timeout: float = 60.0
+    queue_records: int = 50_000
+    queue_bytes: int = 16 << 20
+    when_full: str = "block"
+    ordered: bool = True
+    allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Outlet:
+    """The way to one sink.
+
+    ``put`` admits parts, strictly first in first out; ``run`` is the task that writes them. The sink underneath can be
+    changed by ``replace`` while parts wait.
+    """
+
+    def __init__(self, name: str, sink: Sink, policy: Policy, *, letters: LetterBox, metrics: Metrics) -> None:
+        self.name = name
+        self.policy = policy
+        self.connected = False
+        self.error = "not opened yet"
+        self.since = time.time()
+        self.queued_records = 0
+        self.queued_bytes = 0
+        self._sink = sink
+        self._replacement: Sink | None = None
+        self._letters = letters
+        self._families = metrics
+        self._metrics = metrics.sink(name)
+        self._backoff = Backoff(initial=policy.backoff)
+        self._queue: deque[Admitted] = deque()
+        self._waiting: deque[tuple[Admitted, asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._allowed: dict[tuple[str, str], bool] = {}
+
+    def status(self) -> dict[str, object]:
+        """The connection and the queue, as JSON values."""
+        return {
+            "connected": self.connected,
+            "error": self.error or None,
+            "since": self.since,
+            "queue": {"records": self.queued_records, "bytes": self.queued_bytes, "waiting": len(self._waiting)},
+        }
+
+    # Admission
+
+    async def put(self, part: Part) -> Receipt:
+        """Admit a part, after all that asked before; waits while the queue is full. Returns its receipt.
+
+        A part larger than the queue's bounds is admitted alone. When cancelled while waiting, the part is not admitted.
+        With ``when_full: dead_letter`` it never waits: what finds the queue full becomes dead letters.
+        """
+        receipt: Receipt = asyncio.get_running_loop().create_future()
+        entry = Admitted(part, receipt)
+        if not self._waiting and self._has_room(part):
+            self._admit(entry)
+        elif self.policy.when_full == "dead_letter":
+            await self._refuse(entry)
+        else:
+            await self._wait_for_room(entry)
+        return receipt
+
+    def _has_room(self, part: Part) -> bool:
+        if not self._queue and not self.queued_records:
+            return True
+        return (
+            self.queued_records + len(part.batch) <= self.policy.queue_records
+            and self.queued_bytes + part.batch.bytes <= self.policy.queue_bytes
+        )
+
+    def _admit(self, entry: Admitted) -> None:
+        self._queue.append(entry)
+        self._count_queue(len(entry.part.batch), entry.part.batch.bytes)
+        self._wake.set()
+
+    def _count_queue(self, records: int, size: int) -> None:
+        self.queued_records += records
+        self.queued_bytes += size
+        self._metrics.queue_records.set(self.queued_records)
+        self._metrics.queue_bytes.set(self.queued_bytes)
+
+    async def _wait_for_room(self, entry: Admitted) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.done() or turn.cancelled():
+                self._waiting.remove((entry, turn))
+                self._admit_waiting()
+            raise
+
+    def _admit_waiting(self) -> None:
+        while self._waiting and self._has_room(self._waiting[0][0].part):
+            entry, turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._admit(entry)
+                turn.set_result(None)
+
+    async def _refuse(self, entry: Admitted) -> None:
+        load = Load([entry])
+        reasons = dict.fromkeys(range(len(load.batch)), "the queue is full")
+        await self._dead_letter(load, reasons, reason="queue_full", attempts=0)
+        load.settle()
+
+    def replace(self, sink: Sink) -> None:
+        """Change the sink underneath: the old one is closed and this one opened before the next write."""
+        self._replacement = sink
+        self._wake.set()
+
+    # Writing
+
+    async def run(self) -> None:
+        """Open the sink and write what is admitted, until cancelled; then close the sink.
+
+        No failure of the sink ends it. What is in the queue when it is cancelled stays unsettled.
+        """
+        try:
+            await self._connect()
+            while True:
+                load = await self._next_load()
+                await self._deliver(load)
+                load.settle()
+                self._release(load)
+        finally:
+            await self._close_sink(self._sink)
+
+    async def _next_load(self) -> Load:
+        while not self._queue:
+            self._wake.clear()
+            await self._wake.wait()
+            if self._replacement is not None:
+                await self._connect()
+        await self._linger()
+        policy, taken, records, size = self.policy, 1, len(self._queue[0].part.batch), self._queue[0].part.batch.bytes
+        while taken < len(self._queue):
+            batch = self._queue[taken].part.batch
+            records, size = records + len(batch), size + batch.bytes
+            if records > policy.batch_records or size > policy.batch_bytes:
+                break
+            taken += 1
+        return Load([self._queue[position] for position in range(taken)])
+
+    async def _linger(self) -> None:
+        """Give a batch that is not full yet up to ``batch.wait`` since its first part came to fill up."""
+        while self.policy.batch_wait and self.queued_records < self.policy.batch_records:
+            if self.queued_bytes >= self.policy.batch_bytes:
+                return
+            left = self._queue[0].since + self.policy.batch_wait - time.monotonic()
+            if left <= 0:
+                return
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
+
+    def _release(self, load: Load) -> None:
+        """Free the room of a load that is settled. Until then its parts count, so memory stays within the bounds."""
+        for _ in load.admitted:
+            self._queue.popleft()
+        self._count_queue(-len(load.batch), -sum(entry.part.batch.bytes for entry in load.admitted))
+        self._admit_waiting()
+
+    async def _deliver(self, load: Load) -> None:
+        await self._refuse_disallowed(load)
+        todo = deque(load.segments(self.policy.batch_records, self.policy.batch_bytes))
+        while todo:
+            again = await self._attempt(load, todo.popleft())
+            if self.policy.ordered:
+                todo.extendleft(reversed(again))
+            else:
+                todo.extend(again)
+        now = time.monotonic()
+        for entry in load.admitted:
+            origin = entry.part.origin
+            self._families.end_to_end.labels(origin.source, self.name).observe(now - origin.read_at)
+
+    async def _attempt(self, load: Load, segment: Segment) -> list[Segment]:
+        """Write a segment once. What must be written again comes back, in order."""
+        if self._replacement is not None or not self.connected:
+            await self._connect()
+        segment = self._still_leased(load, segment)
+        if not segment.indices:
+            return []
+        batch, begun = load.take(segment), time.monotonic()
+        try:
+            async with asyncio.timeout(self.policy.timeout):
+                await self._sink.write(batch)
+        except WriteError as error:
+            self._metrics.write_seconds.observe(time.monotonic() - begun)
+            return await self._after_refusal(load, segment, batch, error)
+        except TimeoutError:
+            return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
+        except (NotConnected, ConnectionError) as error:
+            return await self._after_drop(load, segment, str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the outlet
+            return await self._after_crash(load, segment, error)
+        self._metrics.write_seconds.observe(time.monotonic() - begun)
+        self._written(len(batch), batch.bytes)
+        return []
+
+    def _written(self, records: int, size: int) -> None:
+        self._metrics.records.inc(records)
+        self._metrics.bytes.inc(size)
+        self._backoff.reset()
+
+    def _still_leased(self, load: Load, segment: Segment) -> Segment:
+        leases = load.batch.leases
+        if leases is None or not any(lease is not None and lease.revoked for lease in set(leases)):
+            return segment
+        kept = [i for i in segment.indices if (lease := leases[i]) is None or not lease.revoked]
+        return Segment(kept, segment.attempts, segment.strikes)
+
+    async def _after_refusal(self, load: Load, segment: Segment, batch: Batch, error: WriteError) -> list[Segment]:
+        """Some records were refused; the others are durable."""
+        failed = {i: error.failed[i] for i in sorted(error.failed) if 0 <= i < len(batch)}
+        if not failed:
+            return await self._after_crash(load, segment, error)
+        written = len(batch) - len(failed)
+        if written:
+            self._written(written, batch.bytes - sum(len(batch.values[i]) for i in failed))
+        reasons = {segment.indices[i]: reason for i, reason in failed.items()}
+        attempts = segment.attempts + 1
+        if not error.retryable or attempts >= self.policy.attempts:
+            reason = "attempts_exhausted" if error.retryable else "refused"
+            await self._dead_letter(load, reasons, reason=reason, attempts=attempts)
+            return []
+        self._metrics.retries.inc()
+        self.error = next(iter(reasons.values()))
+        await self._pause()
+        return [Segment(list(reasons), attempts, segment.strikes)]
+
+    async def _after_drop(self, load: Load, segment: Segment, why: str) -> list[Segment]:
+        """The connection went away during a write: an outage, or a record that brings it down."""
+        log.warning("sink %s: connection lost while writing %d record(s): %s", self.name, len(segment.indices), why)
+        self._set_down(why)
+        await self._close_sink(self._sink)
+        await self._pause()
+        await self._connect()
+        self._metrics.retries.inc()
+        segment.strikes += 1
+        return [segment] if segment.strikes < STRIKES else await self._bisect(load, segment, "brings_sink_down", why)
+
+    async def _after_crash(self, load: Load, segment: Segment, error: Exception) -> list[Segment]:
+        """The connector raised what it never should: the write is split until the record that does it is found."""
+        why = f"{type(error).__name__}: {error}"
+        log.error("sink %s: write failed in an unforeseen way: %s", self.name, why, exc_info=error)
+        self._set_down(why)
+        await self._close_sink(self._sink)
+        await self._connect()
+        return await self._bisect(load, segment, "crashes_sink", why)
+
+    async def _bisect(self, load: Load, segment: Segment, reason: str, why: str) -> list[Segment]:
+        if len(segment.indices) > 1:
+            return segment.halves()
+        await self._dead_letter(load, {segment.indices[0]: why}, reason=reason, attempts=segment.attempts + 1)
+        return []
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt; a replacement of the sink ends the wait."""
+        delay = self._backoff.next()
+        deadline = time.monotonic() + delay
+        while self._replacement is None and (left := deadline - time.monotonic()) > 0:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._wake.wait()
+
+    # Dead letters
+
+    async def _dead_letter(self, load: Load, reasons: Mapping[int, str], *, reason: str, attempts: int) -> None:
+        letters = []
+        for index, detail in reasons.items():
+            part, position = load.part_of(index)
+            letters.append(
+                part.letter(position, sink=self.name, reason=reason, detail=detail, attempts=max(1, attempts))
+            )
+        await self._letters.put(letters)
+
+    async def _refuse_disallowed(self, load: Load) -> None:
+        """Dead-letter what a record chose and ``allow`` does not permit; what remains is the load."""
+        if not self.policy.allow:
+            return
+        refused: dict[int, str] = {}
+        for setting, patterns in self.policy.allow.items():
+            for index, value in enumerate(load.batch.settings.get(setting, ())):
+                if value is not None and not self._allows(setting, str(value), patterns):
+                    refused[index] = f"{setting} {str(value)!r} is not allowed; `allow` has {', '.join(patterns)}"
+        if refused:
+            await self._dead_letter(load, refused, reason="not_allowed", attempts=1)
+            load.exclude(refused)
+
+    def _allows(self, setting: str, value: str, patterns: Sequence[str]) -> bool:
+        known = self._allowed.get((setting, value))
+        if known is None:
+            if len(self._allowed) > 10_000:
+                self._allowed.clear()
+            known = self._allowed[setting, value] = any(fnmatchcase(value, pattern) for pattern in patterns)
+        return known
+
+    # Connection
+
+    async def _connect(self) -> None:
+        """Open the sink, with backoff, for as long as it takes; take its replacement when there is one."""
+        while True:
+            if self._replacement is not None:
+                await self._close_sink(self._sink)
+                self._sink, self._replacement = self._replacement, None
+                self._backoff.reset()
+            why = await self._try_open()
+            if why is None:
+                return
+            if why != self.error or self.connected:
+                log.warning("sink %s: cannot connect: %s; trying again", self.name, why)
+            self._set_down(why)
+            await self._close_sink(self._sink)
+            await self._pause()
+
+    async def _try_open(self) -> str | None:
+        try:
+            async with asyncio.timeout(self.policy.timeout):
+                await self._sink.open()
+        except TimeoutError:
+            return f"opening took longer than {self.policy.timeout:g} s"
+        except (NotConnected, OSError) as error:
+            return str(error) or type(error).__name__
+        except Exception as error:
+            log.error("sink %s: open failed in an unforeseen way", self.name, exc_info=error)
+            return f"{type(error).__name__}: {error}"
+        if not self.connected:
+            log.info("sink %s: connected", self.name)
+        self.connected, self.error, self.since = True, "", time.time()
+        self._metrics.connected.set(1)
+        return None
+
+    def _set_down(self, why: str) -> None:
+        if self.connected:
+            self.since = time.time()
+        self.connected, self.error = False, why
+        self._metrics.connected.set(0)
+
+    async def _close_sink(self, sink: Sink) -> None:
+        try:
+            async with asyncio.timeout(min(self.policy.timeout, CLOSE_SECONDS)):
+                await sink.close()
+        except Exception as error:  # noqa: BLE001 - what cannot be closed is left behind
+            log.warning("sink %s: close failed: %s", self.name, error)
+        self.connected = False
+        self._metrics.connected.set(0)

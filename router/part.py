@@ -1,0 +1,107 @@
+"""What travels from the pipeline to the outlets: the part of a batch that goes to one sink, and where it came from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from router.batch import Batch, Constant
+from router.deadletters import Letter, Stage
+from rules.decisions import Decisions, Delivery
+from rules.decisions import Letter as DecidedLetter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """A batch as it was read, with the flow that decided about it. ``attempts`` counts earlier replays of it."""
+
+    batch: Batch
+    flow: str
+    source: str
+    version: str
+    read_at: float = field(default_factory=time.monotonic)
+    attempts: Sequence[int] | None = None
+
+    def letter(self, index: int, *, stage: Stage, rule: str | None, reason: str, detail: str) -> Letter:
+        """The dead letter of the record at ``index``, whole."""
+        batch = self.batch
+        return Letter(
+            time=time.time_ns(),
+            flow=self.flow,
+            source=self.source,
+            version=self.version,
+            stage=stage,
+            rule=rule or "",
+            reason=reason,
+            detail=detail,
+            attempts=1 + (self.attempts[index] if self.attempts else 0),
+            value=batch.values[index],
+            key=batch.keys[index] if batch.keys is not None else None,
+            headers=batch.headers[index] if batch.headers is not None else None,
+            record_time=batch.times[index] if batch.times is not None else None,
+            attributes={name: column[index] for name, column in batch.attributes.items()},
+        )
+
+    def letter_of(self, decided: DecidedLetter) -> Letter:
+        """The dead letter that the flow decided a record to be."""
+        return self.letter(
+            decided.index, stage=decided.stage, rule=decided.rule, reason=decided.reason, detail=decided.detail
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Records on their way to one sink: ``batch`` as it goes out; record i of it came from ``indices[i]`` of the
+    origin, and was sent by ``rules[i]``."""
+
+    batch: Batch
+    origin: Origin
+    indices: Sequence[int]
+    rules: Sequence[str]
+
+    def letter(self, index: int, *, sink: str, reason: str, detail: str, attempts: int) -> Letter:
+        """The dead letter of a delivery that could not be made: what came, and what should have gone out."""
+        out = self.batch
+        letter = self.origin.letter(
+            self.indices[index], stage="sink", rule=self.rules[index], reason=reason, detail=detail
+        )
+        return replace(
+            letter,
+            sink=sink,
+            attempts=letter.attempts - 1 + attempts,
+            out_value=out.values[index],
+            out_key=out.keys[index] if out.keys is not None else None,
+            out_headers=out.headers[index] if out.headers is not None else None,
+            out_settings={name: column[index] for name, column in out.settings.items()},
+        )
+
+
+def parts_of(decisions: Decisions, origin: Origin) -> list[tuple[str, Part]]:
+    """The parts, by sink, that a batch's decisions make of it. One that is the whole batch is passed on, not copied."""
+    return [(delivery.sink, _part(delivery, origin)) for delivery in decisions.deliveries]
+
+
+def _part(delivery: Delivery, origin: Origin) -> Part:
+    batch, indices = origin.batch, delivery.indices
+    whole = len(indices) == len(batch) and indices == list(range(len(batch)))
+    settings: Mapping[str, Sequence[Any]] = delivery.settings
+    keys, headers = settings.get("key"), settings.get("headers")
+    out = Batch(
+        values=delivery.values if delivery.values is not None else _take(batch.values, indices, whole),
+        keys=keys,
+        headers=headers,
+        times=None if batch.times is None else _take(batch.times, indices, whole),
+        leases=None if batch.leases is None else _take(batch.leases, indices, whole),
+        settings={name: column for name, column in settings.items() if name not in ("key", "headers")},
+    )
+    return Part(batch=out, origin=origin, indices=indices, rules=delivery.rules)
+
+
+def _take(column: Sequence[Any], indices: Sequence[int], whole: bool) -> Sequence[Any]:
+    if whole:
+        return column
+    if isinstance(column, Constant):
+        return Constant(column.value, len(indices))
+    return list(map(column.__getitem__, indices))

@@ -1,0 +1,301 @@
+"""From one source through its flow to the outlets, and the acknowledgement back.
+
+An epoch is the time between a source's ``open()`` and ``close()``. In it a reader reads, decides and hands over; a
+settler awaits the receipts and only then acknowledges. Whatever goes wrong ends the epoch, and the next one begins at
+the last acknowledged position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from router.batch import Batch
+from router.errors import EndOfStream, NotConnected, StateError
+from router.interfaces import Lag, Source
+from router.letterbox import LetterBox
+from router.metrics import Metrics
+from router.outlet import Outlet
+from router.part import Origin, parts_of
+from router.retry import Backoff
+from rules.ruleset import Decisions, Ruleset
+
+log = logging.getLogger(__name__)
+
+UNSETTLED_BATCHES = 256
+UNSETTLED_BYTES = 16 << 20
+SLICE_BYTES = 256 << 10
+"""Deciding yields to the loop about this often, so that heartbeats and the admin pages stay alive."""
+LAG_SECONDS = 5.0
+OPEN_SECONDS = 60.0
+CLOSE_SECONDS = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class _Unsettled:
+    """A batch whose deliveries are under way."""
+
+    batch: Batch
+    receipts: Sequence[asyncio.Future[None]]
+
+
+class _Interrupted(Exception):
+    """The reader stopped because the daemon stops."""
+
+
+class Pipeline:
+    """One source, read through one flow. ``run`` is its task; ``ruleset`` may be changed between two batches."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        ruleset: Ruleset,
+        outlets: Mapping[str, Outlet],
+        *,
+        letters: LetterBox,
+        metrics: Metrics,
+        stop: asyncio.Event,
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.ruleset = ruleset
+        self.outlets = outlets
+        self.connected = False
+        self.ended = False
+        self.error = "not opened yet"
+        self.since = time.time()
+        self.lags: Sequence[Lag] = ()
+        self.unsettled_records = 0
+        self._unsettled_batches = 0
+        self._unsettled_bytes = 0
+        self._letters = letters
+        self._families = metrics
+        self._metrics = metrics.source(name)
+        self._flow_metrics = metrics.flow(ruleset.flow.name)
+        self._stop = stop
+        self._room = asyncio.Event()
+        self._backoff = Backoff()
+        self._reader: asyncio.Task[None] | None = None
+        self._in_read = False
+
+    async def run(self) -> None:
+        """Read until the source ends or ``stop`` is set, and return when all that was read is settled.
+
+        When cancelled, what is not settled is given up: a source that can replay reads it again at the next start, of
+        any other it is counted as abandoned.
+        """
+        try:
+            while not self._stop.is_set() and not self.ended:
+                await self._epoch_until_failure()
+        except asyncio.CancelledError:
+            self._abandon()
+            raise
+
+    def status(self) -> dict[str, object]:
+        """The connection, the lag and what is unsettled, as JSON values."""
+        return {
+            "flow": self.ruleset.flow.name,
+            "connected": self.connected,
+            "ended": self.ended,
+            "error": self.error or None,
+            "since": self.since,
+            "unsettled": {"batches": self._unsettled_batches, "records": self.unsettled_records},
+            "lag": [asdict(lag) for lag in self.lags],
+        }
+
+    async def _epoch_until_failure(self) -> None:
+        try:
+            await self._epoch()
+        except* (NotConnected, TimeoutError, ConnectionError) as group:
+            self._fail(f"{_first(group)}" or "not connected", logging.WARNING)
+        except* Exception as group:  # noqa: BLE001 - a connector that crashes is opened again, never the daemon
+            error = _first(group)
+            self._fail(f"failed in an unforeseen way: {type(error).__name__}: {error}", logging.ERROR, error)
+        self._unsettled_batches = self._unsettled_bytes = self.unsettled_records = 0
+        if not self.ended and not self._stop.is_set():
+            await self._pause()
+
+    def _fail(self, why: str, level: int, error: BaseException | None = None) -> None:
+        self.ended = False
+        self._set_down(why)
+        log.log(
+            level, "source %s: %s; opening it again at its last acknowledged position", self.name, why, exc_info=error
+        )
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._backoff.next()):
+                await self._stop.wait()
+
+    # One epoch
+
+    async def _epoch(self) -> None:
+        try:
+            await self._open()
+            queue: asyncio.Queue[_Unsettled | None] = asyncio.Queue()
+            async with asyncio.TaskGroup() as aides:
+                watch = aides.create_task(self._watch_lag(), name=f"lag of {self.name}")
+                halt = aides.create_task(self._halt(), name=f"halt of {self.name}")
+                async with asyncio.TaskGroup() as work:
+                    work.create_task(self._settle(queue, work), name=f"settler of {self.name}")
+                    self._reader = work.create_task(self._read(queue, work), name=f"reader of {self.name}")
+                watch.cancel()
+                halt.cancel()
+            await self._measure_lag()
+        finally:
+            self._reader = None
+            await self._close()
+
+    async def _open(self) -> None:
+        async with asyncio.timeout(OPEN_SECONDS):
+            await self.source.open()
+        log.info("source %s: connected", self.name)
+        self.connected, self.error, self.since = True, "", time.time()
+        self._metrics.connected.set(1)
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.source.close()
+        except Exception as error:  # noqa: BLE001 - what cannot be closed is left behind
+            log.warning("source %s: close failed: %s", self.name, error)
+        self._set_down(self.error or ("ended" if self.ended else "closed"))
+
+    def _set_down(self, why: str) -> None:
+        if self.connected:
+            self.since = time.time()
+        self.connected, self.error = False, why
+        self._metrics.connected.set(0)
+
+    async def _halt(self) -> None:
+        """When the daemon stops, interrupt the reader where it may be interrupted: in ``source.read()``."""
+        await self._stop.wait()
+        if self._in_read and self._reader is not None:
+            self._reader.cancel()
+
+    # Reading
+
+    async def _read(self, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
+        with contextlib.suppress(_Interrupted):
+            while not self._stop.is_set():
+                try:
+                    batch = await self._next_batch()
+                except EndOfStream:
+                    self.ended = True
+                    break
+                self._backoff.reset()
+                await self._hand_over(batch, queue, work)
+        queue.put_nowait(None)
+
+    async def _next_batch(self) -> Batch:
+        self._in_read = True
+        try:
+            return await self.source.read()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._stop.is_set() and task is not None and task.uncancel() == 0:
+                raise _Interrupted from None
+            raise
+        finally:
+            self._in_read = False
+
+    async def _hand_over(self, batch: Batch, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
+        """Decide about a batch, hand its parts to the outlets, and put what is to be awaited into the queue."""
+        await self._wait_for_room(batch)
+        self._count_unsettled(batch, 1)
+        self._metrics.records.inc(len(batch))
+        self._metrics.bytes.inc(batch.bytes)
+        ruleset = self.ruleset
+        origin = Origin(batch, flow=ruleset.flow.name, source=self.name, version=ruleset.version)
+        decisions = await self._decide(ruleset, batch)
+        receipts: list[asyncio.Future[None]] = []
+        if decisions.letters:
+            letters = [origin.letter_of(letter) for letter in decisions.letters]
+            receipts.append(work.create_task(self._letters.put(letters), name=f"dead letters of {self.name}"))
+        for sink, part in parts_of(decisions, origin):
+            receipts.append(await self.outlets[sink].put(part))
+        queue.put_nowait(_Unsettled(batch, receipts))
+
+    async def _wait_for_room(self, batch: Batch) -> None:
+        while self._unsettled_batches and (
+            self._unsettled_batches >= UNSETTLED_BATCHES or self._unsettled_bytes + batch.bytes > UNSETTLED_BYTES
+        ):
+            self._room.clear()
+            await self._room.wait()
+
+    def _count_unsettled(self, batch: Batch, sign: int) -> None:
+        self._unsettled_batches += sign
+        self._unsettled_bytes += sign * batch.bytes
+        self.unsettled_records += sign * len(batch)
+        self._metrics.unacked.set(self._unsettled_batches)
+        self._room.set()
+
+    async def _decide(self, ruleset: Ruleset, batch: Batch) -> Decisions:
+        began = time.perf_counter()
+        step = max(1, len(batch) * SLICE_BYTES // max(1, batch.bytes))
+        decisions = ruleset.route(batch, self.name, 0, min(step, len(batch)))
+        for start in range(step, len(batch), step):
+            await asyncio.sleep(0)
+            decisions = ruleset.route(batch, self.name, start, min(start + step, len(batch)), decisions)
+        self._flow_metrics.count(decisions, time.perf_counter() - began)
+        return decisions
+
+    # Settling
+
+    async def _settle(self, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
+        while (entry := await queue.get()) is not None:
+            if self.source.ack_order == "read":
+                await self._settle_one(entry)
+            else:
+                work.create_task(self._settle_one(entry), name=f"settling of {self.name}")
+
+    async def _settle_one(self, entry: _Unsettled) -> None:
+        for receipt in entry.receipts:
+            await receipt
+        await self._acknowledge(entry.batch)
+        self._count_unsettled(entry.batch, -1)
+
+    async def _acknowledge(self, batch: Batch) -> None:
+        """Acknowledge; while the state folder cannot be written, again and again: to read anew would repeat records."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self.source.ack(batch.token)
+            except StateError as error:
+                log.error("source %s: the position cannot be kept, so it waits: %s", self.name, error)
+            await asyncio.sleep(backoff.next())
+
+    def _abandon(self) -> None:
+        if self.unsettled_records and not self.source.replays:
+            self._metrics.abandoned.inc(self.unsettled_records)
+            log.error("source %s: %d record(s) given up: it cannot replay them", self.name, self.unsettled_records)
+
+    # Lag
+
+    async def _watch_lag(self) -> None:
+        while True:
+            await self._measure_lag()
+            await asyncio.sleep(LAG_SECONDS)
+
+    async def _measure_lag(self) -> None:
+        try:
+            async with asyncio.timeout(LAG_SECONDS):
+                lags = await self.source.lag()
+        except Exception as error:  # noqa: BLE001 - not knowing the lag is no reason to stop reading
+            log.debug("source %s: lag is not known: %s", self.name, error)
+            return
+        self.lags = lags
+        self._families.set_lag(self.name, lags)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error in a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

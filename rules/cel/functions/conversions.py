@@ -1,0 +1,192 @@
+"""From one type to another: ``int uint double string bytes bool type dyn timestamp duration`` and ``base64``."""
+
+import re
+from typing import Final
+
+from rules.cel.errors import CelError
+from rules.cel.functions.registry import Number, function
+from rules.cel.values import INT_MAX, INT_MIN, UINT_MAX, Duration, Timestamp, Type, UInt, type_of
+
+_INT: Final = re.compile(r"[+-]?[0-9]{1,64}")
+_UINT: Final = re.compile(r"[0-9]{1,64}")
+_DOUBLE: Final = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity|nan))")
+_BOOLS: Final = dict.fromkeys(("1", "t", "true", "TRUE", "True"), True) | dict.fromkeys(
+    ("0", "f", "false", "FALSE", "False"), False
+)
+# From here on strconv's and CEL's shortest form of a double writes an exponent.
+_LARGE_EXPONENT: Final = 6
+_SMALL_EXPONENT: Final = -4
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+@function("int")
+def _int_of_number(value: int | UInt) -> int:
+    if value > INT_MAX:
+        raise CelError(f"int(): {int(value)} is out of range")
+    return int(value)
+
+
+@function("int")
+def _int_of_double(value: float) -> int:
+    # Both ends are refused, as the specification does: doubles beside them are not exact.
+    if not INT_MIN < value < INT_MAX:
+        raise CelError(f"int(): {value} is out of range")
+    return int(value)
+
+
+@function("int")
+def _int_of_string(text: str) -> int:
+    if not _INT.fullmatch(text) or not INT_MIN <= (value := int(text)) <= INT_MAX:
+        raise CelError(f"int(): {_shown(text)} is not an integer of 64 bits")
+    return value
+
+
+@function("int")
+def _int_of_timestamp(moment: Timestamp) -> int:
+    return moment.seconds
+
+
+@function("uint")
+def _uint_of_number(value: int | UInt) -> UInt:
+    if value < 0:
+        raise CelError(f"uint(): {value} is negative")
+    return UInt(value)
+
+
+@function("uint")
+def _uint_of_double(value: float) -> UInt:
+    if not 0 <= value < UINT_MAX:
+        raise CelError(f"uint(): {value} is out of range")
+    return UInt(value)
+
+
+@function("uint")
+def _uint_of_string(text: str) -> UInt:
+    if not _UINT.fullmatch(text) or (value := int(text)) > UINT_MAX:
+        raise CelError(f"uint(): {_shown(text)} is not an unsigned integer of 64 bits")
+    return UInt(value)
+
+
+@function("double")
+def _double_of_number(value: Number) -> float:
+    return float(value)
+
+
+@function("double")
+def _double_of_string(text: str) -> float:
+    if not _DOUBLE.fullmatch(text):
+        raise CelError(f"double(): {_shown(text)} is not a number")
+    value = float(text)
+    if value in {float("inf"), float("-inf")} and "i" not in text.lower():
+        raise CelError(f"double(): {_shown(text)} is out of range")
+    return value
+
+
+@function("bool")
+def _bool_of_bool(value: bool) -> bool:
+    return value
+
+
+@function("bool")
+def _bool_of_string(text: str) -> bool:
+    if text not in _BOOLS:
+        raise CelError(f"bool(): {_shown(text)} is neither true nor false")
+    return _BOOLS[text]
+
+
+@function("string")
+def _string_of_string(value: str) -> str:
+    return value
+
+
+@function("string")
+def _string_of_bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+@function("string")
+def _string_of_number(value: int | UInt | Timestamp | Duration) -> str:
+    return str(value)
+
+
+@function("string")
+def _string_of_double(value: float) -> str:
+    """The shortest text that reads back as the same double, in the form of C's ``%g``."""
+    if value != value:
+        return "NaN"
+    if value in {float("inf"), float("-inf")}:
+        return "+Inf" if value > 0 else "-Inf"
+    digits = len(repr(value).lower().partition("e")[0].strip("-").replace(".", "").strip("0")) or 1
+    scientific = f"{value:.{digits - 1}e}"
+    exponent = int(scientific.rpartition("e")[2])
+    if exponent < _SMALL_EXPONENT or (exponent >= _LARGE_EXPONENT and value != 0):
+        return scientific
+    return repr(value).removesuffix(".0")
+
+
+@function("string")
+def _string_of_bytes(value: bytes) -> str:
+    return value.decode()
+
+
+@function("bytes")
+def _bytes_of_bytes(value: bytes) -> bytes:
+    return value
+
+
+@function("bytes")
+def _bytes_of_string(text: str) -> bytes:
+    return text.encode()
+
+
+@function("type")
+def _type_of_value(value: object) -> Type:
+    return type_of(value)
+
+
+@function("dyn")
+def _dyn(value: object) -> object:
+    return value
+
+
+@function("timestamp")
+def _timestamp_of_timestamp(moment: Timestamp) -> Timestamp:
+    return moment
+
+
+@function("timestamp")
+def _timestamp_of_string(text: str) -> Timestamp:
+    return Timestamp.parse(text)
+
+
+@function("timestamp")
+def _timestamp_of_seconds(seconds: int) -> Timestamp:
+    return Timestamp(seconds)
+
+
+@function("duration")
+def _duration_of_duration(span: Duration) -> Duration:
+    return span
+
+
+@function("duration")
+def _duration_of_string(text: str) -> Duration:
+    return Duration.parse(text)
+
+
+@function("base64.encode")
+def _base64_encode(value: bytes) -> str:
+    import base64
+
+    return base64.b64encode(value).decode()
+
+
+@function("base64.decode")
+def _base64_decode(text: str) -> bytes:
+    import base64
+
+    body = text.rstrip("=")
+    return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)

@@ -1,0 +1,113 @@
+"""Calls that are no calls: ``has(e.f)``, ``list.all(x, ...)`` and the rest, which bind names or do not evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rules.cel import nodes
+from rules.cel.errors import CelSyntaxError
+from rules.cel.lexer import Token
+from rules.cel.nodes import Node
+
+Fault = Callable[[str, Token | Node], CelSyntaxError]
+
+NAMESPACES: Final = frozenset({"cel"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One way to write a macro: how many variables, how many expressions, and how it is called in the tree."""
+
+    variables: int
+    bodies: int
+    name: str
+
+
+_FORMS: Final[dict[str, tuple[_Form, ...]]] = {
+    "all": (_Form(1, 1, "all"), _Form(2, 1, "all")),
+    "exists": (_Form(1, 1, "exists"), _Form(2, 1, "exists")),
+    "exists_one": (_Form(1, 1, "exists_one"), _Form(2, 1, "existsOne")),
+    "existsOne": (_Form(1, 1, "exists_one"), _Form(2, 1, "existsOne")),
+    "map": (_Form(1, 1, "map"), _Form(1, 2, "map")),
+    "filter": (_Form(1, 1, "filter"),),
+    "transformList": (_Form(2, 1, "transformList"), _Form(2, 2, "transformList")),
+    "transformMap": (_Form(2, 1, "transformMap"), _Form(2, 2, "transformMap")),
+    "transformMapEntry": (_Form(2, 1, "transformMapEntry"), _Form(2, 2, "transformMapEntry")),
+    "optMap": (_Form(1, 1, "optMap"),),
+    "optFlatMap": (_Form(1, 1, "optFlatMap"),),
+}
+_USAGE: Final = {
+    "all": "list.all(x, condition)",
+    "exists": "list.exists(x, condition)",
+    "exists_one": "list.exists_one(x, condition)",
+    "existsOne": "list.existsOne(x, condition)",
+    "map": "list.map(x, value) or list.map(x, condition, value)",
+    "filter": "list.filter(x, condition)",
+    "transformList": "list.transformList(index, x, value), or with a condition before the value",
+    "transformMap": "map.transformMap(key, x, value), or with a condition before the value",
+    "transformMapEntry": "map.transformMapEntry(key, x, {newKey: value}), or with a condition before the entry",
+    "optMap": "optional.optMap(x, value)",
+    "optFlatMap": "optional.optFlatMap(x, optional)",
+}
+METHODS: Final = frozenset(_FORMS)
+FUNCTIONS: Final = frozenset({"has", "cel.bind"})
+
+
+def binds(name: str, *, is_method: bool) -> int:
+    """How many of a call's first arguments may name variables."""
+    if is_method:
+        return max((form.variables for form in _FORMS.get(name, ())), default=0)
+    return 1 if name == "cel.bind" else 0
+
+
+def expand(
+    fault: Fault, token: Token, name: str, target: Node | None, args: tuple[Node, ...], span: tuple[int, int]
+) -> Node | None:
+    """The node of a macro, or None for a call of a function."""
+    if target is not None:
+        return _comprehension(fault, token, name, target, args, span) if name in METHODS else None
+    if name == "has":
+        return _has(fault, token, args, span)
+    if name == "cel.bind":
+        return _bind(fault, token, args, span)
+    return None
+
+
+def _has(fault: Fault, token: Token, args: tuple[Node, ...], span: tuple[int, int]) -> Node:
+    if len(args) != 1:
+        raise fault("has() takes one selection of a field: has(event.user.id)", token)
+    field = args[0]
+    if isinstance(field, nodes.Index):
+        raise fault("has() takes a field written with a dot, also has(event.`a-b`); or write 'key' in map", field)
+    if not isinstance(field, nodes.Select) or field.optional:
+        raise fault("has() takes a selection of a field: has(event.user.id)", field)
+    return nodes.Has(field.operand, field.field, start=span[0], end=span[1])
+
+
+def _bind(fault: Fault, token: Token, args: tuple[Node, ...], span: tuple[int, int]) -> Node:
+    count = 3
+    if len(args) != count:
+        raise fault("cel.bind() takes a name, its value, and where it is used: cel.bind(x, a + b, x * x)", token)
+    name = _variable(fault, args[0], "cel.bind(x, a + b, x * x)")
+    return nodes.Bind(name, args[1], args[2], start=span[0], end=span[1])
+
+
+def _comprehension(
+    fault: Fault, token: Token, name: str, target: Node, args: tuple[Node, ...], span: tuple[int, int]
+) -> Node:
+    form = next((form for form in _FORMS[name] if form.variables + form.bodies == len(args)), None)
+    if form is None:
+        raise fault(f"{name}() is written {_USAGE[name]}", token)
+    variables = tuple(_variable(fault, arg, _USAGE[name]) for arg in args[: form.variables])
+    if len(set(variables)) != len(variables):
+        raise fault(f"the two variables of {name}() have one name", args[1])
+    bodies = args[form.variables :]
+    return nodes.Macro(form.name, target, variables, bodies, start=span[0], end=span[1])
+
+
+def _variable(fault: Fault, node: Node, usage: str) -> str:
+    if not isinstance(node, nodes.Ident) or "." in node.name:
+        raise fault(f"a plain name for a variable belongs here: {usage}", node)
+    return node.name

@@ -1,0 +1,105 @@
+"""Payloads to events and back, by the codec's name.
+
+Adding a codec is one function that makes it and one entry in ``_CODECS``; each is made when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from rules.cel.errors import CelError
+from rules.cel.output import to_json
+from rules.cel.values import Duration, Timestamp, type_name
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How payloads of one format are read and written.
+
+    - ``decode`` raises ValueError or RecursionError for a payload that is none.
+    - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
+    - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    """
+
+    name: str
+    decode: Callable[[bytes], object]
+    encode: Callable[[object], bytes]
+    encode_plain: Callable[[object], bytes]
+
+
+_ATOMS: Final = frozenset({str, int, bool, type(None), Timestamp, Duration})
+
+
+def is_plain(value: object) -> bool:
+    """Whether ``encode_plain`` writes the value as ``encode`` does: anything but NaN, infinities and rare types."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]  # its class was just asked for
+    if isinstance(value, dict):
+        return kind is dict and all(type(key) is str for key in value) and all(map(is_plain, value.values()))
+    return isinstance(value, list) and all(map(is_plain, value))
+
+
+def in_text(value: object) -> str:
+    """A value as it stands inside text: text as it is, everything else as JSON, without the quotes of JSON texts."""
+    if type(value) is str:
+        return value
+    shown = to_json(value)
+    return shown if isinstance(shown, str) else _json().encode(shown).decode()
+
+
+@cache
+def codec(name: str) -> Codec:
+    """The codec of that name. Raises KeyError when there is none."""
+    return _CODECS[name]()
+
+
+def codec_names() -> list[str]:
+    """All codecs that there are."""
+    return sorted(_CODECS)
+
+
+@cache
+def _json() -> Codec:
+    # msgspec, not orjson: it keeps integers of any size, and is as strict as RFC 8259 and RFC 3629 are.
+    import msgspec
+
+    write = msgspec.json.Encoder(enc_hook=to_json).encode
+
+    def encode(value: object) -> bytes:
+        try:
+            return write(to_json(value))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CelError(f"it cannot be written as JSON: {error}") from error
+
+    return Codec("json", msgspec.json.Decoder().decode, encode, write)
+
+
+def _text() -> Codec:
+    def encode(value: object) -> bytes:
+        try:
+            return in_text(value).encode()
+        except UnicodeEncodeError as error:
+            raise CelError(f"it cannot be written as text: {error}") from error
+
+    return Codec("text", bytes.decode, encode, encode)
+
+
+def _bytes() -> Codec:
+    def encode(value: object) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        if isinstance(value, str):
+            return value.encode()
+        raise CelError(f"a {type_name(value)} has no bytes to write: only bytes and strings do")
+
+    return Codec("bytes", bytes, encode, encode)
+
+
+_CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"json": _json, "text": _text, "bytes": _bytes}

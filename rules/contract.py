@@ -1,0 +1,124 @@
+"""The contract of a flow as far as it is not written in CEL: a JSON Schema, or a registered pydantic model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+_SHOWN: Final = 20
+_MESSAGE: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One way in which a record breaks its contract.
+
+    ``check`` names what was broken, and comes from the contract alone, never from the record: the path of a keyword in
+    the schema (``schema/properties/amount/minimum``), the kind of a model's error (``model/missing``), or the name of an
+    ``expect``. ``place`` is where in the record, as a JSON pointer (RFC 6901); empty for the record as a whole.
+    """
+
+    check: str
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.check}{' at ' + self.place if self.place else ''}: {self.message}"
+
+
+def describe(violations: Sequence[Violation]) -> str:
+    """All of a record's violations as one text, cut where there are very many."""
+    shown = "; ".join(map(str, violations[:_SHOWN]))
+    rest = len(violations) - _SHOWN
+    return f"{shown}; and {rest} more" if rest > 0 else shown
+
+
+Validate = Callable[[object, bytes], list[Violation]]
+"""All violations of an event, which was decoded from these bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """``holds`` is the fast answer, ``violations`` the full one, for an event and the payload it was decoded from.
+
+    ``holds`` may raise anything for an event that the library cannot read; ``violations`` says so as a violation.
+    """
+
+    holds: Callable[[object, bytes], bool]
+    violations: Validate
+
+
+def schema_validator(schema: object) -> Validator:
+    """A validator of a JSON Schema; draft 2020-12 unless ``$schema`` says otherwise. No reference is ever fetched.
+
+    Raises ValueError for a schema that is not valid, with its reason.
+    """
+    import jsonschema_rs
+
+    def refuse(uri: str) -> Any:
+        raise ValueError(f"{uri} is not in the schema, and nothing is fetched: put it under $defs")
+
+    try:
+        # msgspec's dicts hold integers of any size, which this library takes as they are.
+        found = jsonschema_rs.validator_for(schema, retriever=refuse)
+    except ValueError as error:
+        raise ValueError(getattr(error, "message", str(error))) from error
+
+    def violations(event: object, _: bytes) -> list[Violation]:
+        try:
+            return [
+                _violation("schema", error.schema_path, error.instance_path, error.message)
+                for error in found.iter_errors(event)
+            ]
+        except (ValueError, RecursionError) as error:
+            return [Violation("schema", "", _cut(f"it cannot be checked: {error}"))]
+
+    return Validator(lambda event, _: found.is_valid(event), violations)
+
+
+def model_validator(model: Any, decode: str) -> Validator:
+    """A validator of a pydantic model, or of any type that pydantic takes. The event itself is not changed by it.
+
+    JSON is validated from the payload, by pydantic's rules for JSON; other formats as the decoded event.
+    """
+    import pydantic
+
+    adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(model)
+
+    def check(event: object, raw: bytes) -> None:
+        if decode == "json":
+            adapter.validate_json(raw)
+        else:
+            adapter.validate_python(event)
+
+    def holds(event: object, raw: bytes) -> bool:
+        try:
+            check(event, raw)
+        except pydantic.ValidationError:
+            return False
+        return True
+
+    def violations(event: object, raw: bytes) -> list[Violation]:
+        try:
+            check(event, raw)
+        except pydantic.ValidationError as error:
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+            return [_violation("model", (detail["type"],), detail["loc"], detail["msg"]) for detail in details]
+        except Exception as error:  # noqa: BLE001 - a model's own validators may raise anything
+            return [Violation("model", "", _cut(f"it cannot be checked: {type(error).__name__}: {error}"))]
+        return []
+
+    return Validator(holds, violations)
+
+
+def _violation(kind: str, path: Iterable[str | int], place: Iterable[str | int], message: str) -> Violation:
+    return Violation(kind + _pointer(path), _pointer(place), _cut(message))
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _MESSAGE else message[:_MESSAGE] + "..."

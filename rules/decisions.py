@@ -1,0 +1,248 @@
+"""What a ruleset decided about a batch: deliveries by sink, dead letters, and everything that is counted.
+
+Decisions grow record by record, in order. All of it is index lists that are appended to and nothing else, so that
+whatever a record has added can be taken back as long as it is the last one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Literal, overload
+
+from rules.plan import Lane, Plan
+
+Stage = Literal["decode", "contract", "rule"]
+
+
+class Repeated(Sequence[str]):
+    """One text, as many times as there are deliveries."""
+
+    __slots__ = ("length", "text")
+
+    def __init__(self, text: str, length: int) -> None:
+        self.text = text
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Repeated: ...
+    def __getitem__(self, index: int | slice) -> str | Repeated:
+        if isinstance(index, slice):
+            return Repeated(self.text, len(range(self.length)[index]))
+        if not -self.length <= index < self.length:
+            raise IndexError(index)
+        return self.text
+
+    def __iter__(self) -> Iterator[str]:
+        return repeat(self.text, self.length)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and not isinstance(other, str) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one sink gets of a batch, in order.
+
+    - ``indices``: which records, ascending; one may stand there more than once.
+    - ``values``: the outgoing payloads; None when every record goes out as it came.
+    - ``settings``: what each delivery chose of the sink's per-record settings, a column for each; None in a column
+      means that the sink's configured value holds. ``key`` holds bytes, ``headers`` sequences of name and bytes.
+    - ``rules``: the name of the rule (``otherwise.error`` and so on) that each delivery is owed to.
+    """
+
+    sink: str
+    indices: Sequence[int]
+    values: Sequence[bytes] | None
+    settings: Mapping[str, Sequence[object]]
+    rules: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record that becomes a dead letter before any delivery of it, or because a rule says so.
+
+    ``reason`` is one of a few labels: ``spoiled``, ``undecodable``, ``invalid``, ``error``, ``unmatched``, or ``rule``
+    where a rule names ``dead_letter``. ``rule`` is the rule at which it happened; ``detail`` is for people.
+    """
+
+    index: int
+    stage: Stage
+    rule: str | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One delivery of one record: ``lane`` numbers the sink, ``value`` is None when it goes out as it came."""
+
+    lane: int
+    rule: str
+    value: bytes | None
+    settings: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was decided about one record, and why: the exact interpreter's answer.
+
+    ``matched`` and ``missing`` hold rules by number, ``dropped`` labels by number (rules, then the parts of
+    ``otherwise``), ``errors`` label and kind, ``violations`` the names of the checks.
+    """
+
+    dispatches: list[Dispatch] = field(default_factory=list)
+    letters: list[tuple[Stage, str | None, str, str]] = field(default_factory=list)
+    matched: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    unmatched: bool = False
+
+    def undo(self) -> None:
+        """Forget what the rules did; what was violated and what went wrong stays counted."""
+        self.dispatches.clear()
+        self.letters.clear()
+        self.matched.clear()
+        self.missing.clear()
+        self.dropped.clear()
+        self.unmatched = False
+
+
+class LaneLists:
+    """The growing columns of one sink. ``rules`` is kept only where more than one rule delivers to the sink."""
+
+    __slots__ = ("columns", "indices", "rules", "values")
+
+    def __init__(self, lane: Lane) -> None:
+        self.indices: list[int] = []
+        self.values: list[bytes] = []
+        self.columns: dict[str, list[object]] = {name: [] for name in lane.columns}
+        self.rules: list[str] = []
+
+    def trim(self) -> None:
+        """Cut every column back to as many entries as there are indices."""
+        length = len(self.indices)
+        del self.values[length:]
+        del self.rules[length:]
+        for column in self.columns.values():
+            del column[length:]
+
+
+class Decisions:
+    """What was decided about the records of one batch so far. A ruleset fills it; everything else only reads it.
+
+    The index lists are for the ruleset's generated code: ``hits`` and ``missed`` by rule, ``drops`` by label.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.lanes = [LaneLists(lane) for lane in plan.lanes]
+        self.hits: list[list[int]] = [[] for _ in plan.rules]
+        self.missed: list[list[int]] = [[] for _ in plan.rules]
+        self.drops: list[list[int]] = [[] for _ in plan.labels]
+        self.strays: list[int] = []
+        self.letters: list[Letter] = []
+        self.errors: Counter[tuple[str, str]] = Counter()
+        """Errors by rule (or ending) and kind: ``when``, ``set``, ``unset``, ``emit``, ``split``, ``setting``, ``encode``."""
+        self.violations: Counter[str] = Counter()
+        """Violations by the name of the check."""
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """One for each sink that got anything, in the order of the sinks' first mention in the flow."""
+        pairs = zip(self.plan.lanes, self.lanes, strict=True)
+        return [self._delivery(lane, lists) for lane, lists in pairs if lists.indices]
+
+    @staticmethod
+    def _delivery(lane: Lane, lists: LaneLists) -> Delivery:
+        return Delivery(
+            sink=lane.sink,
+            indices=lists.indices,
+            values=lists.values if lane.reshapes else None,
+            settings=lists.columns,
+            rules=lists.rules if lane.shared else Repeated(lane.rules[0], len(lists.indices)),
+        )
+
+    @property
+    def matched(self) -> dict[str, int]:
+        """How many records each rule matched. A record that ended in an error or a violation matched none."""
+        names = {lane: Counter(self.lanes[lane].rules) for lane in self.plan.counted_lanes}
+        found = {}
+        for number, rule in enumerate(self.plan.rules):
+            tally = self.plan.tallies[number]
+            if tally is None:
+                count = len(self.hits[number])
+            else:
+                count = names[tally][rule] if tally in names else len(self.lanes[tally].indices)
+            found[rule] = count
+        return {rule: count for rule, count in found.items() if count}
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many records each rule's ``when`` met a missing field in, and so did not match."""
+        return {rule: len(found) for rule, found in zip(self.plan.rules, self.missed, strict=True) if found}
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many records each rule, or part of ``otherwise``, dropped."""
+        return {label: len(found) for label, found in zip(self.plan.labels, self.drops, strict=True) if found}
+
+    @property
+    def unmatched(self) -> int:
+        """How many records no rule with a target matched."""
+        return len(self.strays)
+
+    def add(self, index: int, raw: bytes, outcome: Outcome) -> None:
+        """Take in what was decided about the record at ``index``, which comes after all that are in already."""
+        for dispatch in outcome.dispatches:
+            self._dispatch(index, raw, dispatch)
+        for number in outcome.matched:
+            if self.plan.tallies[number] is None:
+                self.hits[number].append(index)
+        for number in outcome.missing:
+            self.missed[number].append(index)
+        for number in outcome.dropped:
+            self.drops[number].append(index)
+        if outcome.unmatched:
+            self.strays.append(index)
+        self.letters.extend(Letter(index, *letter) for letter in outcome.letters)
+        self.errors.update(outcome.errors)
+        self.violations.update(outcome.violations)
+
+    def _dispatch(self, index: int, raw: bytes, dispatch: Dispatch) -> None:
+        lane, lists = self.plan.lanes[dispatch.lane], self.lanes[dispatch.lane]
+        if lane.reshapes:
+            lists.values.append(raw if dispatch.value is None else dispatch.value)
+        for name, column in lists.columns.items():
+            column.append(dispatch.settings.get(name))
+        if lane.shared:
+            lists.rules.append(dispatch.rule)
+        lists.indices.append(index)
+
+    def take_back(self, index: int) -> None:
+        """Undo what the record at ``index``, the last one, has added, however far it came."""
+        for lists in self.lanes:
+            _pop(lists.indices, index)
+            lists.trim()
+        for many in (self.hits, self.missed, self.drops):
+            for found in many:
+                _pop(found, index)
+        _pop(self.strays, index)
+        while self.letters and self.letters[-1].index == index:
+            self.letters.pop()
+
+
+def _pop(indices: list[int], index: int) -> None:
+    while indices and indices[-1] == index:
+        indices.pop()

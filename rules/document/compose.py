@@ -1,0 +1,314 @@
+"""From a text to nodes: every fault of the YAML itself, and the mending of values that YAML broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from rules.document.mend import mends
+from rules.document.nodes import Document, Node
+from rules.document.origin import Mend, Origin
+from rules.document.scalars import resolve
+from rules.faults import Fault, Place
+
+_DEPTH = 100
+_SIZE = 8 << 20
+_ALIASED = 100_000
+_MENDS = 30
+
+_CORE = "tag:yaml.org,2002:"
+
+
+def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
+    """Read one YAML text.
+
+    Everything that is wrong with it as YAML comes back as faults; the document is what could be read all the same, so
+    that whatever else is wrong can be reported with them: None when that is nothing.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            return None, [_not_text(text, error, file)]
+    if len(text) > _SIZE:
+        return None, [Fault(Place(file), f"holds {len(text):,} characters", f"at most {_SIZE:,} can be read")]
+    origin = Origin(file, text)
+    faults: list[Fault] = []
+    composer = _compose(origin)
+    while composer.broken is not None and composer.broken.mendable and len(faults) < _MENDS:
+        mended = _mended(composer)
+        if mended is None:
+            break
+        mend, mended_composer = mended
+        faults.append(composer.broken.mended_by(mend, composer.origin))
+        composer = mended_composer
+    if composer.broken is not None:
+        faults.append(composer.broken.fault(composer.origin))
+    faults += composer.faults
+    if composer.root is None and not faults:
+        faults.append(Fault(Place(file), "the file is empty"))
+    return (None if composer.root is None else Document(composer.root)), faults
+
+
+def _not_text(data: bytes, error: UnicodeDecodeError, file: str) -> Fault:
+    before = data[: error.start]
+    start = before.rfind(b"\n") + 1
+    place = Place(file, before.count(b"\n") + 1, len(before[start:].decode()) + 1)
+    return Fault(place, f"the byte 0x{data[error.start]:02x} is not UTF-8", "should be saved as UTF-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """The spot where reading stopped, or where YAML read a value as something that nobody means."""
+
+    index: int
+    problem: str
+    hint: str = ""
+    mendable: bool = True
+
+    def fault(self, origin: Origin) -> Fault:
+        return Fault(origin.place(self.index), self.problem, self.hint)
+
+    def mended_by(self, mend: Mend, origin: Origin) -> Fault:
+        what = f"YAML does not read `{origin.text[mend.start : mend.end]}` as one text"
+        return Fault(origin.place(mend.start), what, f"should be quoted: {mend.key} {mend.quoted}")
+
+
+def _mended(composer: _Composer) -> tuple[Mend, _Composer] | None:
+    """The mend that lets reading get furthest past the spot where it stopped."""
+    broken = composer.broken
+    assert broken is not None
+    best: tuple[int, Mend, _Composer] | None = None
+    for mend in mends(composer.origin, broken.index):
+        attempt = _compose(composer.origin.mended(mend))
+        grown = len(attempt.origin.text) - len(composer.origin.text)
+        further = max(mend.start + len(mend.quoted), broken.index + grown + 1)
+        reached = len(attempt.origin.text) + 1 if attempt.broken is None else attempt.broken.index
+        if reached >= further and (best is None or reached > best[0]):
+            best = (reached, mend, attempt)
+    return None if best is None else best[1:]
+
+
+def _compose(origin: Origin) -> _Composer:
+    composer = _Composer(origin)
+    composer.run()
+    return composer
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A mapping or list that is being read."""
+
+    node: Node
+    anchor: str | None
+    key: Node | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Composer:
+    """Builds nodes from the parser's events, without recursion, so that no depth of nesting breaks it."""
+
+    origin: Origin
+    faults: list[Fault] = field(default_factory=list)
+    root: Node | None = None
+    broken: _Broken | None = None
+    _open: list[_Open] = field(default_factory=list)
+    _anchors: dict[str, Node] = field(default_factory=dict)
+    _aliased: int = 0
+    _documents: int = 0
+
+    def run(self) -> None:
+        try:
+            for event in YAML(typ="safe", pure=True).parse(self.origin.text):
+                self._take(event)
+                if self.broken is not None:
+                    break
+        except (YAMLError, ValueError, IndexError, AttributeError, TypeError, AssertionError) as error:
+            # Beside its own errors, the parser lets some of Python's escape on texts that are far from YAML.
+            self.broken = _explain(error, self.origin)
+        while self._open:
+            self._close(len(self.origin.text))
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case ScalarEvent():
+                self._scalar(event)
+            case MappingStartEvent() | SequenceStartEvent():
+                self._begin(event)
+            case MappingEndEvent() | SequenceEndEvent():
+                self._close(event.end_mark.index)
+            case AliasEvent():
+                self._alias(event)
+            case DocumentStartEvent():
+                self._documents += 1
+                if self._documents > 1:
+                    at = event.start_mark.index
+                    self.broken = _Broken(at, "a second document begins", "a file holds one document", mendable=False)
+            case _:
+                pass
+
+    def _begin(self, event: MappingStartEvent | SequenceStartEvent) -> None:
+        if len(self._open) >= _DEPTH:
+            self.broken = _Broken(event.start_mark.index, f"nested deeper than {_DEPTH} levels", mendable=False)
+            return
+        data: object = {} if isinstance(event, MappingStartEvent) else []
+        tag = _tag(event)
+        if tag and tag != _CORE + ("map" if isinstance(event, MappingStartEvent) else "seq"):
+            self.broken = self._tagged(event, tag)
+            return
+        node = Node(data, self.origin, event.start_mark.index, event.end_mark.index)
+        if event.anchor:
+            self._anchors.pop(event.anchor, None)
+        self._open.append(_Open(node, event.anchor))
+
+    def _close(self, end: int) -> None:
+        opened = self._open.pop()
+        opened.node.end = end
+        if opened.key is not None and opened.key.data is not None:
+            self._put(opened, Node(None, self.origin, end, end))
+        self._place(opened.node, opened.anchor)
+
+    def _scalar(self, event: ScalarEvent) -> None:
+        tag = _tag(event)
+        style = event.style or ""
+        data: object = event.value if style or tag in ("!", _CORE + "str") else resolve(event.value)
+        node = Node(data, self.origin, event.start_mark.index, event.end_mark.index, style)
+        if tag and tag not in ("!", _CORE + "str") and not _is_of(data, tag):
+            self.broken = self._tagged(event, tag)
+            return
+        self._place(node, event.anchor)
+
+    def _tagged(self, event: Event, tag: str) -> _Broken:
+        index = event.start_mark.index
+        shown = tag.replace(_CORE, "!!")
+        start = self.origin.text.rfind(shown, 0, event.end_mark.index)
+        return _Broken(start if start >= 0 else index, f"`{shown}` is a YAML tag", "tags are not used here")
+
+    def _alias(self, event: AliasEvent) -> None:
+        node = self._anchors.get(event.anchor)
+        index = event.start_mark.index
+        if node is None:
+            inside = any(opened.anchor == event.anchor for opened in self._open)
+            if inside:
+                self.broken = _Broken(index, f"`*{event.anchor}` stands for something that contains it", mendable=False)
+            else:
+                what = f"`*{event.anchor}` stands for nothing"
+                self.broken = _Broken(index, what, f"no `&{event.anchor}` before it")
+            return
+        self._aliased += node.size
+        if self._aliased > _ALIASED:
+            self.broken = _Broken(index, f"aliases stand for more than {_ALIASED:,} values", mendable=False)
+        elif len(self._open) + node.height > _DEPTH:
+            self.broken = _Broken(index, f"nested deeper than {_DEPTH} levels", mendable=False)
+        else:
+            self._place(node, None)
+
+    def _place(self, node: Node, anchor: str | None) -> None:
+        """Put a finished value where it belongs."""
+        if anchor:
+            self._anchors[anchor] = node
+        if not self._open:
+            self.root = node if self.root is None else self.root
+            return
+        opened = self._open[-1]
+        if isinstance(opened.node.data, list):
+            opened.node.items.append(node)
+            opened.node.data.append(node.data)
+            _grow(opened.node, node)
+        elif opened.key is None:
+            opened.key = node
+        else:
+            self._put(opened, node)
+
+    def _put(self, opened: _Open, value: Node) -> None:
+        key = opened.key
+        opened.key = None
+        assert key is not None
+        mapping = opened.node.data
+        assert isinstance(mapping, dict)
+        if not isinstance(key.data, str):
+            name = key.source if key.height == 0 and not isinstance(key.data, dict | list) else ""
+            hint = f"should be text: {_quoted_key(name)}" if name else "should be text"
+            self.faults.append(Fault(key.place, f"the key `{name}` is not text" if name else "a key that is not text", hint))
+            if not name:
+                return
+        else:
+            name = key.data
+        if name in mapping:
+            first = opened.node.entries[name][0].place
+            self.faults.append(Fault(key.place, f"`{name}` is given twice", f"it stands already in line {first.line}"))
+            return
+        opened.node.entries[name] = (key, value)
+        mapping[name] = value.data
+        _grow(opened.node, value)
+
+
+def _grow(parent: Node, child: Node) -> None:
+    parent.size += child.size
+    parent.height = max(parent.height, child.height + 1)
+
+
+def _quoted_key(name: str) -> str:
+    return f"'{name}'"
+
+
+def _tag(event: Event) -> str:
+    tag = getattr(event, "tag", None)
+    return str(tag) if isinstance(tag, str) else ""
+
+
+def _is_of(data: object, tag: str) -> bool:
+    kinds: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}
+    kind = kinds.get(tag.removeprefix(_CORE)) if tag.startswith(_CORE) else None
+    return kind is not None and isinstance(data, kind)
+
+
+_PROBLEMS = {
+    "mapping values are not allowed here": ("`: ` inside a value makes YAML read a mapping", ""),
+    "found character '\\t' that cannot start any token": ("a tab", "YAML indents with spaces"),
+    "could not find expected ':'": ("a key without `:`", "should be `key: value`"),
+    "found unexpected end of stream": ("a quote is opened and never closed", ""),
+}
+
+
+def _explain(error: Exception, origin: Origin) -> _Broken:
+    """What a parser's error means, in the words of somebody who writes a configuration."""
+    if isinstance(error, ReaderError):
+        character = error.character
+        shown = f"U+{character if isinstance(character, int) else ord(character):04X}"
+        hint = "should be written as an escape in double quotes"
+        return _Broken(error.position, f"the character {shown} may not stand in YAML", hint, mendable=False)
+    if not isinstance(error, MarkedYAMLError):
+        return _Broken(0, "this is not YAML", mendable=False)
+    problem = str(error.problem or error.context or "this is not YAML").strip()
+    mark = error.problem_mark or error.context_mark
+    index = mark.index if mark is not None else 0
+    opened = error.context_mark.index if error.context_mark is not None else index
+    return _explained(problem, index, opened, origin)
+
+
+def _explained(problem: str, index: int, opened: int, origin: Origin) -> _Broken:
+    if problem in _PROBLEMS:
+        what, hint = _PROBLEMS[problem]
+        endless = problem == "found unexpected end of stream"
+        return _Broken(opened if endless else index, what, hint, mendable=not endless)
+    if problem.startswith("expected ',' or"):
+        bracket = origin.text[opened : opened + 1]
+        line = origin.place(opened).line
+        return _Broken(index, f"`,` or the end of the `{bracket}` of line {line} should stand here")
+    if problem.startswith("expected <block end>"):
+        return _Broken(index, "this does not belong to what stands before it", "check quotes and indentation")
+    return _Broken(index, f"this is not YAML: {problem}")

@@ -1,0 +1,154 @@
+"""Nodes of a document: values that know where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rules.document.origin import Origin, locate, quote
+from rules.faults import Place
+
+Key = tuple[str | int, ...]
+"""A path in the data: ``("sinks", "vip", "topic")`` or ``("rules", 0, "when")``."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A value, and the stretch of text, ``start`` to ``end``, that it was read from.
+
+    ``style`` is ``'``, ``"``, ``|``, ``>`` of a text that was written so, empty of everything plain. ``size`` and
+    ``height`` count what is below, aliases written out.
+    """
+
+    data: object
+    origin: Origin
+    start: int
+    end: int
+    style: str = ""
+    entries: dict[str, tuple[Node, Node]] = field(default_factory=dict)
+    """Of a mapping: each key and its value."""
+    items: list[Node] = field(default_factory=list)
+    size: int = 1
+    height: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it begins in the user's file."""
+        return self.origin.place(self.start)
+
+    @property
+    def source(self) -> str:
+        """The text that it was read from, as it was written."""
+        return self.origin.text[self.start : self.end]
+
+    def child(self, step: str | int) -> Node | None:
+        """The value under a key or at an index."""
+        if isinstance(step, int):
+            return self.items[step] if step < len(self.items) else None
+        return self.entries[step][1] if step in self.entries else None
+
+    def text_index(self, offset: int) -> int:
+        """The index in the origin's text of the character at ``offset`` of this text."""
+        if not isinstance(self.data, str):
+            return self.start
+        inset = 0
+        end = self.end
+        if self.style in ("|", ">"):
+            inset = self.origin.line_bounds(self.start)[1] - self.start
+        elif self.style:
+            inset, end = 1, end - 1
+        return self.start + inset + locate(self.origin.text[self.start + inset : end], self.style, self.data, offset)
+
+
+class Document:
+    """``data`` is plain: dict with str keys, list, str, int, float, bool, None."""
+
+    def __init__(self, root: Node) -> None:
+        self._root = root
+
+    @property
+    def data(self) -> object:
+        """The whole document."""
+        return self._root.data
+
+    @property
+    def file(self) -> str:
+        """The file that the document as a whole, but not always each part of it, was read from."""
+        return self._root.origin.file
+
+    def place(self, path: Key) -> Place:
+        """Where the value at ``path`` begins; of a path that is not there, the nearest parent that is."""
+        return self._nearest(path).place
+
+    def key_place(self, path: Key) -> Place:
+        """Where the key begins that leads to ``path``; of an element of a list, where it begins."""
+        if not path:
+            return self.place(path)
+        parent = self._find(path[:-1])
+        step = path[-1]
+        if parent is not None and isinstance(step, str) and step in parent.entries:
+            return parent.entries[step][0].place
+        return self.place(path)
+
+    def text_place(self, path: Key, offset: int) -> Place:
+        """Where the character at ``offset`` of the text at ``path`` stands in the file, quotes, escapes and block
+        scalars taken into account."""
+        node = self._nearest(path)
+        return node.origin.place(node.text_index(offset))
+
+    def style(self, path: Key) -> str:
+        """How a text was written: ``'``, ``"``, ``|``, ``>``, or empty when it was plain."""
+        return self._nearest(path).style
+
+    def source(self, path: Key) -> str:
+        """What is written at ``path``, quotes and all."""
+        return self._nearest(path).source
+
+    def comment(self, path: Key) -> str:
+        """The comment behind a value on its last line, with the white space before it; empty without one."""
+        node = self._nearest(path)
+        rest = node.origin.text[node.end : node.origin.line_bounds(node.end)[1]]
+        return rest.rstrip() if rest.lstrip(" \t").startswith("#") and rest[:1] in " \t" else ""
+
+    def quoted(self, path: Key, text: str | None = None) -> str:
+        """The line that says what was meant: the key, and ``text`` (by default what is written) in quotes."""
+        value = quote(self.source(path) if text is None else text)
+        named = [step for step in path if isinstance(step, str)]
+        return f"{named[-1]}: {value}" if path and isinstance(path[-1], str) else value
+
+    def _find(self, path: Key) -> Node | None:
+        node: Node | None = self._root
+        for step in path:
+            if node is None:
+                return None
+            node = node.child(step)
+        return node
+
+    def _nearest(self, path: Key) -> Node:
+        node = self._root
+        for step in path:
+            below = node.child(step)
+            if below is None:
+                return node
+            node = below
+        return node
+
+    @property
+    def root(self) -> Node:
+        """The node of the whole document."""
+        return self._root
+
+
+def merge(base: Document, over: Document) -> Document:
+    """``over`` merged over ``base``: mappings key by key, everything else replaced. Places follow their values."""
+    return Document(_merged(base.root, over.root))
+
+
+def _merged(base: Node, over: Node) -> Node:
+    if not (isinstance(base.data, Mapping) and isinstance(over.data, Mapping)):
+        return over
+    entries = dict(base.entries)
+    for name, (key, value) in over.entries.items():
+        entries[name] = (key, _merged(base.entries[name][1], value) if name in base.entries else value)
+    data = {name: value.data for name, (_, value) in entries.items()}
+    return Node(data, over.origin, over.start, over.end, entries=entries)

@@ -1,0 +1,128 @@
+"""The text that a document was read from, and the way from an index in it to a place in the user's file."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rules.faults import Place
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A stretch of text, ``start`` to ``end``, that was put into quotes: ``quoted`` stands in its stead. ``key`` is
+    what stands before it, with its colon."""
+
+    start: int
+    end: int
+    quoted: str
+    key: str
+
+    def before(self, index: int) -> int:
+        """The index in the text as it was before, of an index in the mended text."""
+        if index <= self.start:
+            return index
+        grown = len(self.quoted) - (self.end - self.start)
+        if index >= self.start + len(self.quoted):
+            return index - grown
+        inside = self.quoted[1 : index - self.start]
+        return min(self.end, self.start + len(inside) - (inside.count("''") if self.quoted[0] == "'" else 0))
+
+
+class Origin:
+    """A file's text as it is read, after any mends, and where each character of it stands in the file."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
+        self._mends: list[Mend] = []
+        self._lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
+
+    def mended(self, mend: Mend) -> Origin:
+        """The same file with one more mend; places still are those of the user's file."""
+        after = Origin.__new__(Origin)
+        after.file = self.file
+        after.text = self.text[: mend.start] + mend.quoted + self.text[mend.end :]
+        after._mends = [*self._mends, mend]
+        after._lines = self._lines
+        return after
+
+    def place(self, index: int) -> Place:
+        """The place in the user's file of the character at ``index`` of ``text``."""
+        for mend in reversed(self._mends):
+            index = mend.before(index)
+        line = bisect_right(self._lines, index)
+        return Place(self.file, line, index - self._lines[line - 1] + 1)
+
+    def line_bounds(self, index: int) -> tuple[int, int]:
+        """Where the line around ``index`` begins and ends in ``text``, its line end left out."""
+        start = max(self.text.rfind("\n", 0, index), self.text.rfind("\r", 0, index)) + 1
+        found = _LINE_END.search(self.text, index)
+        return start, found.start() if found else len(self.text)
+
+
+def quote(text: str) -> str:
+    """A one-line text as a YAML scalar in quotes, in the form that needs no escapes if there is one."""
+    if "'" in text and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return "'" + text.replace("'", "''") + "'"
+
+
+_SHORT = {"0": 1, "x": 3, "u": 5, "U": 9}
+
+
+def _characters(source: str, style: str) -> Iterator[tuple[int, str, bool]]:
+    """Each character that a scalar's source stands for: its index, itself ('' for any), whether it may be folded."""
+    index = 0
+    while index < len(source):
+        character = source[index]
+        if style == "'" and source.startswith("''", index):
+            yield index, "'", False
+            index += 2
+        elif style == '"' and character == "\\":
+            after = source[index + 1 : index + 2]
+            if after not in ("\r", "\n", ""):
+                yield index, "", False
+            index += _SHORT.get(after, 1) + 1 if after in ("x", "u", "U") else 2
+        else:
+            yield index, character, character.isspace()
+            index += 1
+
+
+def locate(source: str, style: str, value: str, offset: int) -> int:
+    """The index in a scalar's ``source`` (without its quotes or header) of the character at ``offset`` of its value.
+
+    ``style`` is ``'``, ``"``, ``|``, ``>`` or empty for a plain one. Folded line ends and stripped indentation are taken
+    into account; a space that stands for a line end is placed there. An offset past the value is the end of its text.
+    """
+    characters = list(_characters(source, style))
+    at = 0
+    last = 0
+    for wanted in value[:offset]:
+        at, last = _advance(characters, at, wanted)
+    if offset >= len(value):
+        return min(last + 1, len(source)) if value else 0
+    return _find(characters, at, value[offset])[1]
+
+
+def _find(characters: list[tuple[int, str, bool]], at: int, wanted: str) -> tuple[int, int]:
+    """The position in ``characters`` of the next one that is ``wanted``, and its index in the source."""
+    start = at
+    while at < len(characters):
+        index, character, foldable = characters[at]
+        if character in ("", wanted):
+            return at, index
+        if not foldable:
+            break
+        at += 1
+    start = min(start, len(characters) - 1)
+    return start - 1, characters[start][0] if characters else 0
+
+
+def _advance(characters: list[tuple[int, str, bool]], at: int, wanted: str) -> tuple[int, int]:
+    found, index = _find(characters, at, wanted)
+    return max(found + 1, at), index

@@ -1,0 +1,304 @@
+"""The exact interpreter: what a flow means for one record, with CEL's full semantics and every counter.
+
+This is the definition. The ruleset's generated code gives the same for the records that it takes on, and leaves all
+others to this. ``explain`` uses it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rules.cel.errors import CelError, CelMissing
+from rules.cel.evaluator import Run
+from rules.cel.values import type_name
+from rules.codecs import Codec, codec
+from rules.contract import Validator, Violation, describe
+from rules.decisions import Dispatch, Outcome, Stage
+from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Flow, Rule, Target
+from rules.meta import meta_of
+from rules.outgoing import setting
+from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan
+from rules.shaping import Bindings, Failed, Fill, Filler, Shaper, attempt
+
+_Because = tuple[Stage, str | None, str, str]
+"""Why a record is where it is, should it become a dead letter: stage, rule, reason, detail."""
+
+
+class _Violated(Exception):
+    def __init__(self, rule: str, violations: Sequence[Violation]) -> None:
+        super().__init__(describe(violations))
+        self.rule = rule
+
+
+@dataclass(slots=True)
+class _Record:
+    """One record on its way: ``event`` is what steps have made of it, ``changed`` whether they have."""
+
+    raw: bytes
+    meta: Mapping[str, object]
+    vars: Mapping[str, object]
+    event: object = None
+    changed: bool = False
+    decoded: bool = False
+
+    def bindings(self, event: object) -> dict[str, object]:
+        return {"event": event, "meta": self.meta, "vars": self.vars}
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    sink: str
+    lane: Lane | None
+    shaper: Shaper | None
+    settings: Mapping[str, Fill]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    number: int
+    name: str
+    when: Run | None
+    expect: tuple[tuple[str, Run], ...]
+    shaper: Shaper | None
+    split: tuple[str, Run] | None
+    targets: tuple[_Target, ...]
+    continues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """What a rule hands to its targets: an event, whether it differs from the payload, and what the targets' right
+    sides see, which is the record as it was before the rule."""
+
+    event: object
+    changed: bool
+    bindings: Bindings
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """On whose account targets are served: the number and name of a rule or an ending."""
+
+    outcome: Outcome
+    record: _Record
+    label: tuple[int, str]
+    because: _Because
+
+
+class Interpreter:
+    """A flow, ready to decide about records one at a time."""
+
+    def __init__(
+        self, flow: Flow, plan: Plan, filler: Filler, validator: Validator | None, decode: str, names: Bindings
+    ) -> None:
+        self._plan = plan
+        self._filler = filler
+        self._validator = validator
+        self._codec = codec(decode)
+        self._codecs: dict[str, Codec] = {lane.encode: codec(lane.encode) for lane in plan.lanes}
+        self._vars = names
+        self._checks = self._compile_checks(flow.contract.expect)
+        self._rules = [self._compile_rule(number, rule) for number, rule in enumerate(flow.rules)]
+        otherwise = flow.otherwise
+        self._passes = otherwise.invalid == PASS
+        self._endings = {
+            UNDECODABLE: self._compile_targets(otherwise.undecodable),
+            INVALID: self._compile_targets(otherwise.invalid),
+            ERROR: self._compile_targets(otherwise.error),
+            UNMATCHED: self._compile_targets(otherwise.unmatched or ()),
+        }
+        self._endings_at = {ending: len(plan.rules) + place for place, ending in enumerate(ENDINGS)}
+
+    def _compile_checks(self, checks: Sequence[Check]) -> tuple[tuple[str, Run], ...]:
+        return tuple((check.name, self._filler.run(check.expr)) for check in checks)
+
+    def _compile_rule(self, number: int, rule: Rule) -> _Rule:
+        return _Rule(
+            number=number,
+            name=rule.name,
+            when=None if rule.when is None else self._filler.run(rule.when),
+            expect=self._compile_checks(rule.expect),
+            shaper=self._filler.shaper(rule.shape),
+            split=None if rule.split is None else (rule.split.name, self._filler.run(rule.split.each)),
+            targets=self._compile_targets(rule.to),
+            continues=rule.continues,
+        )
+
+    def _compile_targets(self, targets: Disposition) -> tuple[_Target, ...]:
+        return () if targets == PASS else tuple(self._compile_target(target) for target in targets if target != PASS)
+
+    def _compile_target(self, target: Target) -> _Target:
+        if target.sink in {DROP, DEAD_LETTER}:
+            return _Target(target.sink, None, None, {})
+        lane = self._plan.lanes[self._plan.lane_of[target.sink]]
+        chosen = {**lane.templates, **target.settings}
+        settings = {name: self._filler.fill(value) for name, value in chosen.items()}
+        return _Target(target.sink, lane, self._filler.shaper(target.shape), settings)
+
+    def decide(self, columns: Columns, index: int, source: str) -> Outcome:
+        """What happens to the record at ``index``. Never fails."""
+        outcome = Outcome()
+        if index in columns.spoiled:
+            outcome.letters.append(("decode", None, "spoiled", columns.spoiled[index]))
+            return outcome
+        raw = columns.values[index]
+        record = _Record(raw, meta_of(columns, index, source), self._vars)
+        try:
+            record.event = self._codec.decode(raw)
+        except (ValueError, RecursionError) as error:
+            self._end(outcome, record, UNDECODABLE, ("decode", None, "undecodable", str(error)))
+            return outcome
+        record.decoded = True
+        self._judge(outcome, record)
+        return outcome
+
+    def _judge(self, outcome: Outcome, record: _Record) -> None:
+        event = record.event
+        violations = self._violations(record)
+        outcome.violations.extend(violation.check for violation in violations)
+        if violations and not self._passes:
+            self._end(outcome, record, INVALID, ("contract", None, "invalid", describe(violations)))
+            return
+        outcome.unmatched = True
+        rule = ""
+        try:
+            for step in self._rules:
+                rule = step.name
+                if self._try_rule(outcome, record, step):
+                    return
+            rule = UNMATCHED
+            self._leave_unmatched(outcome, record)
+        except _Violated as violated:
+            outcome.undo()
+            record.event, record.changed = event, False
+            self._end(outcome, record, INVALID, ("contract", violated.rule, "invalid", str(violated)))
+        except Failed as failed:
+            outcome.undo()
+            record.event, record.changed = event, False
+            outcome.errors.append((rule, failed.kind))
+            self._end(outcome, record, ERROR, ("rule", rule, "error", str(failed)))
+
+    def _violations(self, record: _Record) -> list[Violation]:
+        found = [] if self._validator is None else self._validator.violations(record.event, record.raw)
+        return found + _broken(self._checks, record.bindings(record.event))
+
+    def _try_rule(self, outcome: Outcome, record: _Record, rule: _Rule) -> bool:
+        """Carry out one rule; whether it ends the record's way."""
+        bindings = record.bindings(record.event)
+        if rule.when is not None and not _matches(outcome, rule, rule.when, bindings):
+            return False
+        broken = _broken(rule.expect, bindings)
+        outcome.violations.extend(violation.check for violation in broken)
+        if broken and not self._passes:
+            raise _Violated(rule.name, broken)
+        outcome.matched.append(rule.number)
+        if not rule.targets:
+            if rule.shaper is not None:
+                record.event, changed = rule.shaper.apply(record.event, bindings)
+                record.changed = record.changed or changed
+            return False
+        outcome.unmatched = False
+        parcels = _parcels(record, rule, bindings)
+        if parcels:
+            hand_over = _Sending(outcome, record, (rule.number, rule.name), ("rule", rule.name, "rule", ""))
+            self._send(hand_over, rule.targets, parcels)
+        else:
+            outcome.dropped.append(rule.number)
+        return not rule.continues
+
+    def _leave_unmatched(self, outcome: Outcome, record: _Record) -> None:
+        if outcome.unmatched:
+            self._finish(outcome, record, UNMATCHED, ("rule", None, "unmatched", "no rule matched"))
+
+    def _end(self, outcome: Outcome, record: _Record, ending: str, because: _Because) -> None:
+        """Do with a record as ``otherwise`` says; if that fails, it is a dead letter for the reason it came with."""
+        try:
+            self._finish(outcome, record, ending, because)
+        except Failed as failed:
+            outcome.undo()
+            outcome.errors.append((ending, failed.kind))
+            stage, rule, reason, detail = because
+            outcome.letters.append((stage, rule, reason, f"{detail}; and {ending} failed: {failed}"))
+
+    def _finish(self, outcome: Outcome, record: _Record, ending: str, because: _Because) -> None:
+        sending = _Sending(outcome, record, (self._endings_at[ending], ending), because)
+        self._send(sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))])
+
+    def _send(self, sending: _Sending, targets: Sequence[_Target], parcels: Sequence[_Parcel]) -> None:
+        for target in targets:
+            if target.lane is not None:
+                for parcel in parcels:
+                    sending.outcome.dispatches.append(self._dispatch(sending, target, target.lane, parcel))
+            elif target.sink == DROP:
+                sending.outcome.dropped.append(sending.label[0])
+            else:
+                sending.outcome.letters.append(sending.because)
+
+    def _dispatch(self, sending: _Sending, target: _Target, lane: Lane, parcel: _Parcel) -> Dispatch:
+        event, changed = parcel.event, parcel.changed
+        if target.shaper is not None:
+            event, shaped = target.shaper.apply(event, parcel.bindings)
+            changed = changed or shaped
+        bindings = {**parcel.bindings, "event": event}
+        settings = {name: attempt("setting", _setting, name, fill, bindings) for name, fill in target.settings.items()}
+        value: bytes | None = None
+        if changed or (lane.always and sending.record.decoded):
+            try:
+                value = self._codecs[lane.encode].encode(event)
+            except CelError as error:
+                raise Failed("encode", error) from error
+        return Dispatch(lane.number, sending.label[1], value, settings)
+
+
+def _broken(checks: Sequence[tuple[str, Run]], bindings: Bindings) -> list[Violation]:
+    found = []
+    for name, run in checks:
+        try:
+            answer = run(bindings)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the expectation is not met
+            found.append(Violation(name, "", str(error)))
+            continue
+        if answer is not True:
+            message = "it is not so" if answer is False else f"it is a {type_name(answer)}, not true or false"
+            found.append(Violation(name, "", message))
+    return found
+
+
+def _matches(outcome: Outcome, rule: _Rule, when: Run, bindings: Bindings) -> bool:
+    try:
+        answer = when(bindings)
+    except CelMissing:
+        outcome.missing.append(rule.number)
+        return False
+    except Exception as error:
+        raise Failed("when", error) from error
+    if type(answer) is not bool:
+        raise Failed("when", CelError(f"it is a {type_name(answer)}, not true or false"))
+    return answer
+
+
+def _parcels(record: _Record, rule: _Rule, bindings: Bindings) -> list[_Parcel]:
+    if rule.split is None:
+        event, changed = record.event, record.changed
+        if rule.shaper is not None:
+            event, shaped = rule.shaper.apply(event, bindings)
+            changed = changed or shaped
+        return [_Parcel(event, changed, bindings)]
+    name, each = rule.split
+    elements = attempt("split", each, bindings)
+    if not isinstance(elements, list):
+        raise Failed("split", CelError(f"each is a {type_name(elements)}, not a list"))
+    parcels = []
+    for element in elements:
+        inner = {**bindings, name: element}
+        event = element if rule.shaper is None else rule.shaper.apply(element, inner)[0]
+        parcels.append(_Parcel(event, True, inner))
+    return parcels
+
+
+def _setting(name: str, fill: Fill, bindings: Bindings) -> object:
+    try:
+        return setting(name, fill(bindings))
+    except CelError as error:
+        raise CelError(f"{name}: {error}") from error

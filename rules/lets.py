@@ -1,0 +1,120 @@
+"""Named expressions (``let``) put in where they are used.
+
+A name stands for its expression, seen against the record as it is where the name is used. So putting in is all there
+is to it, as long as no macro around the place takes a name for itself that the expression means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from rules.cel import nodes
+from rules.cel.nodes import Node
+from rules.cel.scope import free_variables
+from rules.faults import Fault, Refused
+from rules.flow import Expr
+
+# Far above what people write, and far below what would make evaluation run out of stack or time.
+_MAX_DEPTH: Final = 200
+_MAX_SIZE: Final = 20_000
+
+
+class Lets:
+    """The named expressions of a flow. Raises Refused for names that go round in circles, or grow beyond measure."""
+
+    def __init__(self, lets: Mapping[str, Expr]) -> None:
+        self._written = lets
+        self._resolved: dict[str, Node] = {}
+        self._resolving: list[str] = []
+        for name in lets:
+            self._resolve(name)
+
+    def inline(self, node: Node) -> Node:
+        """The same expression without names of ``let``."""
+        return substitute(node, self._resolved)
+
+    def _resolve(self, name: str) -> Node:
+        if name in self._resolved:
+            return self._resolved[name]
+        written = self._written[name]
+        if name in self._resolving:
+            circle = " -> ".join([*self._resolving[self._resolving.index(name) :], name])
+            raise Refused([Fault(written.place, f"let goes round in a circle: {circle}", "take one of them out of it")])
+        self._resolving.append(name)
+        used = written.cel.variables & self._written.keys()
+        found = substitute(written.cel.node, {other: self._resolve(other) for other in sorted(used)})
+        self._resolving.pop()
+        depth, size = _measure(found, {})
+        if depth > _MAX_DEPTH or size > _MAX_SIZE:
+            what = f"let {name} is {depth} operations deep and {size} large once the names in it are put in"
+            raise Refused([Fault(written.place, what, "make a field of a part of it, by a step that sets it")])
+        self._resolved[name] = found
+        return found
+
+
+def _measure(node: Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """The depth and the number of nodes. Shared parts are measured once: the sizes may be astronomical."""
+    if id(node) not in known:
+        below = [_measure(child, known) for child in nodes.children(node)]
+        known[id(node)] = 1 + max((depth for depth, _ in below), default=0), 1 + sum(size for _, size in below)
+    return known[id(node)]
+
+
+def substitute(node: Node, names: Mapping[str, Node]) -> Node:
+    """The expression with each free name replaced by the node given for it."""
+    names = {name: names[name] for name in free_variables(node) & names.keys()}
+    if not names:
+        return node
+    match node:
+        case nodes.Ident(name=name):
+            return names[name]
+        case nodes.Macro():
+            variables, inner = _fresh(node.variables, names)
+            target = substitute(node.target, names)
+            bodies = tuple(substitute(body, inner) for body in node.bodies)
+            return replace(node, target=target, variables=variables, bodies=bodies)
+        case nodes.Bind():
+            (name,), inner = _fresh((node.name,), names)
+            return replace(node, name=name, value=substitute(node.value, names), body=substitute(node.body, inner))
+    return rebuilt(node, lambda child: substitute(child, names))
+
+
+def _fresh(variables: tuple[str, ...], names: Mapping[str, Node]) -> tuple[tuple[str, ...], dict[str, Node]]:
+    """Variables of a macro renamed where they would hide what a replacement means, by names that nobody can write."""
+    inner = {name: node for name, node in names.items() if name not in variables}
+    meant = {free for node in inner.values() for free in free_variables(node)}
+    renamed = {}
+    for variable in variables:
+        new = variable
+        while new in meant:
+            new += "'"
+        renamed[variable] = new
+        if new != variable:
+            inner[variable] = nodes.Ident(new)
+    return tuple(renamed.values()), inner
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """A node that binds no names, with its children changed."""
+    match node:
+        case nodes.Select() | nodes.Has() | nodes.Unary():
+            return replace(node, operand=change(node.operand))
+        case nodes.Index():
+            return replace(node, operand=change(node.operand), index=change(node.index))
+        case nodes.Binary():
+            return replace(node, left=change(node.left), right=change(node.right))
+        case nodes.And() | nodes.Or():
+            return replace(node, terms=tuple(map(change, node.terms)))
+        case nodes.Conditional():
+            parts = map(change, (node.condition, node.then, node.otherwise))
+            return nodes.Conditional(*parts, start=node.start, end=node.end)
+        case nodes.ListNode():
+            return replace(node, elements=tuple(map(change, node.elements)))
+        case nodes.MapNode():
+            return replace(node, entries=tuple((change(key), change(value)) for key, value in node.entries))
+        case nodes.Call():
+            target = None if node.target is None else change(node.target)
+            return replace(node, target=target, args=tuple(map(change, node.args)))
+    return node

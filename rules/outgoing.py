@@ -1,0 +1,44 @@
+"""What a delivery chose of a sink's per-record settings, in the form that the router passes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from rules.cel.errors import CelError
+from rules.cel.output import to_json
+from rules.cel.values import type_name
+from rules.codecs import in_text
+
+_AS_IT_IS: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def setting(name: str, value: object) -> object:
+    """The value of one setting: bytes for ``key``, pairs of name and bytes for ``headers``, JSON-like for all others.
+
+    Null means that nothing was chosen. Raises CelError where the value has no such form.
+    """
+    if value is None:
+        return None
+    if name == "key":
+        return _bytes(value)
+    if name == "headers":
+        return _headers(value)
+    return value if type(value) in _AS_IT_IS else to_json(value)
+
+
+def _headers(value: object) -> tuple[tuple[str, bytes], ...]:
+    if not isinstance(value, Mapping):
+        raise CelError(f"headers are a map of names to values, not a {type_name(value)}")
+    if not all(isinstance(name, str) for name in value):
+        raise CelError("the names of headers are strings")
+    return tuple((name, _bytes(content)) for name, content in value.items() if content is not None)
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    try:
+        return in_text(value).encode()
+    except UnicodeEncodeError as error:
+        raise CelError(f"it is not valid Unicode: {error}") from error

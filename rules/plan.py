@@ -1,0 +1,168 @@
+"""How a flow's targets come together at its sinks: which columns each sink's deliveries have, and how they are counted.
+
+The interpreter, the generated code and the decisions all follow the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rules.flow import DEAD_LETTER, DROP, PASS, Flow, Rule, Target, Value
+
+UNDECODABLE = "otherwise.undecodable"
+INVALID = "otherwise.invalid"
+ERROR = "otherwise.error"
+UNMATCHED = "otherwise.unmatched"
+ENDINGS = (UNDECODABLE, INVALID, ERROR, UNMATCHED)
+"""What decides about a record when no rule does; they are counted as if they were rules."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Columns(Protocol):
+    """Records that travel together, column by column, as the router's batches hold them."""
+
+    @property
+    def values(self) -> Sequence[bytes]:
+        """The payloads."""
+
+    @property
+    def keys(self) -> Sequence[bytes | None] | None:
+        """Where the source has them."""
+
+    @property
+    def headers(self) -> Sequence[Headers | None] | None:
+        """Where the source has them."""
+
+    @property
+    def times(self) -> Sequence[int | None] | None:
+        """Unix nanoseconds."""
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[object]]:
+        """What else the source knows, by name."""
+
+    @property
+    def spoiled(self) -> Mapping[int, str]:
+        """Records that the source could not frame, by index, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFacts:
+    """What a ruleset must know of a sink.
+
+    ``encode`` names a codec, or is ``same``: unchanged records go out byte for byte, changed ones in the source's
+    codec. ``templates`` are the sink's own per-record settings that hold ``${CEL}``; a target's settings replace
+    them. ``per_record`` names the settings that a target may set, besides ``key`` and ``headers``.
+    """
+
+    name: str
+    encode: str = "same"
+    templates: Mapping[str, Value] = field(default_factory=dict)
+    per_record: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The deliveries of a flow to one sink.
+
+    ``encode`` names the codec of what goes out changed, ``always`` says that unchanged records are encoded too.
+    ``reshapes``: payloads may differ from what came in. ``rules`` are the labels that deliver here.
+    """
+
+    number: int
+    sink: str
+    encode: str
+    always: bool
+    reshapes: bool
+    columns: tuple[str, ...]
+    templates: Mapping[str, Value]
+    rules: tuple[str, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether more than one rule delivers here, so that each delivery must say which."""
+        return len(self.rules) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``labels`` are the rules and the endings; ``tallies`` says for each rule which lane counts its matches, or None
+    where it is counted on its own. ``counted_lanes`` are the shared lanes among them."""
+
+    rules: tuple[str, ...]
+    labels: tuple[str, ...]
+    lanes: tuple[Lane, ...]
+    lane_of: Mapping[str, int]
+    tallies: tuple[int | None, ...]
+    counted_lanes: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One target of one rule or ending. ``changes``: what goes to it may differ from what came in."""
+
+    label: str
+    target: Target
+    changes: bool
+
+
+def sink_targets(targets: Sequence[Target]) -> list[Target]:
+    """The targets that are sinks."""
+    return [target for target in targets if target.sink not in {DROP, DEAD_LETTER}]
+
+
+def make_plan(flow: Flow, decode: str, sinks: Mapping[str, SinkFacts]) -> Plan:
+    """Lay out the lanes of a flow. Every sink that the flow names is in ``sinks``."""
+    uses: dict[str, list[_Use]] = {}
+    for use in _uses(flow):
+        uses.setdefault(use.target.sink, []).append(use)
+    lanes = tuple(_lane(number, sinks[sink], decode, found) for number, (sink, found) in enumerate(uses.items()))
+    lane_of = {lane.sink: lane.number for lane in lanes}
+    tallies = tuple(_tally(rule, lane_of) for rule in flow.rules)
+    names = tuple(rule.name for rule in flow.rules)
+    counted = frozenset(tally for tally in tallies if tally is not None and lanes[tally].shared)
+    return Plan(names, names + ENDINGS, lanes, lane_of, tallies, counted)
+
+
+def _uses(flow: Flow) -> Iterator[_Use]:
+    changed = False
+    for rule in flow.rules:
+        if rule.is_step:
+            changed = changed or bool(rule.shape)
+        reshaped = changed or bool(rule.shape) or rule.split is not None
+        for target in sink_targets(rule.to):
+            yield _Use(rule.name, target, reshaped or bool(target.shape))
+    otherwise = flow.otherwise
+    for target in sink_targets(otherwise.unmatched or ()):
+        yield _Use(UNMATCHED, target, changed or bool(target.shape))
+    parts = ((UNDECODABLE, otherwise.undecodable), (INVALID, otherwise.invalid), (ERROR, otherwise.error))
+    for label, targets in parts:
+        for target in sink_targets(() if targets == PASS else targets):
+            yield _Use(label, target, bool(target.shape))
+
+
+def _lane(number: int, facts: SinkFacts, decode: str, uses: Sequence[_Use]) -> Lane:
+    always = facts.encode != "same"
+    columns = {name: None for use in uses for name in use.target.settings} | dict.fromkeys(facts.templates)
+    return Lane(
+        number=number,
+        sink=facts.name,
+        encode=facts.encode if always else decode,
+        always=always,
+        reshapes=always or any(use.changes for use in uses),
+        columns=tuple(columns),
+        templates=facts.templates,
+        rules=tuple(dict.fromkeys(use.label for use in uses)),
+    )
+
+
+def _tally(rule: Rule, lane_of: Mapping[str, int]) -> int | None:
+    found = sink_targets(rule.to)
+    if rule.split is not None or not found:
+        return None
+    return lane_of[found[0].sink]
+
+

@@ -1,0 +1,134 @@
+"""A flow compiled to one function over a batch: payload columns in, decisions out. No I/O, no asyncio.
+
+    ruleset = compile_flow(flow, decode="json", sinks={"vip": SinkFacts("vip")}, vars={}, models={})
+    for delivery in ruleset.route(batch, "orders").deliveries:
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from rules.codecs import codec_names
+from rules.contract import Validator, model_validator, schema_validator
+from rules.decisions import Decisions, Delivery, Letter, Outcome
+from rules.faults import Fault, Refused
+from rules.flow import PASS, Flow, Target
+from rules.interpret import Interpreter
+from rules.lets import Lets
+from rules.plan import Columns, Plan, SinkFacts, make_plan, sink_targets
+from rules.shaping import Filler
+
+__all__ = ["Columns", "Decisions", "Delivery", "Letter", "Ruleset", "SinkFacts", "compile_flow"]
+
+_ALWAYS = frozenset({"key", "headers"})
+"""Settings that a target of any sink may have."""
+
+
+class Ruleset:
+    """A flow, ready to route. Made by ``compile_flow``; immutable, so that any number of batches may go through it.
+
+    ``version`` is the flow's; ``code`` the generated Python, for people who want to see what runs.
+    """
+
+    def __init__(self, flow: Flow, plan: Plan, interpreter: Interpreter) -> None:
+        self.name = flow.name
+        self.version = flow.version
+        self.code = ""
+        self._plan = plan
+        self._interpreter = interpreter
+
+    def route(
+        self, columns: Columns, source: str, start: int = 0, stop: int | None = None, into: Decisions | None = None
+    ) -> Decisions:
+        """Decide about the records from ``start`` to ``stop`` of a batch that came from ``source``.
+
+        With ``into``, the decisions about earlier records of the same batch, these are added to it; so a batch can be
+        routed in slices. Never fails because of a record.
+        """
+        decisions = Decisions(self._plan) if into is None else into
+        for index in range(start, len(columns.values) if stop is None else stop):
+            decisions.add(index, columns.values[index], self._interpreter.decide(columns, index, source))
+        return decisions
+
+    def interpret(self, columns: Columns, index: int, source: str) -> Outcome:
+        """What is decided about one record, by the exact interpreter."""
+        return self._interpreter.decide(columns, index, source)
+
+
+def compile_flow(
+    flow: Flow,
+    *,
+    decode: str = "json",
+    sinks: Mapping[str, SinkFacts],
+    vars: Mapping[str, object],  # noqa: A002 - the name that expressions know it by
+    models: Mapping[str, Any],
+) -> Ruleset:
+    """Compile a flow for sources whose payloads ``decode`` reads.
+
+    ``sinks`` are those that exist, ``vars`` the daemon's, ``models`` the registered pydantic types. Raises Refused with
+    every fault: sinks, models and settings that do not exist, a schema that is not valid.
+    """
+    faults = list(_faults(flow, sinks))
+    validator: Validator | None = None
+    try:
+        validator = _validator(flow, decode, models)
+    except Refused as refused:
+        faults += refused.faults
+    try:
+        lets = Lets(flow.lets)
+    except Refused as refused:
+        faults += refused.faults
+    if faults:
+        raise Refused(faults)
+    plan = make_plan(flow, decode, sinks)
+    return Ruleset(flow, plan, Interpreter(flow, plan, Filler(lets), validator, decode, vars))
+
+
+def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
+    for target in sink_targets(list(_targets(flow))):
+        facts = sinks.get(target.sink)
+        if facts is None:
+            yield Fault(target.place, f"there is no sink {target.sink}", _instead(target.sink, sinks))
+            continue
+        if facts.encode != "same" and facts.encode not in codec_names():
+            yield Fault(target.place, f"the sink {facts.name} encodes {facts.encode}, which this version cannot write")
+        allowed = facts.per_record | _ALWAYS
+        for name in target.settings:
+            if name not in allowed:
+                what = f"{name} is not a setting of the sink {facts.name} that a delivery may choose"
+                yield Fault(target.place, what, _instead(name, allowed))
+
+
+def _targets(flow: Flow) -> Iterator[Target]:
+    for rule in flow.rules:
+        yield from rule.to
+    otherwise = flow.otherwise
+    for targets in (otherwise.undecodable, otherwise.invalid, otherwise.error, otherwise.unmatched or ()):
+        if targets != PASS:
+            yield from targets
+
+
+def _validator(flow: Flow, decode: str, models: Mapping[str, Any]) -> Validator | None:
+    contract = flow.contract
+    if contract.model is not None:
+        place = contract.model_place or flow.place
+        if contract.model not in models:
+            raise Refused([Fault(place, f"there is no model {contract.model}", _instead(contract.model, models))])
+        return model_validator(models[contract.model], decode)
+    if contract.schema is None:
+        return None
+    try:
+        return schema_validator(contract.schema)
+    except ValueError as error:
+        place = contract.schema_place or flow.place
+        raise Refused([Fault(place, f"the schema is not valid: {error}")]) from error
+
+
+def _instead(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"there are {', '.join(sorted(known))}" if known else "none are declared"

@@ -1,0 +1,321 @@
+"""The outlet admits in order, writes in batches, retries, tells an outage from poison, and dead-letters the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from routing import Books, part, running, until
+
+from connectors.memory import MemorySink, refuse
+from router.batch import Batch, Lease
+from router.errors import NotConnected, WriteError
+from router.outlet import Outlet, Policy
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    made = Books(tmp_path)
+    yield made
+    made.state.close()
+
+
+def outlet_to(sink: MemorySink, books: Books, **policy: object) -> Outlet:
+    defaults: dict[str, object] = {"backoff": 0.001, "timeout": 5.0}
+    return Outlet("sink", sink, Policy(**(defaults | policy)), letters=books.box, metrics=books.metrics)  # type: ignore[arg-type]
+
+
+def new_sink() -> MemorySink:
+    return MemorySink(MemorySink.Config())
+
+
+async def test_what_is_admitted_is_written_in_order_and_its_receipts_complete(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        receipts = [await outlet.put(part(b"%d" % i)) for i in range(50)]
+        await asyncio.gather(*receipts)
+    assert sink.values == [b"%d" % i for i in range(50)]
+    assert books.sample("sluiceway_sink_records_total", sink="sink") == 50
+    assert books.sample("sluiceway_sink_queue_records", sink="sink") == 0
+
+
+async def test_parts_that_wait_are_written_together_within_the_bounds_of_a_batch(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, batch_records=4)
+    receipts = [await outlet.put(part(b"a", b"b")) for _ in range(4)]
+    async with running(outlet.run):
+        await asyncio.gather(*receipts)
+    assert [len(batch) for batch in sink.batches] == [4, 4]
+
+
+async def test_a_part_larger_than_a_batch_is_cut(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, batch_records=2, batch_bytes=10)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"1", b"2", b"3", b"x" * 100, b"4444444", b"5555555")))
+    assert [list(batch.values) for batch in sink.batches] == [
+        [b"1", b"2"], [b"3"], [b"x" * 100], [b"4444444"], [b"5555555"],
+    ]  # fmt: skip
+
+
+async def test_a_full_queue_makes_put_wait_and_admits_first_come_first_served(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, queue_records=2)
+    await outlet.put(part(b"1", b"2"))
+    waiting = [asyncio.create_task(outlet.put(part(b"%d" % i))) for i in (3, 4, 5)]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in waiting)
+    async with running(outlet.run):
+        for task in waiting:
+            await (await task)
+    assert sink.values == [b"1", b"2", b"3", b"4", b"5"]
+
+
+async def test_a_part_larger_than_the_queue_is_admitted_alone(books: Books) -> None:
+    outlet = outlet_to(new_sink(), books, queue_records=2, queue_bytes=2)
+    async with asyncio.timeout(5):
+        await outlet.put(part(b"aaa", b"bbb", b"ccc"))
+    assert outlet.queued_records == 3
+
+
+async def test_a_put_that_is_cancelled_admits_nothing_and_lets_the_next_one_in(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, queue_records=2)
+    await outlet.put(part(b"1"))
+    large = asyncio.create_task(outlet.put(part(b"2", b"3")))
+    small = asyncio.create_task(outlet.put(part(b"4")))
+    await asyncio.sleep(0.01)
+    large.cancel()
+    receipt = await small
+    async with running(outlet.run):
+        await receipt
+    assert sink.values == [b"1", b"4"]
+
+
+async def test_a_full_queue_with_dead_letter_never_waits(books: Books) -> None:
+    outlet = outlet_to(new_sink(), books, queue_records=1, when_full="dead_letter")
+    await outlet.put(part(b"1"))
+    receipt = await outlet.put(part(b"2"))
+    assert receipt.done()
+    assert [(letter.value, letter.reason) for letter in await books.letters()] == [(b"2", "queue_full")]
+
+
+async def test_an_outage_uses_up_no_attempts(books: Books) -> None:
+    sink = new_sink()
+    sink.down = True
+    outlet = outlet_to(sink, books, attempts=1)
+    async with running(outlet.run):
+        receipt = await outlet.put(part(b"1"))
+        await until(lambda: sink.opens > 5)
+        assert not receipt.done()
+        assert not outlet.connected
+        assert "down" in outlet.error
+        sink.down = False
+        await receipt
+    assert sink.values == [b"1"]
+    assert await books.letters() == []
+
+
+async def test_a_refused_record_alone_is_dead_lettered_whole(books: Books) -> None:
+    sink = new_sink()
+    sink.on_write = lambda batch: refuse(batch, b"bad", reason="too sour")
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"bad", b"c", settings={"topic": ["x", "y", "z"]})))
+    [letter] = await books.letters()
+    assert sink.values == [b"a", b"c"]
+    assert (letter.stage, letter.sink, letter.flow, letter.source, letter.rule) == (
+        "sink",
+        "sink",
+        "flow",
+        "source",
+        "rule",
+    )
+    assert (letter.reason, letter.detail, letter.value, letter.out_value) == ("refused", "too sour", b"bad", b"bad")
+    assert (dict(letter.out_settings), letter.attempts) == ({"topic": "y"}, 1)
+    assert books.sample("sluiceway_dead_letters_total", flow="flow", stage="sink", sink="sink", reason="refused") == 1
+
+
+async def test_only_the_failed_records_are_retried(books: Books) -> None:
+    sink, calls = new_sink(), []
+
+    def flaky(batch: Batch) -> None:
+        calls.append(list(batch.values))
+        if len(calls) < 3:
+            refuse(batch, b"b", retryable=True)
+
+    sink.on_write = flaky
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", b"c")))
+    assert calls == [[b"a", b"b", b"c"], [b"b"], [b"b"]]
+    assert sink.values == [b"a", b"c", b"b"]
+    assert books.sample("sluiceway_sink_retries_total", sink="sink") == 2
+
+
+async def test_attempts_are_bounded(books: Books) -> None:
+    sink = new_sink()
+    sink.on_write = lambda batch: refuse(batch, b"b", retryable=True)
+    outlet = outlet_to(sink, books, attempts=3)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b")))
+    [letter] = await books.letters()
+    assert (letter.value, letter.reason, letter.attempts) == (b"b", "attempts_exhausted", 3)
+    assert sink.writes == 3
+
+
+async def test_a_record_that_brings_the_connection_down_is_found(books: Books) -> None:
+    sink = new_sink()
+
+    def drop(batch: Batch) -> None:
+        if b"poison" in batch.values:
+            raise NotConnected("reset by peer")
+
+    sink.on_write = drop
+    outlet = outlet_to(sink, books)
+    values = [b"%d" % i for i in range(20)]
+    values[7] = b"poison"
+    async with running(outlet.run):
+        await (await outlet.put(part(*values)))
+    [letter] = await books.letters()
+    assert (letter.value, letter.reason, letter.detail) == (b"poison", "brings_sink_down", "reset by peer")
+    assert sink.values == [value for value in values if value != b"poison"]
+
+
+async def test_a_record_that_crashes_the_connector_is_found(books: Books) -> None:
+    sink = new_sink()
+
+    def crash(batch: Batch) -> None:
+        if b"poison" in batch.values:
+            raise ZeroDivisionError("who would have thought")
+
+    sink.on_write = crash
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"poison", b"c")))
+    [letter] = await books.letters()
+    assert (letter.reason, letter.detail) == ("crashes_sink", "ZeroDivisionError: who would have thought")
+    assert sink.values == [b"a", b"c"]
+
+
+async def test_a_write_that_hangs_is_cut_off_and_made_again(books: Books) -> None:
+    sink, hung = new_sink(), asyncio.Event()
+
+    async def hang_once(_batch: Batch) -> None:
+        if not hung.is_set():
+            hung.set()
+            await asyncio.Event().wait()
+
+    sink.on_write = hang_once
+    outlet = outlet_to(sink, books, timeout=0.05)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a")))
+    assert sink.values == [b"a"]
+    assert sink.opens == 2
+
+
+async def test_a_write_error_that_names_nothing_in_the_batch_is_no_success(books: Books) -> None:
+    sink = new_sink()
+
+    def nonsense(_batch: Batch) -> None:
+        raise WriteError({99: "which?"}, retryable=True)
+
+    sink.on_write = nonsense
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a")))
+    assert [letter.reason for letter in await books.letters()] == ["crashes_sink"]
+
+
+async def test_a_sink_that_is_down_can_be_replaced_under_its_queue(books: Books) -> None:
+    broken, mended = new_sink(), new_sink()
+    broken.down = True
+    outlet = outlet_to(broken, books, backoff=30.0)
+    async with running(outlet.run):
+        receipt = await outlet.put(part(b"1"))
+        await until(lambda: broken.opens)
+        outlet.replace(mended)
+        await receipt
+    assert mended.values == [b"1"]
+    assert broken.closes
+
+
+async def test_a_revoked_lease_is_not_written(books: Books) -> None:
+    sink, mine, lost = new_sink(), Lease("0"), Lease("1")
+    outlet = outlet_to(sink, books)
+    receipt = await outlet.put(part(b"a", b"b", b"c", leases=[mine, lost, mine]))
+    lost.revoke()
+    async with running(outlet.run):
+        await receipt
+    assert sink.values == [b"a", b"c"]
+
+
+async def test_what_a_record_may_not_choose_is_dead_lettered(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, allow={"topic": ["events.*"]})
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", b"c", settings={"topic": ["events.x", "secrets", None]})))
+    [letter] = await books.letters()
+    assert (letter.value, letter.reason) == (b"b", "not_allowed")
+    assert "secrets" in letter.detail
+    assert sink.values == [b"a", b"c"]
+
+
+async def test_a_batch_waits_for_company_only_as_long_as_it_may(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, batch_records=3, batch_wait=30.0)
+    async with running(outlet.run):
+        first = await outlet.put(part(b"1"))
+        await asyncio.sleep(0.02)
+        assert sink.writes == 0
+        second = await outlet.put(part(b"2", b"3"))
+        await asyncio.gather(first, second)
+    assert [len(batch) for batch in sink.batches] == [3]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
+    fates=st.lists(st.sampled_from(["ok", "down", "crash", "retry", "refuse"]), max_size=25),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_fails_in_whatever_order_every_record_is_written_or_dead(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], fates: list[str]
+) -> None:
+    books = Books(tmp_path_factory.mktemp("state"))
+    try:
+        asyncio.run(_every_record_has_an_end(books, sizes, fates))
+    finally:
+        books.state.close()
+
+
+async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[str]) -> None:
+    sink, script = new_sink(), iter(fates)
+
+    def fate(batch: Batch) -> None:
+        match next(script, "ok"):
+            case "down":
+                raise NotConnected("down")
+            case "crash":
+                raise RuntimeError("crash")
+            case "retry":
+                refuse(batch, batch.values[-1], retryable=True)
+            case "refuse":
+                refuse(batch, batch.values[0])
+
+    sink.on_write = fate
+    outlet = outlet_to(sink, books, attempts=2, batch_records=6, queue_records=8)
+    sent, receipts = [], []
+    async with running(outlet.run):
+        for number, size in enumerate(sizes):
+            values = [b"%d.%d" % (number, i) for i in range(size)]
+            sent += values
+            receipts.append(await outlet.put(part(*values)))
+        await asyncio.gather(*receipts)
+    ended = sink.values + [letter.value for letter in await books.letters()]
+    assert sorted(ended) == sorted(sent)
+    assert outlet.queued_records == outlet.queued_bytes == 0
