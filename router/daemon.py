@@ -185,10 +185,10 @@ class Daemon:
     def _running_ruleset(self, flow: str, source: str) -> Ruleset | None:
         """The ruleset of a flow for a source, or for any of its sources when that one is gone."""
         pipeline = self.pipelines.get(source)
-        if pipeline is not None and pipeline.ruleset.flow.name == flow:
+        if pipeline is not None and pipeline.ruleset.name == flow:
             return pipeline.ruleset
         rulesets = (pipeline.ruleset for pipeline in self.pipelines.values())
-        return next((ruleset for ruleset in rulesets if ruleset.flow.name == flow), None)
+        return next((ruleset for ruleset in rulesets if ruleset.name == flow), None)
 
     # Telling
 

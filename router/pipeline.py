@@ -76,10 +76,10 @@ class Pipeline:
         self._letters = letters
         self._families = metrics
         self._metrics = metrics.source(name)
-        self._flow_metrics = metrics.flow(ruleset.flow.name)
+        self._flow_metrics = metrics.flow(ruleset.name)
         self._stop = stop
         self._room = asyncio.Event()
-        self._backoff = Backoff()
+        self.backoff = Backoff()
         self._reader: asyncio.Task[None] | None = None
         self._in_read = False
 
@@ -99,7 +99,7 @@ class Pipeline:
     def status(self) -> dict[str, object]:
         """The connection, the lag and what is unsettled, as JSON values."""
         return {
-            "flow": self.ruleset.flow.name,
+            "flow": self.ruleset.name,
             "connected": self.connected,
             "ended": self.ended,
             "error": self.error or None,
@@ -129,7 +129,7 @@ class Pipeline:
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._backoff.next()):
+            async with asyncio.timeout(self.backoff.next()):
                 await self._stop.wait()
 
     # One epoch
@@ -188,7 +188,7 @@ class Pipeline:
                 except EndOfStream:
                     self.ended = True
                     break
-                self._backoff.reset()
+                self.backoff.reset()
                 await self._hand_over(batch, queue, work)
         queue.put_nowait(None)
 
@@ -211,7 +211,7 @@ class Pipeline:
         self._metrics.records.inc(len(batch))
         self._metrics.bytes.inc(batch.bytes)
         ruleset = self.ruleset
-        origin = Origin(batch, flow=ruleset.flow.name, source=self.name, version=ruleset.version)
+        origin = Origin(batch, flow=ruleset.name, source=self.name, version=ruleset.version)
         decisions = await self._decide(ruleset, batch)
         receipts: list[asyncio.Future[None]] = []
         if decisions.letters:

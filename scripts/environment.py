@@ -4,6 +4,8 @@ Runs under whatever ``python3`` the machine has and needs nothing but its standa
 old to run Sluiceway looks for a newer one on the PATH.
 """
 
+from __future__ import annotations
+
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,7 @@ NO_VENV = """\
     sudo apt-get install python3-venv
 """
 NO_PYTHON = """\
-Sluiceway needs Python 3.11 or newer, and there is none on the PATH. On Debian 12, Ubuntu 24.04 and later this brings it:
+Sluiceway needs Python 3.11 or newer, and there is none on the PATH. On Debian 12 and later this brings it:
 
     sudo apt-get install python3 python3-venv
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rules.cel.errors import CelError, CelMissing
-from rules.cel.values import ABSENT, NONE, Optional, UInt, lookup, normal, type_name
+from rules.cel.values import ABSENT, NONE, Optional, UInt, a_type, lookup, normal
 
 _WHOLE: Final = frozenset({int, UInt, float})
 
@@ -68,9 +68,9 @@ def _find(value: object, key: object) -> object:
     if isinstance(key, str):
         raise _no_fields(value, key)
     if type(key) not in _WHOLE or (isinstance(key, float) and not key.is_integer()):
-        raise CelError(f"an index is a whole number or a string, not a {type_name(key)}")
+        raise CelError(f"an index is a whole number or a string, not {a_type(key)}")
     if not isinstance(value, list):
-        raise CelMissing(f"a {type_name(value)} has no elements")
+        raise CelMissing(f"{a_type(value)} has no elements")
     place = int(key)  # type: ignore[call-overload]  # a whole number
     if place < 0:
         raise CelError(f"the index {place} is negative: the last element is list[size(list) - 1]")
@@ -78,4 +78,4 @@ def _find(value: object, key: object) -> object:
 
 
 def _no_fields(value: object, field: str) -> CelMissing:
-    return CelMissing(f"a {type_name(value)} has no field {field!r}")
+    return CelMissing(f"{a_type(value)} has no field {field!r}")

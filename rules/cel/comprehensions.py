@@ -7,7 +7,7 @@ from typing import Final
 
 from rules.cel import nodes
 from rules.cel.errors import CelError, worse
-from rules.cel.values import NONE, Optional, make_map, normal, type_name
+from rules.cel.values import NONE, Optional, a_type, make_map, normal
 
 Run = Callable[[Mapping[str, object]], object]
 Scopes = Iterator[dict[str, object]]
@@ -32,7 +32,7 @@ def build(node: nodes.Macro, target: Run, bodies: tuple[Run, ...]) -> Run:
     def run(bindings: Mapping[str, object]) -> object:
         container = target(bindings)
         if not isinstance(container, list | Mapping):
-            raise CelError(f"{shown}() goes over a list or a map, not over a {type_name(container)}")
+            raise CelError(f"{shown}() goes over a list or a map, not over {a_type(container)}")
         return loop(_scopes(bindings, container, variables), bodies)
 
     return run
@@ -66,7 +66,7 @@ def _scopes(
 def _truth(value: object) -> bool:
     if type(value) is bool:
         return value
-    raise CelError(f"the condition of a macro is a bool, not a {type_name(value)}")
+    raise CelError(f"the condition of a macro is a bool, not {a_type(value)}")
 
 
 def _quantifier(*, deciding: bool) -> _Loop:
@@ -122,7 +122,7 @@ def _transform_map_entry(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
     for scope in _chosen(scopes, bodies):
         made = entry(scope)
         if not isinstance(made, Mapping):
-            raise CelError(f"transformMapEntry() makes entries, {{key: value}}, not a {type_name(made)}")
+            raise CelError(f"transformMapEntry() makes entries, {{key: value}}, not {a_type(made)}")
         entries += made.items()
     return make_map(entries)
 
@@ -147,14 +147,14 @@ def _optional(name: str, variable: str, target: Run, body: Run) -> Run:
     def run(bindings: Mapping[str, object]) -> object:
         value = target(bindings)
         if not isinstance(value, Optional):
-            raise CelError(f"{name}() is a method of optionals, not of a {type_name(value)}")
+            raise CelError(f"{name}() is a method of optionals, not of {a_type(value)}")
         if not value.present:
             return NONE
         made = body({**bindings, variable: value.content})
         if name == "optMap":
             return Optional(made)
         if not isinstance(made, Optional):
-            raise CelError(f"optFlatMap() makes an optional, not a {type_name(made)}: use optMap()")
+            raise CelError(f"optFlatMap() makes an optional, not {a_type(made)}: use optMap()")
         return made
 
     return run

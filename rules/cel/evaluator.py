@@ -15,7 +15,7 @@ from rules.cel.errors import CelError, worse
 from rules.cel.nodes import Node
 from rules.cel.operators import PROMOTING, STRICT, contains, negate
 from rules.cel.scope import from_record, inside
-from rules.cel.values import ABSENT, TYPES, Optional, compare, equal, make_map, normal, type_name
+from rules.cel.values import ABSENT, TYPES, Optional, a_type, compare, equal, make_map, normal
 
 Run = Callable[[Mapping[str, object]], object]
 
@@ -109,7 +109,7 @@ def _unary(node: nodes.Unary, scope: Scope) -> Run:
         value = operand(bindings)
         if type(value) is bool:
             return not value
-        raise CelError(f"! takes a bool, not a {type_name(value)}")
+        raise CelError(f"! takes a bool, not {a_type(value)}")
 
     return run
 
@@ -146,7 +146,7 @@ def _logic(node: nodes.And | nodes.Or, scope: Scope) -> Run:
             if value is deciding:
                 return deciding
             if type(value) is not bool:
-                failure = worse(failure, CelError(f"{symbol} takes bools, not a {type_name(value)}"))
+                failure = worse(failure, CelError(f"{symbol} takes bools, not {a_type(value)}"))
         if failure is not None:
             raise failure
         return not deciding
@@ -163,7 +163,7 @@ def _conditional(node: nodes.Conditional, scope: Scope) -> Run:
             return then(bindings)
         if value is False:
             return otherwise(bindings)
-        raise CelError(f"the condition before ? is a bool, not a {type_name(value)}")
+        raise CelError(f"the condition before ? is a bool, not {a_type(value)}")
 
     return run
 
@@ -171,7 +171,7 @@ def _conditional(node: nodes.Conditional, scope: Scope) -> Run:
 def _unwrapped(value: object) -> Optional:
     if isinstance(value, Optional):
         return value
-    raise CelError(f"what follows ? in a list or map is an optional, not a {type_name(value)}: leave out the ?")
+    raise CelError(f"what follows ? in a list or map is an optional, not {a_type(value)}: leave out the ?")
 
 
 def _list(node: nodes.ListNode, scope: Scope) -> Run:

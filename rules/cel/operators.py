@@ -16,6 +16,7 @@ from rules.cel.values import (
     Duration,
     Timestamp,
     UInt,
+    a_type,
     equal,
     lookup,
     type_name,
@@ -154,7 +155,7 @@ def negate(value: object) -> object:
         return _int(-value)
     if type(value) is float:
         return -value
-    raise CelError(f"there is no - for a {type_name(value)}")
+    raise CelError(f"there is no - for {a_type(value)}")
 
 
 def contains(element: object, container: object) -> bool:
@@ -164,4 +165,4 @@ def contains(element: object, container: object) -> bool:
     if isinstance(container, Mapping):
         return lookup(container, element) is not ABSENT
     hint = ": write text.contains('part')" if isinstance(container, str) else ""
-    raise CelError(f"'in' looks into a list or a map, not into a {type_name(container)}{hint}")
+    raise CelError(f"'in' looks into a list or a map, not into {a_type(container)}{hint}")

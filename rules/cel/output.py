@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from rules.cel.errors import CelError
-from rules.cel.values import Duration, Opaque, Optional, Timestamp, Type, UInt, type_name
+from rules.cel.values import Duration, Opaque, Optional, Timestamp, Type, UInt, a_type, type_name
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -46,7 +46,7 @@ def _json(value: object) -> Json:
         return str(value)
     if isinstance(value, Optional):
         return _json(value.content) if value.present else None
-    raise CelError(f"JSON has nothing for a {type_name(value)}")
+    raise CelError(f"JSON has nothing for {a_type(value)}")
 
 
 def _object(value: Mapping[object, object]) -> dict[str, Json]:

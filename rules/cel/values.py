@@ -33,6 +33,7 @@ __all__ = [
     "Timestamp",
     "Type",
     "UInt",
+    "a_type",
     "compare",
     "equal",
     "freeze",
@@ -155,7 +156,7 @@ def _slot(key: object) -> object:
         return key
     if kind is bool:
         return (key,)
-    raise CelError(f"a map's key is a string, an int, a uint or a bool, not a {type_name(key)}")
+    raise CelError(f"a map's key is a string, an int, a uint or a bool, not {a_type(key)}")
 
 
 def _key_text(key: object) -> str:
@@ -259,6 +260,12 @@ def type_name(value: object) -> str:
     return {"google.protobuf.Timestamp": "timestamp", "google.protobuf.Duration": "duration", "null_type": "null"}.get(
         name, name
     )
+
+
+def a_type(value: object) -> str:
+    """The name of a value's type with its article, for messages."""
+    name = type_name(value)
+    return name if name == "null" else f"{'an' if name[0] in 'aio' else 'a'} {name}"
 
 
 _NUMBERS: Final = frozenset({int, UInt, float})

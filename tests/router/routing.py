@@ -13,6 +13,10 @@ from router.letterbox import LetterBox
 from router.metrics import Metrics
 from router.part import Origin, Part
 from router.state import StateDir
+from rules import cel
+from rules.faults import Place
+from rules.flow import Contract, Expr, Flow, Otherwise, Rule, Target
+from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
 
 def part(
@@ -63,3 +67,35 @@ async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+def flow_of(*rules: tuple[str | None, Sequence[str]], continues: bool = False) -> Flow:
+    """A flow of these rules, each a condition and its targets."""
+    place = Place("flow.yaml", 1, 1)
+    dead = (Target("dead_letter", place),)
+    return Flow(
+        name="flow",
+        place=place,
+        sources=(("source", place),),
+        contract=Contract(),
+        lets={},
+        rules=tuple(
+            Rule(
+                name=f"rule-{number}",
+                place=place,
+                when=None if when is None else Expr(cel.compile(when), place),
+                to=tuple(Target(sink, place) for sink in to),
+                continues=continues,
+            )
+            for number, (when, to) in enumerate(rules, 1)
+        ),
+        otherwise=Otherwise(undecodable=dead, invalid=dead, error=dead, unmatched=dead),
+        tests=(),
+        version="v1",
+    )
+
+
+def ruleset_to(sinks: Sequence[str], *rules: tuple[str | None, Sequence[str]], continues: bool = False) -> Ruleset:
+    """A ruleset of these rules over these sinks."""
+    facts = {name: SinkFacts(name=name) for name in sinks}
+    return compile_flow(flow_of(*rules, continues=continues), sinks=facts, vars={}, models={})

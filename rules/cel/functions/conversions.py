@@ -119,12 +119,16 @@ def _string_of_double(value: float) -> str:
         return "NaN"
     if value in {float("inf"), float("-inf")}:
         return "+Inf" if value > 0 else "-Inf"
-    digits = len(repr(value).lower().partition("e")[0].strip("-").replace(".", "").strip("0")) or 1
-    scientific = f"{value:.{digits - 1}e}"
-    exponent = int(scientific.rpartition("e")[2])
-    if exponent < _SMALL_EXPONENT or (exponent >= _LARGE_EXPONENT and value != 0):
-        return scientific
-    return repr(value).removesuffix(".0")
+    from decimal import Decimal
+
+    shortest = repr(value)
+    decimal = Decimal(shortest).normalize()
+    exponent = decimal.adjusted()
+    if not value or _SMALL_EXPONENT <= exponent < _LARGE_EXPONENT:
+        return shortest.removesuffix(".0")
+    first, *others = map(str, decimal.as_tuple().digits)
+    mantissa = f"{first}.{''.join(others)}" if others else first
+    return f"{'-' if value < 0 else ''}{mantissa}e{exponent:+03}"
 
 
 @function("string")

@@ -6,7 +6,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.functions.registry import ANY, Number, function
-from rules.cel.values import INT_MIN, UINT_MAX, UInt, compare, normal, type_name
+from rules.cel.values import INT_MIN, UINT_MAX, UInt, a_type, compare, normal
 
 _BITS: Final = 64
 
@@ -30,7 +30,7 @@ def _extreme(name: str, symbol: str) -> None:
         best: object = None
         for value in map(normal, values):
             if type(value) not in {int, UInt, float}:
-                raise CelError(f"{name}() takes numbers, not a {type_name(value)}")
+                raise CelError(f"{name}() takes numbers, not {a_type(value)}")
             if best is None or compare(symbol, value, best):
                 best = value
         return best

@@ -7,7 +7,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.functions.registry import method
-from rules.cel.values import Duration, Timestamp, Type, UInt, normal, type_name
+from rules.cel.values import Duration, Timestamp, Type, UInt, a_type, normal
 
 _CLAUSE: Final = re.compile(r"%(?:(%)|(?:\.([0-9]+))?([a-zA-Z])|)")
 _DEFAULT_PRECISION: Final = 6
@@ -41,7 +41,7 @@ _PRECISION_DIGITS: Final = 5
 
 
 def _refused(letter: str, value: object, wanted: str) -> CelError:
-    return CelError(f"format(): %{letter} takes {wanted}, not a {type_name(value)}")
+    return CelError(f"format(): %{letter} takes {wanted}, not {a_type(value)}")
 
 
 def _special(value: float) -> str | None:

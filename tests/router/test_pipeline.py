@@ -1,0 +1,295 @@
+"""The pipeline acknowledges only what is settled, begins again where it must, and drains when it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from routing import Books, ruleset_to, running, until
+
+from connectors.memory import MemorySink, MemorySource, records, refuse
+from router.batch import Batch
+from router.errors import NotConnected, StateError
+from router.outlet import Outlet, Policy
+from router.pipeline import Pipeline
+from rules.ruleset import Ruleset
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    made = Books(tmp_path)
+    yield made
+    made.state.close()
+
+
+class Line:
+    """One source, one pipeline, and sinks ``a`` and ``b``."""
+
+    def __init__(self, books: Books, ruleset: Ruleset | None = None, **config: object) -> None:
+        self.source = MemorySource(MemorySource.Config(**config))  # type: ignore[arg-type]
+        self.sinks = {name: MemorySink(MemorySink.Config()) for name in ("a", "b")}
+        self.stop = asyncio.Event()
+        policy = Policy(backoff=0.001, attempts=2, timeout=5.0, queue_records=6)
+        self.outlets = {
+            name: Outlet(name, sink, policy, letters=books.box, metrics=books.metrics)
+            for name, sink in self.sinks.items()
+        }
+        self.pipeline = Pipeline(
+            "source",
+            self.source,
+            ruleset or ruleset_to(["a", "b"], ('event.to == "a"', ["a"]), ('event.to == "b"', ["b"])),
+            self.outlets,
+            letters=books.box,
+            metrics=books.metrics,
+            stop=self.stop,
+        )
+        self.pipeline.backoff.initial = 0.001
+
+    async def run(self) -> None:
+        """Run until the source has ended or ``stop`` is set, and everything is settled."""
+        async with running(*(outlet.run for outlet in self.outlets.values())), asyncio.timeout(30):
+            await self.pipeline.run()
+
+
+def to(*sinks: str) -> Batch:
+    return records(*({"to": sink, "n": number} for number, sink in enumerate(sinks)))
+
+
+async def test_every_record_goes_where_its_rule_says_and_the_batch_is_acknowledged(books: Books) -> None:
+    line = Line(books)
+    batch = to("a", "b", "a", "nowhere")
+    line.source.push(batch)
+    line.source.end()
+    await line.run()
+    assert line.sinks["a"].values == [batch.values[0], batch.values[2]]
+    assert line.sinks["b"].values == [batch.values[1]]
+    assert [letter.value for letter in await books.letters()] == [batch.values[3]]
+    assert [len(acked) for acked in line.source.acked] == [4]
+    assert books.sample("sluiceway_source_records_total", source="source") == 4
+    assert books.sample("sluiceway_unmatched_records_total", flow="flow") == 1
+    assert books.sample("sluiceway_routed_deliveries_total", flow="flow", sink="a") == 2
+
+
+async def test_a_whole_batch_that_goes_to_one_sink_is_passed_on_not_copied(books: Books) -> None:
+    line = Line(books, ruleset_to(["a"], (None, ["a"])))
+    batch = to("x", "y")
+    line.source.push(batch)
+    line.source.end()
+    await line.run()
+    assert line.sinks["a"].batches[0].values is batch.values
+    assert line.sinks["a"].batches[0].token is None
+
+
+async def test_nothing_is_acknowledged_before_every_part_is_settled(books: Books) -> None:
+    line = Line(books)
+    gate = asyncio.Event()
+
+    async def wait(_batch: Batch) -> None:
+        await gate.wait()
+
+    line.sinks["b"].on_write = wait
+    line.source.push(to("a", "b"), to("a"))
+    line.source.end()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: len(line.sinks["a"].values) == 2)
+        assert line.source.acked == []
+        gate.set()
+    assert [len(batch) for batch in line.source.acked] == [2, 1]
+
+
+async def test_acknowledgements_of_a_source_that_allows_any_order_overtake(books: Books) -> None:
+    line = Line(books, ack_order="any")
+    gate = asyncio.Event()
+
+    async def wait(_batch: Batch) -> None:
+        await gate.wait()
+
+    line.sinks["b"].on_write = wait
+    line.source.push(to("b"), to("a", "a"))
+    line.source.end()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: line.source.acked)
+        assert [len(batch) for batch in line.source.acked] == [2]
+        gate.set()
+    assert [len(batch) for batch in line.source.acked] == [2, 1]
+
+
+async def test_a_source_that_goes_away_is_opened_again_and_nothing_is_lost(books: Books) -> None:
+    line = Line(books)
+    line.source.push(to("a"), NotConnected("gone"), to("b"), ValueError("crashed"), to("a", "b"))
+    line.source.end()
+    await line.run()
+    assert line.source.opens == 3
+    assert sum(map(len, line.source.acked)) == 4
+    assert set(line.sinks["b"].values) == {b'{"to":"b","n":0}', b'{"to":"b","n":1}'}
+
+
+async def test_a_failed_acknowledgement_begins_a_new_epoch(books: Books) -> None:
+    line, failures = Line(books), iter([RuntimeError("the coordinator moved")])
+
+    def fail_once(_batch: Batch) -> None:
+        for failure in failures:
+            raise failure
+
+    line.source.on_ack = fail_once
+    line.source.push(to("a"))
+    line.source.end()
+    await line.run()
+    assert line.source.opens == 2
+    assert len(line.source.acked) == 1
+    assert len(line.sinks["a"].values) == 2
+
+
+async def test_a_position_that_cannot_be_kept_is_tried_again_without_repeating_records(books: Books) -> None:
+    line, failures = Line(books), iter([StateError("disk full")])
+
+    def fail_once(_batch: Batch) -> None:
+        for failure in failures:
+            raise failure
+
+    line.source.on_ack = fail_once
+    line.source.push(to("a"))
+    line.source.end()
+    await line.run()
+    assert line.source.opens == 1
+    assert len(line.sinks["a"].values) == 1
+
+
+async def test_stop_reads_no_more_and_settles_what_was_read(books: Books) -> None:
+    line = Line(books)
+    gate = asyncio.Event()
+
+    async def wait(_batch: Batch) -> None:
+        await gate.wait()
+
+    line.sinks["a"].on_write = wait
+    line.source.push(to("a"))
+    async with asyncio.TaskGroup() as group:
+        run = group.create_task(line.run())
+        await until(lambda: line.sinks["a"].writes)
+        line.stop.set()
+        await asyncio.sleep(0.02)
+        assert not run.done()
+        line.source.push(to("b"))
+        gate.set()
+    assert [len(batch) for batch in line.source.acked] == [1]
+    assert line.sinks["b"].values == []
+    assert not line.pipeline.ended
+
+
+async def test_what_a_source_that_cannot_replay_loses_at_a_forced_stop_is_counted(books: Books) -> None:
+    line = Line(books, replays=False)
+    line.sinks["a"].down = True
+    line.source.push(to("a", "a", "a"))
+    async with running(*(outlet.run for outlet in line.outlets.values())):
+        task = asyncio.create_task(line.pipeline.run())
+        await until(lambda: line.outlets["a"].queued_records)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert books.sample("sluiceway_abandoned_records_total", source="source") == 3
+
+
+async def test_a_sink_that_is_down_stops_reading_when_its_queue_is_full(books: Books) -> None:
+    line = Line(books)
+    line.sinks["a"].down = True
+    line.source.push(*(to("a", "b", "b") for _ in range(20)))
+    line.source.end()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: line.outlets["a"].queued_records == 6)
+        await asyncio.sleep(0.05)
+        assert books.sample("sluiceway_source_records_total", source="source") <= 21
+        line.sinks["a"].down = False
+    assert len(line.sinks["a"].values) == 20
+    assert len(line.sinks["b"].values) == 40
+
+
+async def test_a_spoiled_record_is_a_dead_letter_of_stage_decode(books: Books) -> None:
+    line = Line(books)
+    batch = to("a", "b")
+    batch.spoiled = {0: "longer than 1 MiB"}
+    line.source.push(batch)
+    line.source.end()
+    await line.run()
+    [letter] = await books.letters()
+    assert (letter.stage, letter.value) == ("decode", batch.values[0])
+    assert "longer than 1 MiB" in letter.detail
+    assert len(line.sinks["b"].values) == 1
+
+
+async def test_lag_is_shown_by_partition(books: Books) -> None:
+    line = Line(books)
+    line.sinks["a"].down = True
+    line.source.push(to("a", "a"))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: books.sample("sluiceway_source_lag_records", source="source", partition="0") == 2)
+        line.sinks["a"].down = False
+        line.source.end()
+    assert books.sample("sluiceway_source_lag_records", source="source", partition="0") == 0
+
+
+@given(
+    batches=st.lists(st.lists(st.sampled_from("abx"), min_size=1, max_size=4), min_size=1, max_size=8),
+    trouble=st.lists(st.tuples(st.integers(0, 8), st.sampled_from([NotConnected("n"), RuntimeError("r")])), max_size=3),
+    fates=st.lists(st.sampled_from(["ok", "down", "crash", "retry", "refuse"]), max_size=12),
+    acks=st.lists(st.booleans(), max_size=6),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_fails_in_whatever_order_no_record_is_lost(
+    tmp_path_factory: pytest.TempPathFactory,
+    batches: list[list[str]],
+    trouble: list[tuple[int, Exception]],
+    fates: list[str],
+    acks: list[bool],
+) -> None:
+    books = Books(tmp_path_factory.mktemp("state"))
+    try:
+        asyncio.run(_nothing_is_lost(books, batches, trouble, fates, acks))
+    finally:
+        books.state.close()
+
+
+async def _nothing_is_lost(
+    books: Books, batches: list[list[str]], trouble: list[tuple[int, Exception]], fates: list[str], acks: list[bool]
+) -> None:
+    line, script, ack_script = Line(books), iter(fates), iter(acks)
+
+    def fate(batch: Batch) -> None:
+        match next(script, "ok"):
+            case "down":
+                raise NotConnected("down")
+            case "crash":
+                raise RuntimeError("crash")
+            case "retry":
+                refuse(batch, batch.values[-1], retryable=True)
+            case "refuse":
+                refuse(batch, batch.values[0])
+
+    def ack(_batch: Batch) -> None:
+        if not next(ack_script, True):
+            raise RuntimeError("ack failed")
+
+    for sink in line.sinks.values():
+        sink.on_write = fate
+    line.source.on_ack = ack
+    sent, steps = [], []
+    for number, names in enumerate(batches):
+        steps.append(records(*({"to": name, "id": f"{number}.{i}"} for i, name in enumerate(names))))
+        sent += steps[-1].values
+    for position, error in sorted(trouble, key=lambda pair: -pair[0]):
+        steps.insert(min(position, len(steps)), error)  # type: ignore[arg-type]
+    line.source.push(*steps)
+    line.source.end()
+    await line.run()
+    ended = {*line.sinks["a"].values, *line.sinks["b"].values, *(letter.value for letter in await books.letters())}
+    assert ended == set(sent)
+    assert sum(map(len, line.source.acked)) == len(sent)
+    assert line.pipeline.unsettled_records == 0
