@@ -85,11 +85,16 @@ class Place:
     def load(cls, value: Json) -> tuple[str, Place]:
         """The path and the place, from what was saved. Raises ValueError."""
         match value:
-            case {"path": str(path), "offset": int(offset), "stored": int(stored), "line": int(line), "parts": int(p)}:
-                if min(offset, stored, line, p) >= 0:
-                    place = cls(offset, stored, Print.load(value.get("head")), Print.load(value.get("tail")), line, p)
-                    if max(place.head.length, place.tail.length) <= max(stored, WINDOW):
-                        return path, place
+            case {
+                "path": str(path),
+                "offset": int(offset),
+                "stored": int(stored),
+                "head": head,
+                "tail": tail,
+                "line": int(line),
+                "parts": int(parts),
+            } if min(offset, stored, line, parts) >= 0:
+                return path, cls(offset, stored, Print.load(head), Print.load(tail), line, parts)
         raise ValueError(f"{value!r} is no place in a file")
 
 

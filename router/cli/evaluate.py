@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from rules import cel
-from rules.cel.values import to_json
+from rules.cel import to_json
 
 
 def evaluate(expression: str, event: str | None, meta: str | None) -> None:

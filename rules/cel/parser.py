@@ -58,8 +58,12 @@ def _check_depth(text: str, node: Node) -> None:
         level = [child for parent in level for child in nodes.children(parent)]
         if not level:
             return
+    raise _too_deep(text, level[0].start)
+
+
+def _too_deep(text: str, place: int) -> CelSyntaxError:
     message = f"the expression is more than {MAX_DEPTH} operations deep: name parts of it under let"
-    raise lexer.syntax_error(text, message, level[0].start)
+    return lexer.syntax_error(text, message, place)
 
 
 class _Parser:
@@ -181,7 +185,7 @@ class _Parser:
         return nodes.Literal(-number.value, start=sign.start, end=number.end)
 
     def _member(self, node: Node) -> Node:
-        while True:
+        for _ in range(MAX_DEPTH + 1):
             if self._accept("."):
                 node = self._selection(node)
             elif opening := self._accept("["):
@@ -193,6 +197,7 @@ class _Parser:
                 node = nodes.Index(node, index, optional=optional, start=node.start, end=end)
             else:
                 return node
+        raise _too_deep(self.text, self._token.start)
 
     def _selection(self, operand: Node) -> Node:
         optional = self._accept("?") is not None

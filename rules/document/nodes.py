@@ -96,6 +96,15 @@ class Document:
         node = self._nearest(path)
         return node.origin.place(node.text_index(offset))
 
+    def key_text_place(self, path: Key, offset: int) -> Place:
+        """Where the character at ``offset`` of the key stands that leads to ``path``."""
+        parent = self._find(path[:-1])
+        step = path[-1]
+        if parent is None or not isinstance(step, str) or step not in parent.entries:
+            return self.key_place(path)
+        key = parent.entries[step][0]
+        return key.origin.place(key.text_index(offset))
+
     def style(self, path: Key) -> str:
         """How a text was written: ``'``, ``"``, ``|``, ``>``, or empty when it was plain."""
         return self._nearest(path).style

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import JsonValue
 from routing import Books, ruleset_to, running, until
 
-from connectors.memory import MemorySink, MemorySource, records, refuse
+from connectors.memory import MemorySink, MemorySource, Step, records, refuse
 from router.batch import Batch
 from router.errors import NotConnected, StateError
 from router.outlet import Outlet, Policy
@@ -56,7 +57,8 @@ class Line:
 
 
 def to(*sinks: str) -> Batch:
-    return records(*({"to": sink, "n": number} for number, sink in enumerate(sinks)))
+    events: list[JsonValue] = [{"to": sink, "n": number} for number, sink in enumerate(sinks)]
+    return records(*events)
 
 
 async def test_every_record_goes_where_its_rule_says_and_the_batch_is_acknowledged(books: Books) -> None:
@@ -280,12 +282,15 @@ async def _nothing_is_lost(
     for sink in line.sinks.values():
         sink.on_write = fate
     line.source.on_ack = ack
-    sent, steps = [], []
+    sent: list[bytes] = []
+    steps: list[Step] = []
     for number, names in enumerate(batches):
-        steps.append(records(*({"to": name, "id": f"{number}.{i}"} for i, name in enumerate(names))))
-        sent += steps[-1].values
+        events: list[JsonValue] = [{"to": name, "id": f"{number}.{i}"} for i, name in enumerate(names)]
+        batch = records(*events)
+        steps.append(batch)
+        sent += batch.values
     for position, error in sorted(trouble, key=lambda pair: -pair[0]):
-        steps.insert(min(position, len(steps)), error)  # type: ignore[arg-type]
+        steps.insert(min(position, len(steps)), error)
     line.source.push(*steps)
     line.source.end()
     await line.run()

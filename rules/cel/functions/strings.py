@@ -50,7 +50,7 @@ def _contains(text: str, part: str) -> bool:
     return part in text
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=128)
 def pattern(source: str) -> Any:  # google-re2 has no types
     """A compiled regular expression of RE2; a CelError that says why there is none."""
     import re2

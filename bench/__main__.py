@@ -1,0 +1,31 @@
+"""``python -m bench``: every benchmark at a moderate size. ``python -m bench NAME ...`` runs one with its options."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("rules", "route", "memory")
+MODERATE = {"rules": [], "route": ["--lines", "3000000", "--runs", "3"], "memory": ["--records", "2000000"]}
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 1 when a benchmark did not show what it must."""
+    if not arguments:
+        failed = [name for name in NAMES if _run(name, MODERATE[name])]
+        return 1 if failed else 0
+    name, *options = arguments
+    if name not in NAMES:
+        print(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    return _run(name, options)
+
+
+def _run(name: str, options: list[str]) -> int:
+    print(f"== {name}", flush=True)
+    status: int = importlib.import_module(f"bench.{name}").main(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""Measuring whole processes: what they cost from their start to their end, with everything that they started."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one run cost: seconds of CPU (user and system), seconds that passed, and the most memory it ever held."""
+
+    cpu: float
+    wall: float
+    rss_mb: float
+
+
+def run(command: Sequence[str], *, log: Path) -> Cost:
+    """Run a command to its end. Its output goes to ``log``; a failure ends the benchmark with the end of it."""
+    os.sync()  # what an earlier run left to be written is not to be paid by this one
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        tail = log.read_text(errors="replace")[-4000:]
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def interleaved(contenders: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, list[Cost]]:
+    """The costs of each contender, run by turns so that a change of the machine's mood meets all of them."""
+    costs: dict[str, list[Cost]] = {name: [] for name in contenders}
+    for turn in range(runs):
+        for name, contender in contenders.items():
+            cost = contender()
+            costs[name].append(cost)
+            print(
+                f"  run {turn + 1} of {runs}: {name:<8} cpu {cost.cpu:7.2f} s  wall {cost.wall:7.2f} s  "
+                f"rss {cost.rss_mb:6.1f} MB",
+                flush=True,
+            )
+    return costs
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure by itself."""
+    return Cost(
+        statistics.median(cost.cpu for cost in costs),
+        statistics.median(cost.wall for cost in costs),
+        statistics.median(cost.rss_mb for cost in costs),
+    )

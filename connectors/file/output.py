@@ -1,0 +1,160 @@
+"""One file that is appended to, in whole lines or whole compressed members, and can be taken back to an earlier end."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from connectors.file.packed import MAGIC, STEP, Corrupt, Packing, Unpacker
+from connectors.file.place import last_line_end
+
+logger = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """Nothing can be written under this path, which is no fault of the system that it is on. Says why."""
+
+
+class OutputFile:
+    """An open file. Nobody else that locks it (flock) writes to it meanwhile.
+
+    Opening repairs what a crash has left: what stands after the last newline, or after the last whole compressed
+    member, is moved to a file beside it with ``.torn`` added to its name, and a warning says so. (It was never
+    acknowledged if it came from here, so it will come again; if it came from elsewhere it is not destroyed.) For a
+    compressed file this means to unpack all of it once. ``clean``, a size known to need no repair, spares that.
+
+    Raises OSError, and Refused for what is no regular file, belongs to someone else, or is not compressed as it should
+    be. Folders are made; ``folders`` are those that must be synced for the file to be found after a crash.
+    """
+
+    def __init__(self, path: Path, packing: Packing | None, *, links: bool, clean: int | None = None) -> None:
+        self.path = path
+        self.folders = [folder.parent for folder in _make_folders(path.parent)]
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        self._fd = os.open(path, flags if links else flags | os.O_NOFOLLOW, 0o666)
+        try:
+            found = os.fstat(self._fd)
+            self._inode = (found.st_dev, found.st_ino)
+            self.size = found.st_size
+            self.modified = found.st_mtime
+            self._claim(found.st_mode)
+            if self.size == 0:
+                self.folders.append(path.parent)
+            elif self.size != clean:
+                self._repair(packing)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path leads to another file by now, or to none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != self._inode
+
+    def append(self, data: bytes) -> None:
+        """Write all of it. Raises OSError; then part of it may be there, until ``cut``."""
+        if not self.size:
+            self.modified = time.time()
+        rest = memoryview(data)
+        while rest:
+            written = os.write(self._fd, rest)
+            self.size += written
+            rest = rest[written:]
+
+    def sync(self) -> None:
+        """Return when everything written is on the disk. Raises OSError."""
+        os.fdatasync(self._fd)
+
+    def cut(self, size: int) -> None:
+        """Take away everything after ``size`` bytes. Raises OSError."""
+        os.ftruncate(self._fd, size)
+        self.size = size
+
+    def close(self) -> None:
+        """Give back the descriptor and the lock. Raises OSError when the system only now finds that it lost data."""
+        os.close(self._fd)
+
+    def _claim(self, mode: int) -> None:
+        if not stat.S_ISREG(mode):
+            raise Refused(f"{self.path} is no regular file")
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused(f"{self.path} is being written by another process or another sink") from error
+        except OSError:
+            return  # a file system without locks
+
+    def _repair(self, packing: Packing | None) -> None:
+        end = self._whole_lines() if packing is None else self._whole_members(packing)
+        if end == self.size:
+            return
+        torn = self.path.with_name(self.path.name + ".torn")
+        fd = os.open(torn, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            for block in self._blocks(end, 1 << 20):
+                _write_all(fd, block)
+            if packing is None:
+                _write_all(fd, b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        logger.warning("%s ended in %d bytes that were not whole; moved to %s", self.path, self.size - end, torn)
+        self.cut(end)
+
+    def _whole_lines(self) -> int:
+        last = os.pread(self._fd, 1, self.size - 1)
+        return self.size if last == b"\n" else last_line_end(self._fd, self.size)
+
+    def _whole_members(self, packing: Packing) -> int:
+        if not MAGIC[packing].startswith(os.pread(self._fd, len(MAGIC[packing]), 0)):
+            raise Refused(f"{self.path} is there already and is not {packing}")
+        unpacker = Unpacker(packing)
+        try:
+            for block in self._blocks(0, STEP):
+                unpacker.unpack(block)
+        except Corrupt as error:
+            logger.warning("%s: %s", self.path, error)
+        return unpacker.whole
+
+    def _blocks(self, start: int, size: int) -> Iterator[bytes]:
+        while block := os.pread(self._fd, size, start):
+            yield block
+            start += len(block)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in the folder are on the disk, if it may be read at all. Raises OSError."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # a folder to write to only: there is no way to sync it
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make the folder and those it is in; which ones had to be made."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+    return missing

@@ -1,0 +1,79 @@
+"""What generated code calls where it meets something other than the plain case. All of it is exact, or raises.
+
+A value that is missing is ``ABSENT``. Whatever the generated code does not decide by itself it raises ``Surprise`` for;
+whoever runs it then evaluates exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from rules.cel.errors import CelMissing
+from rules.cel.values import ABSENT, Optional, compare, normal
+
+_BY_ITSELF: Final = frozenset({str, float, bytes})
+
+
+class Surprise(Exception):
+    """The fast path does not decide this; the exact evaluator does."""
+
+
+def surprise() -> bool:
+    """Leave it to the exact evaluator, from inside an expression."""
+    raise Surprise
+
+
+def no_fields(value: object) -> object:
+    """A field of something that is not a ``dict``: missing, unless it is a rarer value with fields."""
+    if value is not ABSENT and isinstance(value, Mapping | Optional):
+        raise Surprise
+    return ABSENT
+
+
+def has_none(value: object) -> bool:
+    """``has()`` of something that is not a ``dict``: never true."""
+    return no_fields(value) is not ABSENT
+
+
+def not_that(value: object) -> bool:
+    """A test that takes one type has met another: false when the value is missing, else an error to be had exactly."""
+    if value is ABSENT:
+        return False
+    raise Surprise
+
+
+def element(value: object, place: int) -> object:
+    """``value[place]``, or ``ABSENT``."""
+    if value is ABSENT:
+        return ABSENT
+    if type(value) is list:
+        return value[place] if place < len(value) else ABSENT
+    raise Surprise
+
+
+def exact(run: Callable[[Mapping[str, object]], object], bindings: Mapping[str, object]) -> object:
+    """The exact value, or ``ABSENT``."""
+    try:
+        return run(bindings)
+    except CelMissing:
+        return ABSENT
+
+
+def ordered(symbol: str, left: object, right: object) -> bool:
+    """``left symbol right``, of which neither is missing."""
+    kind = type(left)
+    if kind is type(right) and kind in _BY_ITSELF:
+        if symbol == "<":
+            return left < right  # type: ignore[operator,no-any-return]  # two of a class that has an order
+        if symbol == ">":
+            return left > right  # type: ignore[operator,no-any-return]
+    return compare(symbol, left, right)
+
+
+def call(function: Callable[..., object], *values: object) -> object:
+    """What a function makes of values of which any may be missing; then its value is missing too."""
+    for value in values:
+        if value is ABSENT:
+            return ABSENT
+    return function(*map(normal, values))

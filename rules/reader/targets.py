@@ -1,0 +1,118 @@
+"""Targets and shapes: where a delivery goes, and what it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from rules.document import Key
+from rules.faults import Place
+from rules.flow import DEAD_LETTER, DROP, Assignment, Path, Shape, Target
+from rules.form import Form
+from rules.paths import write
+from rules.reader.values import Scope, read_path, read_value
+
+SHAPING = ("set", "unset", "emit")
+_WANTED = "a sink, `drop`, `dead_letter`, or a list of them"
+_ENDS = frozenset({DROP, DEAD_LETTER})
+
+
+def read_targets(form: Form, path: Key, data: object, scope: Scope) -> tuple[Target, ...]:
+    """What ``to`` says: a name, a mapping with ``sink``, or a list of both."""
+    if isinstance(data, list):
+        items = form.sequence(path, data, _WANTED) or ()
+        found = [_target(form, (*path, index), item, scope) for index, item in enumerate(items)]
+    else:
+        found = [_target(form, path, data, scope)]
+    targets = tuple(target for target in found if target is not None)
+    _check_together(form, path, targets)
+    return targets
+
+
+def _check_together(form: Form, path: Key, targets: tuple[Target, ...]) -> None:
+    seen = set()
+    for index, target in enumerate(targets):
+        if target.sink in seen:
+            form.fault((*path, index), f"`{target.sink}` stands twice in one `to`", "two deliveries need two rules")
+        seen.add(target.sink)
+    if DROP in seen and len(seen) > 1:
+        form.fault(path, "`drop` stands beside other targets", "should stand alone: what is delivered is not dropped")
+
+
+def _target(form: Form, path: Key, data: object, scope: Scope) -> Target | None:
+    place = form.document.place(path)
+    if not isinstance(data, Mapping):
+        name = form.name(path, data, _WANTED)
+        return None if name is None else Target(name, place)
+    if "sink" not in data:
+        form.missing(path, "sink", "the name of a sink")
+        return None
+    name = form.name((*path, "sink"), data["sink"], "the name of a sink")
+    settings = {
+        key: read_value(form, (*path, key), value, scope)
+        for key, value in data.items()
+        if key != "sink" and key not in SHAPING
+    }
+    shape = read_shape(form, path, data, scope)
+    if name is None:
+        return None
+    if name in _ENDS and len(data) > 1:
+        other = next(key for key in data if key != "sink")
+        form.key_fault((*path, other), f"`{name}` takes no `{other}`", f"should be just `{name}`")
+    return Target(name, place, settings, shape)
+
+
+def read_shape(form: Form, path: Key, data: Mapping[str, object], scope: Scope) -> Shape:
+    """``set``, ``unset`` and ``emit`` of a rule or a target."""
+    has_emit = "emit" in data
+    if has_emit and ("set" in data or "unset" in data):
+        other = "set" if "set" in data else "unset"
+        form.key_fault((*path, other), f"`{other}` beside `emit`", "`emit` is the whole new event: write it there")
+    return Shape(
+        set=_assignments(form, (*path, "set"), data["set"], scope) if "set" in data else (),
+        unset=_unset(form, (*path, "unset"), data["unset"]) if "unset" in data else (),
+        emit=read_value(form, (*path, "emit"), data["emit"], scope) if has_emit else None,
+        has_emit=has_emit,
+    )
+
+
+def _assignments(form: Form, path: Key, data: object, scope: Scope) -> tuple[Assignment, ...]:
+    wanted = "a mapping of paths to values, such as {event.tier: gold}"
+    mapping = form.mapping(path, data, wanted) or {}
+    if isinstance(data, Mapping) and not data:
+        form.fault(path, "`set` is empty", f"should be {wanted}")
+    found: dict[Path, Assignment] = {}
+    for key, value in mapping.items():
+        here = (*path, key)
+        target = read_path(form, here, key, _in_key(form, here))
+        assigned = read_value(form, here, value, scope)
+        if target is None:
+            continue
+        if target in found:
+            form.key_fault(here, f"`{write(target)}` is set twice", f"it stands already in line {found[target].place.line}")
+            continue
+        found[target] = Assignment(target, assigned, form.document.key_place(here))
+    return tuple(found.values())
+
+
+def _in_key(form: Form, path: Key) -> Callable[[int], Place]:
+    return lambda offset: form.document.key_text_place(path, offset)
+
+
+def _unset(form: Form, path: Key, data: object) -> tuple[Path, ...]:
+    wanted = "a path or a list of paths, such as [event.password]"
+    items = [((*path, index), item) for index, item in enumerate(data)] if isinstance(data, list) else [(path, data)]
+    if not items:
+        form.fault(path, "`unset` is empty", f"should be {wanted}")
+    found = []
+    for here, item in items:
+        text = form.text(here, item, wanted)
+        target = None if text is None else read_path(form, here, text, _in_value(form, here))
+        if target == ():
+            form.fault(here, "the whole event cannot be unset", "`emit` gives a new one; `to: drop` ends it")
+        elif target is not None:
+            found.append(target)
+    return tuple(found)
+
+
+def _in_value(form: Form, path: Key) -> Callable[[int], Place]:
+    return lambda offset: form.document.text_place(path, offset)

@@ -1,0 +1,215 @@
+"""The two kinds of value in a rules file: CEL expressions, and YAML in which ``${CEL}`` is filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from rules import cel
+from rules.cel import nodes
+from rules.document import Key
+from rules.faults import Fault, Place
+from rules.flow import ROOTS, EachItem, Expr, Path, Template, Value
+from rules.form import Form, kind, named
+from rules.suggest import did_you_mean, nearest
+from rules.templates import Unclosed, parts
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that expressions may use. ``absent`` are those that exist elsewhere, with the reason they do not here."""
+
+    names: frozenset[str] = ROOTS
+    absent: Mapping[str, str] | None = None
+
+    def having(self, *names: str) -> Scope:
+        """The same with more names."""
+        return replace(self, names=self.names.union(names))
+
+
+def read_expr(form: Form, path: Key, data: object, scope: Scope) -> Expr | None:
+    """A CEL expression. Numbers, booleans and null, which YAML reads first, are expressions, too."""
+    text = _expression_text(form, path, data)
+    if text is None:
+        return None
+    document = form.document
+    own = isinstance(data, str)
+    at: Callable[[int], Place] = (
+        (lambda offset: document.text_place(path, offset)) if own else (lambda _: document.place(path))
+    )
+    try:
+        expression = cel.compile(text)
+    except cel.CelSyntaxError as error:
+        form.faults.append(_cut_by_comment(form, path, text) or Fault(at(error.offset), _cel_message(text, error)))
+        return None
+    return _checked(form, Expr(expression, at(0)), at, scope)
+
+
+def read_value(form: Form, path: Key, data: object, scope: Scope) -> Value:
+    """YAML in which ``${CEL}`` is filled in; None, which is a value too, where something is wrong with it."""
+    if isinstance(data, str):
+        document = form.document
+        return read_template(form, data, lambda offset: document.text_place(path, offset), scope)
+    if isinstance(data, Mapping):
+        for key in data:
+            if "${" in key:
+                form.key_fault((*path, key), f"`{key}`: a key is not filled in", "`${...}` stands in values alone")
+        return {key: read_value(form, (*path, key), value, scope) for key, value in data.items()}
+    if isinstance(data, list):
+        return tuple(read_value(form, (*path, index), value, scope) for index, value in enumerate(data))
+    form.json(path, data)
+    assert data is None or isinstance(data, bool | int | float)
+    return data
+
+
+def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scope) -> str | Template | None:
+    """A text in which ``${CEL}`` is filled in. ``at`` says where each of its characters stands."""
+    found: list[str | Expr] = []
+    try:
+        for part in parts(text):
+            if part.literal:
+                found.append(part.text)
+                continue
+            expr = _inner(form, part.text, part.start, at, scope)
+            if expr is None:
+                return None
+            found.append(expr)
+    except Unclosed as error:
+        form.faults.append(Fault(at(error.start), "this `${` is never closed", "should be `${CEL}`, or `$${` for itself"))
+        return None
+    if all(isinstance(part, str) for part in found):
+        return "".join(str(part) for part in found)
+    return Template(tuple(found), at(0))
+
+
+def _inner(form: Form, text: str, start: int, at: Callable[[int], Place], scope: Scope) -> Expr | None:
+    try:
+        expression = cel.compile(text)
+    except cel.CelSyntaxError as error:
+        form.faults.append(Fault(at(start + error.offset), _cel_message(text, error)))
+        return None
+    return _checked(form, Expr(expression, at(start)), lambda offset: at(start + offset), scope)
+
+
+def _expression_text(form: Form, path: Key, data: object) -> str | None:
+    if isinstance(data, str):
+        if data.strip():
+            return data
+        form.fault(path, f"{named(path)} is empty", "should be a CEL expression")
+        return None
+    source = form.document.source(path).strip()
+    if isinstance(data, Mapping | list):
+        hint = "should be a CEL expression"
+        if "\n" not in source and _compiles(source):
+            hint = f"should be quoted: {form.document.quoted(path)}"
+        form.fault(path, f"YAML reads {kind(data)} here, not an expression", hint)
+        return None
+    if data is None and source != "null":
+        form.fault(path, f"{named(path)} is empty", "should be a CEL expression")
+        return None
+    return source if not isinstance(data, bool) else str(data).lower()
+
+
+def _compiles(text: str) -> bool:
+    try:
+        cel.compile(text)
+    except cel.CelSyntaxError:
+        return False
+    return True
+
+
+def _cut_by_comment(form: Form, path: Key, text: str) -> Fault | None:
+    """The fault of an expression that is one only together with what YAML took for a comment."""
+    comment = "" if form.document.style(path) else form.document.comment(path)
+    if not comment or not _compiles(text + comment):
+        return None
+    what = "YAML takes what follows ` #` for a comment, which cuts this expression off"
+    return Fault(form.document.place(path), what, f"should be quoted: {form.document.quoted(path, text + comment)}")
+
+
+def _cel_message(text: str, error: cel.CelSyntaxError) -> str:
+    return error.message if text.strip() else "a CEL expression is missing here"
+
+
+def _checked(form: Form, expr: Expr, at: Callable[[int], Place], scope: Scope) -> Expr | None:
+    """The expression, if every name in it is known."""
+    unknown = expr.cel.variables - scope.names
+    for name in sorted(unknown):
+        place = at(_position(expr.cel.node, name) or 0)
+        reason = (scope.absent or {}).get(name)
+        form.faults.append(Fault(place, f"`{name}` is not known here", reason or _meant(name, scope)))
+    return None if unknown else expr
+
+
+def _meant(name: str, scope: Scope) -> str:
+    known = sorted(scope.names)
+    if nearest(name, known):
+        return did_you_mean(name, known)
+    return f"a field of the record is `event.{name}`; {did_you_mean(name, known)}"
+
+
+def _position(node: nodes.Node, name: str) -> int | None:
+    """Where a variable is used that no macro binds there."""
+    match node:
+        case nodes.Ident(name=found):
+            return node.start if found == name else None
+        case nodes.Macro(target=target, variables=variables, bodies=bodies):
+            below = (target,) if name in variables else (target, *bodies)
+        case nodes.Bind(name=bound, value=value, body=body):
+            below = (value,) if name == bound else (value, body)
+        case _:
+            below = nodes.children(node)
+    return next((at for at in (_position(child, name) for child in below) if at is not None), None)
+
+
+def read_path(form: Form, path: Key, text: str, at: Callable[[int], Place]) -> Path | None:
+    """A path below ``event``. ``at`` says where each character of the text stands."""
+    root = _IDENTIFIER.match(text)
+    if root is None or root[0] != "event":
+        form.faults.append(Fault(at(0), *_not_event(text, root[0] if root else "")))
+        return None
+    steps: list[str | int | EachItem] = []
+    index = root.end()
+    while index < len(text):
+        found = _STEP.match(text, index)
+        if found is None:
+            form.faults.append(Fault(at(index), f"`{text}` is not a path", _HOW))
+            return None
+        steps.append(_step(found))
+        index = found.end()
+    return tuple(steps)
+
+
+_STEP = re.compile(
+    r"""\.(?P<field>[^\W\d]\w*)
+    | \[\s*(?P<quoted>"(?:[^"\\]|\\["\\])*"|'(?:[^'\\]|\\['\\])*')\s*\]
+    | \[\s*(?P<index>\d{1,9})\s*\]
+    | \[\s*(?P<each>\*)\s*\]""",
+    re.VERBOSE,
+)
+_HOW = """should be like `event.user.id`, `event["a-b"].c`, `event.items[0]` or `event.items[*].price`"""
+
+
+def _step(found: re.Match[str]) -> str | int | EachItem:
+    if found["each"]:
+        return EachItem()
+    if found["index"]:
+        return int(found["index"])
+    if found["quoted"]:
+        return re.sub(r"\\(.)", r"\1", found["quoted"][1:-1])
+    return found["field"]
+
+
+def _not_event(text: str, root: str) -> tuple[str, str]:
+    if root == "meta":
+        return "`meta` is read-only", "key and headers of a delivery are set on the sink or on the target"
+    if root == "vars":
+        return "`vars` is read-only", "only paths below `event` can be set"
+    if nearest(root, ["event"]) and not text.startswith("event"):
+        return f"`{text}` is not a path below `event`", f"did you mean `event{text[len(root):]}`?"
+    plain = _IDENTIFIER.match(text)
+    better = f"event.{text}" if plain and not text.startswith("event") else "event.user.id"
+    return f"`{text}` is not a path below `event`", f"should be like `{better}`"
