@@ -24,9 +24,10 @@ class Lines:
 class LineFramer:
     """Cuts a stream that comes in chunks into lines. How it is chunked makes no difference to what comes out.
 
-    ``limit`` is the length in bytes above which a line is spoiled (it is handed over whole all the same), ``piece``
-    the length above which it is handed over in pieces, each of them spoiled. ``offset``, ``line`` and ``parts`` are
-    where in the stream to begin: a framer made from another one's three continues where that one had got to.
+    ``limit`` is the length in bytes above which a line is spoiled (it is handed over whole all the same), ``piece``,
+    not below ``limit``, the length above which it is handed over in pieces, each of them spoiled. ``offset``, ``line``
+    and ``parts`` are where in the stream to begin: a framer made from another one's three continues where that one
+    had got to.
     """
 
     __slots__ = ("_held", "_limit", "_piece", "_tail", "line", "offset", "parts")

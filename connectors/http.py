@@ -72,7 +72,7 @@ class Pending(Settings):
     """Bytes of bodies."""
 
 
-class SourceConfig(Settings):
+class HttpSourceConfig(Settings):
     """The settings of the source ``http``."""
 
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:9601"
@@ -163,7 +163,7 @@ _Part = tuple[_Request, int]
 class _Intake:
     """What one epoch has taken in and not answered yet, within its bounds. Everything but ``ready`` is synchronous."""
 
-    def __init__(self, config: SourceConfig) -> None:
+    def __init__(self, config: HttpSourceConfig) -> None:
         self.config = config
         self.requests: dict[_Request, None] = {}  # in the order of their arrival
         self.queue: deque[_Request] = deque()
@@ -303,11 +303,11 @@ class HttpSource:
     not settled, and the age of the oldest. An address that cannot be listened on counts as a system that is away.
     """
 
-    Config: ClassVar[type[SourceConfig]] = SourceConfig
+    Config: ClassVar[type[HttpSourceConfig]] = HttpSourceConfig
     replays: ClassVar[bool] = False
     ack_order: ClassVar[Literal["read", "any"]] = "any"
 
-    def __init__(self, config: SourceConfig) -> None:
+    def __init__(self, config: HttpSourceConfig) -> None:
         self._config = config
         self._runner: web.ServerRunner | None = None
         self._intake: _Intake | None = None

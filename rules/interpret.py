@@ -18,7 +18,7 @@ from rules.decisions import Dispatch, Outcome, Stage
 from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Flow, Rule, Target
 from rules.meta import meta_of
 from rules.outgoing import setting
-from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan
+from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan, unmatched_targets
 from rules.shaping import Bindings, Failed, Fill, Filler, Shaper, attempt
 
 _Because = tuple[Stage, str | None, str, str]
@@ -106,7 +106,7 @@ class Interpreter:
             UNDECODABLE: self._compile_targets(otherwise.undecodable),
             INVALID: self._compile_targets(otherwise.invalid),
             ERROR: self._compile_targets(otherwise.error),
-            UNMATCHED: self._compile_targets(otherwise.unmatched or ()),
+            UNMATCHED: self._compile_targets(unmatched_targets(flow)),
         }
         self._endings_at = {ending: len(plan.rules) + place for place, ending in enumerate(ENDINGS)}
 

@@ -114,6 +114,13 @@ def sink_targets(targets: Sequence[Target]) -> list[Target]:
     return [target for target in targets if target.sink not in {DROP, DEAD_LETTER}]
 
 
+def unmatched_targets(flow: Flow) -> tuple[Target, ...]:
+    """Where unmatched records go. A file need not say when its last rule takes everything; should one be unmatched
+    nevertheless, it is not lost."""
+    found = flow.otherwise.unmatched
+    return (Target(DEAD_LETTER, flow.place),) if found is None else found
+
+
 def make_plan(flow: Flow, decode: str, sinks: Mapping[str, SinkFacts]) -> Plan:
     """Lay out the lanes of a flow. Every sink that the flow names is in ``sinks``."""
     uses: dict[str, list[_Use]] = {}
@@ -136,7 +143,7 @@ def _uses(flow: Flow) -> Iterator[_Use]:
         for target in sink_targets(rule.to):
             yield _Use(rule.name, target, reshaped or bool(target.shape))
     otherwise = flow.otherwise
-    for target in sink_targets(otherwise.unmatched or ()):
+    for target in sink_targets(unmatched_targets(flow)):
         yield _Use(UNMATCHED, target, changed or bool(target.shape))
     parts = ((UNDECODABLE, otherwise.undecodable), (INVALID, otherwise.invalid), (ERROR, otherwise.error))
     for label, targets in parts:

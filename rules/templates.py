@@ -48,7 +48,7 @@ def parts(text: str) -> Iterator[Part]:
             continue
         if literal:
             yield Part(literal, literal_start, literal=True)
-        end = _end(text, found.end())
+        end = expression_end(text, found.end())
         if end is None:
             raise Unclosed(found.start())
         yield Part(text[found.end() : end], found.end(), literal=False)
@@ -59,8 +59,8 @@ def parts(text: str) -> Iterator[Part]:
         yield Part(literal, literal_start, literal=True)
 
 
-def _end(text: str, at: int) -> int | None:
-    """The index of the ``}`` that ends the expression that begins at ``at``."""
+def expression_end(text: str, at: int) -> int | None:
+    """The index of the ``}`` that ends the expression that begins at ``at``; None when nothing does."""
     depth = 0
     while at < len(text):
         if skipped := _SKIP.match(text, at):

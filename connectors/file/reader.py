@@ -67,7 +67,7 @@ class PackedReader:
         self._framer = LineFramer(limit, offset=place.offset, line=place.line, parts=place.parts)
         self._skip = place.offset
         self._size = size
-        self._ended = self._broken = False
+        self._ended = self._broken = self._handed_over = False
         self._at = self._where()
 
     def read(self, fd: int) -> Lines | None:
@@ -78,7 +78,7 @@ class PackedReader:
         lines = self._framer.feed(content)
         self._at = self._where()
         if fault:
-            self._broken = True
+            self._broken = self._handed_over = True
             for value in self._framer.finish().values or [b""]:
                 lines.spoiled[len(lines.values)] = f"{fault}; its content from byte {self._at[0]} on cannot be read"
                 lines.values.append(value)
@@ -90,13 +90,14 @@ class PackedReader:
             return Lines()
         lines = self._framer.finish()
         self._at = self._where()
+        self._handed_over = True
         return lines
 
     def place(self, fd: int, before: Place) -> Place:
         """The place after everything handed over."""
         size = os.fstat(fd).st_size
         head = before.head if before.head.length else Print.of(fd, 0, min(WINDOW, size))
-        stored = size if self._ended else min(self._unpacker.taken, size - 1)
+        stored = size if self._handed_over else min(self._unpacker.taken, size - 1)
         offset, line, parts = self._at
         return Place(offset, stored, head, Print(), line, parts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -114,12 +114,13 @@ class FileSource:
             else:
                 raise EndOfStream
 
-    async def ack(self, token: Token) -> None:
+    async def ack(self, token: Any) -> None:
         """Everything up to the token's place is safe elsewhere: remember it."""
-        token.file.acked = token.place
-        if not token.file.lost:
-            entry = token.place.dump(shown(token.file.path))
-            await self.config.context.positions.save({token.file.key: entry})
+        assert isinstance(token, Token)  # noqa: S101 - the router hands back what read() gave it
+        file = token.file
+        file.acked = token.place
+        if not file.lost:
+            await self.config.context.positions.save({file.key: token.place.dump(shown(file.path))})
 
     async def lag(self) -> list[Lag]:
         """How far each file is behind; beyond a hundred files, the others as one, ``other``."""

@@ -51,6 +51,16 @@ class Code:
         """Write a statement."""
         self._lines.append("    " * self.depth + text)
 
+    def reserve(self) -> Callable[..., None]:
+        """Leave room for statements here, which may be written later."""
+        place, indent = len(self._lines), "    " * self.depth
+        self._lines.append("")
+
+        def write(*texts: str) -> None:
+            self._lines[place] = "\n".join(indent + text for text in texts)
+
+        return write
+
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
         """Write what follows under ``header``. What becomes known inside is forgotten after it."""
@@ -59,7 +69,7 @@ class Code:
         self.known = dict(known)
         self.depth += 1
         yield
-        if len(self._lines) == before:
+        if not any(self._lines[before:]):
             self.line("pass")
         self.depth -= 1
         self.known = known
@@ -93,7 +103,7 @@ class Code:
     @property
     def source(self) -> str:
         """All of it."""
-        return "\n".join(self._lines) + "\n"
+        return "\n".join(filter(None, self._lines)) + "\n"
 
     def function(self, name: str, file: str) -> Callable[..., Any]:
         """Compile everything, and return the function of that name. Tracebacks show its lines, under ``file``."""

@@ -6,13 +6,21 @@ whoever runs it then evaluates exactly.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from rules.cel.errors import CelMissing
-from rules.cel.values import ABSENT, Optional, compare, normal
+from rules.cel.operators import contains
+from rules.cel.values import ABSENT, Optional, compare, equal, normal
 
 _BY_ITSELF: Final = frozenset({str, float, bytes})
+_ORDERINGS: Final[Mapping[str, Callable[[Any, Any], object]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 class Surprise(Exception):
@@ -64,10 +72,7 @@ def ordered(symbol: str, left: object, right: object) -> bool:
     """``left symbol right``, of which neither is missing."""
     kind = type(left)
     if kind is type(right) and kind in _BY_ITSELF:
-        if symbol == "<":
-            return left < right  # type: ignore[operator,no-any-return]  # two of a class that has an order
-        if symbol == ">":
-            return left > right  # type: ignore[operator,no-any-return]
+        return bool(_ORDERINGS[symbol](left, right))
     return compare(symbol, left, right)
 
 
@@ -77,3 +82,21 @@ def call(function: Callable[..., object], *values: object) -> object:
         if value is ABSENT:
             return ABSENT
     return function(*map(normal, values))
+
+
+RUNTIME: Final[Mapping[str, object]] = {
+    "M": ABSENT,
+    "Surprise": Surprise,
+    "surprise": surprise,
+    "no_fields": no_fields,
+    "has_none": has_none,
+    "not_that": not_that,
+    "element": element,
+    "exact": exact,
+    "ordered": ordered,
+    "call": call,
+    "normal": normal,
+    "equal": equal,
+    "contains": contains,
+}
+"""What generated code finds under fixed names."""

@@ -2,42 +2,33 @@
 
 The generated code has three answers for a condition, true, false and missing, and one way out, an exception: for a
 type that an operator does not take, for an integer beyond 53 bits beside a double, for whatever is rare. Then the
-exact evaluator decides. Where it does answer, it answers as the exact evaluator does.
+exact evaluator decides. Where the generated code does answer, it answers as the exact evaluator does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from rules.cel import compile_runtime, functions, nodes
+from rules.cel import functions, nodes
 from rules.cel.compile_code import DEEPEST, Code, Operand
+from rules.cel.compile_runtime import RUNTIME
 from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import evaluator
 from rules.cel.nodes import Node
-from rules.cel.operators import ARITHMETIC, contains, negate
+from rules.cel.operators import PROMOTING, STRICT, negate
 from rules.cel.scope import free_variables, from_record
-from rules.cel.values import ABSENT, UInt, equal
+from rules.cel.values import UInt
 
-_EXACT: Final = 2**53  # integers up to here are the same as a double
-_ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
+_EXACT: Final = 2**53  # up to here an integer and its double are the same
+_ORDERINGS: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}  # and what they are with the sides exchanged
 _LAZY: Final = frozenset({"or", "orValue"})
-_MISSING: Final = Operand("M", missable=True)
-
-RUNTIME: Final[Mapping[str, object]] = {
-    "M": ABSENT,
-    "Surprise": compile_runtime.Surprise,
-    "surprise": compile_runtime.surprise,
-    "no_fields": compile_runtime.no_fields,
-    "has_none": compile_runtime.has_none,
-    "not_that": compile_runtime.not_that,
-    "element": compile_runtime.element,
-    "exact": compile_runtime.exact,
-    "ordered": compile_runtime.ordered,
-    "call": compile_runtime.call,
-}
-"""What generated code finds under fixed names."""
+_NUMBERS: Final = frozenset({int, float, UInt})
+_TALLEST: Final = 60  # a taller tree is left to the evaluator, so that compiling never runs out of stack
+_WIDEST: Final = 12  # terms of one && that become nested ifs
+_NOTHING: Final = Operand("M", missable=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,94 +41,476 @@ class Cond:
 
 
 class Compiler:
-    """Writes expressions into ``code``. Subclasses say what the variables are.
+    """Writes expressions into ``code``. A subclass says what its variables are.
 
-    ``constants`` are variables whose values are the same for every record.
+    ``constants`` are the variables whose values are the same for every record.
     """
 
     def __init__(self, code: Code, constants: Mapping[str, object]) -> None:
         self.code = code
         self.constants = constants
+        self.memos: dict[Node, str] = {}
         code.namespace.update(RUNTIME)
 
-    # What the variables are
+    # What a subclass says
 
     def variable(self, name: str) -> Operand | None:
-        """The operand of a variable; None leaves whatever mentions it to the exact evaluator."""
+        """The operand of a variable; None when there is no such variable."""
         raise NotImplementedError
 
-    def field(self, node: nodes.Select | nodes.Index, root: str, name: str) -> Operand | None:  # noqa: ARG002 - a hook
-        """The operand of ``root.name`` where a variable is more than a value; None for the usual way."""
+    def field(self, root: str, node: nodes.Select | nodes.Index) -> Operand | None:  # noqa: ARG002 - for subclasses
+        """The operand of a field of a variable that is more than a value; None for the usual way."""
         return None
 
-    def has_field(self, root: str, name: str) -> Cond | None:  # noqa: ARG002 - a hook
-        """``has(root.name)`` where a variable is more than a value; None for the usual way."""
+    def has_field(self, root: str, name: str) -> Cond | None:  # noqa: ARG002 - for subclasses
+        """``has(root.name)`` of a variable that is more than a value; None for the usual way."""
         return None
 
-    def is_dict(self, operand: Operand) -> bool:  # noqa: ARG002 - a hook
-        """Whether a value can be taken for a ``dict``, since anything else has no ``get``."""
+    def has_get(self, operand: Operand) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether a value may be taken for a map, because whatever is none fails at ``.get``."""
         return False
-
-    def bindings(self, names: frozenset[str]) -> str:
-        """The text of a dict that binds these variables, for the exact evaluator."""
-        entries = []
-        for name in sorted(names):
-            operand = self.variable(name)
-            if operand is not None:
-                entries.append(f"{name!r}: {operand.text}")
-        return "{" + ", ".join(entries) + "}"
 
     # Conditions
 
     def branch(self, node: Node, yes: Callable[[], None], missing: Callable[[], None] | None = None) -> None:
         """Write what happens when a condition is true, and when it is missing. When it is false, control goes on."""
-        if isinstance(node, nodes.And) and self.code.depth < DEEPEST:
-            self._branch_all(_chunked(node), yes, missing)
+        if isinstance(node, nodes.And) and self._native(node) and node not in self.memos:
+            self._all(_chunked(node.terms), yes, missing)
             return
-        self._dispatch(self.condition(node), yes, missing)
-
-    def _dispatch(self, cond: Cond, yes: Callable[[], None], missing: Callable[[], None] | None) -> None:
-        code = self.code
+        cond = self.condition(node)
         if cond.true == "True":
             yes()
             return
-        if cond.true != "False":
-            with code.block(f"if {cond.true}:"):
-                yes()
-        if cond.missing is not None and missing is not None:
-            with code.block(f"{'el' if cond.true != 'False' else ''}if {cond.missing}:"):
+        with self.code.block(f"if {cond.true}:"):
+            yes()
+        if missing is not None and cond.missing is not None:
+            with self.code.block(f"elif {cond.missing}:"):
                 missing()
 
-    def _branch_all(self, terms: tuple[Node, ...], yes: Callable[[], None], missing: Callable[[], None] | None) -> None:
-        """``a && b``: an ``if`` in an ``if``, entered also when a term is missing, since a later one may be false."""
+    def _all(self, terms: tuple[Node, ...], yes: Callable[[], None], missing: Callable[[], None] | None) -> None:
+        """``a && b`` as an ``if`` in an ``if``, entered for a missing term too, since a later one may be false."""
+        reserved = self.code.reserve()
+        flag = self.code.name("m")
+        if self._descend(terms, flag, yes, missing):
+            reserved(f"{flag} = False")
+
+    def _descend(
+        self,
+        terms: tuple[Node, ...],
+        flag: str,
+        yes: Callable[[], None],
+        missing: Callable[[], None] | None,
+        *,
+        flagged: bool = False,
+    ) -> bool:
+        """Write the terms, one inside the other; whether any of them may set the flag for a missing one."""
         code = self.code
-        flag = code.let("False")
-        start, place = len(code.known), code.mark()
-        flagged = False
+        if not terms:
+            if not flagged:
+                yes()
+                return False
+            with code.block(f"if not {flag}:"):
+                yes()
+            with code.block("else:"):
+                if missing is not None:
+                    missing()
+            return True
+        cond = self.condition(terms[0])
+        if cond.missing is None or missing is None:
+            header = cond.true
+        else:
+            header, flagged = f"{cond.true} or {cond.missing} and ({flag} := True)", True
+        with code.block(f"if {header}:"):
+            return self._descend(terms[1:], flag, yes, missing, flagged=flagged)
 
-        def descend(rest: tuple[Node, ...]) -> None:
-            nonlocal flagged
-            if not rest:
-                if flagged:
-                    if missing is not None:
-                        with code.block(f"if {flag}:"):
-                            missing()
-                        with code.block("else:"):
-                            yes()
-                    else:
-                        with code.block(f"if not {flag}:"):
-                            yes()
-                else:
-                    yes()
-                return
-            cond = self.condition(rest[0])
-            if cond.missing is None:
-                header = cond.true
-            else:
-                flagged = True
-                header = f"{cond.true} or {cond.missing} and ({flag} := True)"
-            with code.block(f"if {header}:"):
-                descend(rest[1:])
+    def condition(self, node: Node) -> Cond:
+        """Write what a condition needs, and return how to ask for it."""
+        if node in self.code.known or node in self.memos or not self._native(node):
+            return _of(self.value(node))
+        constant = self._constant(node)
+        return self._asked(node) if constant is None else _of(constant)
 
-        descend(terms)
-        del start, place
+    def _asked(self, node: Node) -> Cond:
+        match node:
+            case nodes.Unary(operator="!"):
+                return _negated(self.condition(node.operand))
+            case nodes.Binary(operator="==" | "!="):
+                cond = self._equality(node.left, node.right)
+                return cond if node.operator == "==" else _negated(cond)
+            case nodes.Binary(operator="in"):
+                return self._membership(node.left, node.right)
+            case nodes.Binary() if node.operator in _ORDERINGS:
+                return self._ordering(node.operator, node.left, node.right)
+            case nodes.Has():
+                return self._presence(node)
+            case nodes.Call(target=Node() as target, args=(nodes.Literal(value=str() as text),)):
+                return self._text_test(node.name, target, text) or _of(self.value(node))
+        return _of(self.value(node))
+
+    def _equality(self, left: Node, right: Node) -> Cond:
+        first, second = self.value(left), self.value(right)
+        if first.is_constant:
+            first, second = second, first
+        text, missing = first.text, _either(first, second)
+        if second.is_constant:
+            constant = second.constant
+            if type(constant) in {str, bytes}:
+                return Cond(f"{text} == {second.text}", missing)
+            if constant is None or constant is True or constant is False:
+                return Cond(f"{text} is {constant!r}", missing)
+            if _is_safe(constant):
+                return Cond(f"({text} == {_number(constant)} and {text}.__class__ is not bool)", missing)
+        asked = f"equal({text}, {second.text})"
+        if not second.is_constant:
+            asked = f"({text} == {second.text} if {text}.__class__ is str else {asked})"
+        return Cond(asked, missing)
+
+    def _ordering(self, symbol: str, left: Node, right: Node) -> Cond:
+        first, second = self.value(left), self.value(right)
+        missing = _either(first, second)
+        if first.is_constant:
+            first, second, mirrored = second, first, _ORDERINGS[symbol]
+        else:
+            mirrored = symbol
+        text, constant = first.text, second.constant
+        if second.is_constant and _is_safe(constant):
+            kind = self._class_of(first)
+            asked = f"{text} {mirrored} {_number(constant)}"
+            return Cond(f"({asked} if {kind} is float or {kind} is int else not_that({text}))", missing)
+        if second.is_constant and isinstance(constant, str):
+            asked = f"{text} {mirrored} {second.text}"
+            return Cond(f"({asked} if {self._class_of(first)} is str else not_that({text}))", missing)
+        return Cond(_unless(missing, f"ordered({mirrored!r}, {text}, {second.text})"), missing)
+
+    def _membership(self, left: Node, right: Node) -> Cond:
+        first, second = self.value(left), self.value(right)
+        missing = _either(first, second)
+        if second.is_constant and isinstance(second.constant, list):
+            asked = _in_list(first.text, second.constant)
+            if asked is not None:
+                return Cond(asked, missing)
+        if first.is_constant and isinstance(first.constant, str) and not second.is_constant:
+            kind = self._class_of(second)
+            asked = f"{first.text} in {second.text}"
+            return Cond(f"({asked} if {kind} is dict or {kind} is list else not_that({second.text}))", missing)
+        return Cond(_unless(missing, f"contains({_normal(first)}, {second.text})"), missing)
+
+    def _presence(self, node: nodes.Has) -> Cond:
+        if isinstance(node.operand, nodes.Ident):
+            found = self.has_field(node.operand.name, node.field)
+            if found is not None:
+                return found
+        operand = self.value(node.operand)
+        kind = self._class_of(operand)
+        asked = f"({node.field!r} in {operand.text} if {kind} is dict else has_none({operand.text}))"
+        return Cond(asked, f"{kind} is not dict")
+
+    def _text_test(self, name: str, target: Node, text: str) -> Cond | None:
+        if name not in {"startsWith", "endsWith", "contains", "matches"}:
+            return None
+        asked = ""
+        if name == "matches":
+            try:
+                search = functions.strings.pattern(text).search
+            except CelError:
+                return None
+            asked = f"{self.code.outside(search, 'SEARCH')}({{}}) is not None"
+        else:
+            forms = {"startsWith": "{{}}.startswith({})", "endsWith": "{{}}.endswith({})", "contains": "{} in {{}}"}
+            asked = forms[name].format(repr(text).replace("{", "{{").replace("}", "}}"))
+        operand = self.value(target)
+        missing = _either(operand)
+        return Cond(f"({asked.format(operand.text)} if {self._class_of(operand)} is str else not_that({operand.text}))", missing)
+
+    def _class_of(self, operand: Operand) -> str:
+        """The name of a local that holds a value's class."""
+        key = ("class", operand.text)
+        if key not in self.code.known:
+            self.code.known[key] = Operand(self.code.let(f"{operand.text}.__class__"))
+        return self.code.known[key].text
+
+    # Values
+
+    def value(self, node: Node) -> Operand:
+        """Write what computes a value, and return where it is."""
+        known = self.code.known.get(node)
+        if known is not None:
+            return known
+        operand = self._constant(node)
+        if operand is None and node in self.memos:
+            operand = self._memoised(node, self.memos[node])
+        if operand is None:
+            operand = self._computed(node)
+        if not is_impure(node):
+            self.code.known[node] = operand
+        return operand
+
+    def _memoised(self, node: Node, name: str) -> Operand:
+        """A value that several places use, computed by the first of them that is reached."""
+        with self.code.block(f"if {name} is U:"):
+            operand = self._computed(node)
+            self.code.line(f"{name} = {operand.text}")
+        return Operand(name, missable=operand.missable, raw=operand.raw, is_bool=operand.is_bool)
+
+    def _constant(self, node: Node) -> Operand | None:
+        """The operand of what is the same for every record."""
+        if isinstance(node, nodes.Literal):
+            return self.code.constant(node.value)
+        if not free_variables(node) <= self.constants.keys() or is_impure(node) or _height(node) > _TALLEST:
+            return None
+        try:
+            return self.code.constant(evaluator(node)(self.constants))
+        except CelMissing:
+            return _NOTHING
+        except CelError:
+            return Operand("surprise()")
+
+    def _computed(self, node: Node) -> Operand:
+        if not self._native(node):
+            return self._exactly(node)
+        match node:
+            case nodes.Ident(name=name):
+                return self.variable(name) or self._exactly(node)
+            case nodes.Select(optional=False):
+                return self._selected(node, node.operand, node.field)
+            case nodes.Index(optional=False, index=nodes.Literal(value=str() as name)):
+                return self._selected(node, node.operand, name)
+            case nodes.Index(optional=False, index=nodes.Literal(value=place)) if type(place) is int and place >= 0:
+                operand = self.value(node.operand)
+                return Operand(self.code.let(f"element({operand.text}, {place})"), missable=True, raw=True)
+            case nodes.And():
+                return self._conjunction(node)
+            case nodes.Or():
+                return self._disjunction(node)
+            case nodes.Conditional():
+                return self._choice(node)
+            case nodes.Unary(operator="-"):
+                return self._called(negate, (node.operand,))
+            case nodes.Binary() if node.operator in STRICT:
+                return self._arithmetic(node)
+            case nodes.Binary() | nodes.Unary() | nodes.Has():
+                return self._answer(self._asked(node))
+            case nodes.Call():
+                return self._call(node)
+        return self._exactly(node)
+
+    def _selected(self, node: nodes.Select | nodes.Index, operand_node: Node, field: str) -> Operand:
+        if isinstance(operand_node, nodes.Ident):
+            special = self.field(operand_node.name, node)
+            if special is not None:
+                return special
+        operand = self.value(operand_node)
+        found = f"{operand.text}.get({field!r}, M)"
+        if not self.has_get(operand):
+            found = f"{found} if {self._class_of(operand)} is dict else no_fields({operand.text})"
+        return Operand(self.code.let(found), missable=True, raw=True)
+
+    def _answer(self, cond: Cond) -> Operand:
+        text = f"True if {cond.true} else " + ("False" if cond.missing is None else f"M if {cond.missing} else False")
+        return Operand(self.code.let(text), missable=cond.missing is not None, is_bool=True)
+
+    def _conjunction(self, node: nodes.And) -> Operand:
+        result = self.code.let("False")
+        missable = False
+
+        def missing() -> None:
+            nonlocal missable
+            missable = True
+            self.code.line(f"{result} = M")
+
+        self._all(_chunked(node.terms), lambda: self.code.line(f"{result} = True"), missing)
+        return Operand(result, missable=missable, is_bool=True)
+
+    def _disjunction(self, node: nodes.Or) -> Operand:
+        """``a || b``: a term is asked when the ones before it are not true; a missing one counts if none is."""
+        result = self.code.let("False")
+
+        def ascend(terms: tuple[Node, ...], *, missable: bool) -> bool:
+            if not terms:
+                return missable
+            cond = self.condition(terms[0])
+            with self.code.block(f"if {cond.true}:"):
+                self.code.line(f"{result} = True")
+            with self.code.block("else:"):
+                if cond.missing is not None:
+                    with self.code.block(f"if {cond.missing}:"):
+                        self.code.line(f"{result} = M")
+                return ascend(terms[1:], missable=missable or cond.missing is not None)
+
+        return Operand(result, missable=ascend(_chunked(node.terms, nodes.Or), missable=False), is_bool=True)
+
+    def _choice(self, node: nodes.Conditional) -> Operand:
+        cond = self.condition(node.condition)
+        result = self.code.name()
+        with self.code.block(f"if {cond.true}:"):
+            then = self.value(node.then)
+            self.code.line(f"{result} = {then.text}")
+        if cond.missing is not None:
+            with self.code.block(f"elif {cond.missing}:"):
+                self.code.line(f"{result} = M")
+        with self.code.block("else:"):
+            otherwise = self.value(node.otherwise)
+            self.code.line(f"{result} = {otherwise.text}")
+        return Operand(
+            result,
+            missable=cond.missing is not None or then.missable or otherwise.missable,
+            raw=then.raw or otherwise.raw,
+            is_bool=then.is_bool and otherwise.is_bool,
+        )
+
+    def _arithmetic(self, node: nodes.Binary) -> Operand:
+        promote = from_record(node.left) or from_record(node.right)
+        function = (PROMOTING if promote else STRICT)[node.operator]
+        left, right = self.value(node.left), self.value(node.right)
+        general = self._call_text(function, (left, right))
+        doubles = [_is_double(operand, promote=promote) for operand in (left, right)]
+        if node.operator in {"+", "-", "*"} and None not in doubles:
+            test = " and ".join(filter(None, doubles))
+            general = f"{left.text} {node.operator} {right.text} if {test} else {general}"
+        return Operand(self.code.let(general), missable=left.missable or right.missable)
+
+    def _call(self, node: nodes.Call) -> Operand:
+        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
+        if function is None or (node.target is not None and node.name in _LAZY):
+            return self._exactly(node)
+        if node.target is not None and len(node.args) == 1 and isinstance(node.args[0], nodes.Literal):
+            text = node.args[0].value
+            cond = self._text_test(node.name, node.target, text) if isinstance(text, str) else None
+            if cond is not None:
+                return self._answer(cond)
+        return self._called(function, node.args if node.target is None else (node.target, *node.args))
+
+    def _called(self, function: Callable[..., object], args: tuple[Node, ...]) -> Operand:
+        operands = tuple(map(self.value, args))
+        missable = any(operand.missable for operand in operands)
+        return Operand(self.code.let(self._call_text(function, operands)), missable=missable)
+
+    def _call_text(self, function: Callable[..., object], operands: tuple[Operand, ...]) -> str:
+        name = self.code.outside(function, "F")
+        if any(operand.missable for operand in operands):
+            return f"call({', '.join([name, *(operand.text for operand in operands)])})"
+        return f"{name}({', '.join(map(_normal, operands))})"
+
+    def _exactly(self, node: Node) -> Operand:
+        run = self.code.outside(evaluator(node), "RUN")
+        entries = []
+        for name in sorted(free_variables(node)):
+            if name in self.constants:
+                entries.append(f"{name!r}: {self.code.constant(self.constants[name]).text}")
+            elif (operand := self.variable(name)) is not None:
+                entries.append(f"{name!r}: {operand.text}")
+        return Operand(self.code.let(f"exact({run}, {{{', '.join(entries)}}})"), missable=True)
+
+    def _native(self, node: Node) -> bool:
+        """Whether a node may be written as statements: not where code or tree are very deep already."""
+        return self.code.depth < DEEPEST and _height(node) <= _TALLEST
+
+
+def is_impure(node: Node) -> bool:
+    """Whether equal records may give different values: ``now()``, ``uuid()``."""
+    if isinstance(node, nodes.Call):
+        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
+        if function is not None and not function.pure:
+            return True
+    return any(map(is_impure, nodes.children(node)))
+
+
+def _height(node: Node) -> int:
+    level, height = [node], 0
+    while level and height <= _TALLEST:
+        level, height = [child for parent in level for child in nodes.children(parent)], height + 1
+    return height
+
+
+def _chunked(terms: tuple[Node, ...], kind: type[nodes.And | nodes.Or] = nodes.And) -> tuple[Node, ...]:
+    """The same terms, the last of them joined into one where they are many."""
+    return terms if len(terms) <= _WIDEST else (*terms[: _WIDEST - 1], kind(terms[_WIDEST - 1 :]))
+
+
+def _of(operand: Operand) -> Cond:
+    if operand.is_constant:
+        return Cond(repr(operand.constant) if isinstance(operand.constant, bool) else "surprise()")
+    text, missing = operand.text, _either(operand)
+    if operand.is_bool:
+        return Cond(f"{text} is True" if operand.missable else text, missing)
+    return Cond(f"({text} is True or {text} is not False and not_that({text}))", missing)
+
+
+def _negated(cond: Cond) -> Cond:
+    if cond.missing is None:
+        return Cond(f"not {cond.true}")
+    return Cond(f"(not {cond.true} and not ({cond.missing}))", cond.missing)
+
+
+def _either(*operands: Operand) -> str | None:
+    asked = [f"{operand.text} is M" for operand in operands if operand.missable]
+    return "(" + " or ".join(asked) + ")" if len(asked) > 1 else "".join(asked) or None
+
+
+def _unless(missing: str | None, asked: str) -> str:
+    return asked if missing is None else f"(not ({missing}) and {asked})"
+
+
+def _normal(operand: Operand) -> str:
+    return f"normal({operand.text})" if operand.raw else operand.text
+
+
+def _is_safe(value: object) -> bool:
+    """Whether Python compares any number with this one as CEL does: the two agree on which is larger."""
+    return type(value) in _NUMBERS and math.isfinite(value) and abs(value) < _EXACT  # type: ignore[arg-type,operator]
+
+
+def _number(value: object) -> str:
+    return repr(int(value)) if isinstance(value, UInt) else repr(value)
+
+
+def _in_list(text: str, elements: list[object]) -> str | None:
+    """``text in elements`` by one look into a set, where Python's equality is CEL's for all of them."""
+    if not elements:
+        return "False"
+    if not all(type(element) is str or _is_safe(element) for element in elements):
+        return None
+    asked = f"{text} in {{{', '.join(dict.fromkeys(map(_number, elements)))}}}"
+    return asked if all(type(element) is str for element in elements) else f"({asked} and {text}.__class__ is not bool)"
+
+
+def _is_double(operand: Operand, *, promote: bool) -> str | None:
+    """What to ask so that Python's arithmetic is that of doubles; empty for nothing, None where it never is."""
+    if not operand.is_constant:
+        return f"{operand.text}.__class__ is float"
+    if type(operand.constant) is float or (promote and type(operand.constant) is int and _is_safe(operand.constant)):
+        return ""
+    return None
+
+
+class _Condition(Compiler):
+    """One expression over one variable."""
+
+    def __init__(self, code: Code, name: str) -> None:
+        super().__init__(code, {})
+        self._name = name
+
+    def variable(self, name: str) -> Operand | None:
+        """The one variable, under a name of our own."""
+        return Operand("value", raw=True) if name == self._name else None
+
+
+def predicate(node: Node, name: str) -> Callable[[object], bool]:
+    """A function that says whether an expression over the variable ``name`` is true. An error counts as false."""
+    code = Code()
+    run = evaluator(node)
+
+    def exactly(value: object) -> bool:
+        try:
+            return run({name: value}) is True
+        except CelError:
+            return False
+
+    code.namespace["exactly"] = exactly
+    with code.block("def holds(value):"):
+        with code.block("try:"):
+            _Condition(code, name).branch(node, lambda: code.line("return True"))
+        with code.block("except Exception:"):
+            code.line("return exactly(value)")
+        code.line("return False")
+    return code.function("holds", f"<cel predicate {id(code)}>")

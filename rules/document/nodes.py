@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.document.origin import Origin, locate, quote
 from rules.faults import Place
@@ -46,6 +46,12 @@ class Node:
         if isinstance(step, int):
             return self.items[step] if step < len(self.items) else None
         return self.entries[step][1] if step in self.entries else None
+
+    def holding(
+        self, data: object, entries: dict[str, tuple[Node, Node]] | None = None, items: list[Node] | None = None
+    ) -> Node:
+        """Another value that stands in the same place."""
+        return replace(self, data=data, entries=entries or {}, items=items or [])
 
     def text_index(self, offset: int) -> int:
         """The index in the origin's text of the character at ``offset`` of this text."""
@@ -146,6 +152,14 @@ class Document:
     def root(self) -> Node:
         """The node of the whole document."""
         return self._root
+
+    def node(self, path: Key) -> Node | None:
+        """The node at ``path``, if there is one."""
+        return self._find(path)
+
+    def below(self, path: Key) -> Document:
+        """What stands at ``path``, or at the nearest parent of it, as a document of its own."""
+        return Document(self._nearest(path))
 
 
 def merge(base: Document, over: Document) -> Document:

@@ -73,7 +73,7 @@ def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scop
             if part.literal:
                 found.append(part.text)
                 continue
-            expr = _inner(form, part.text, part.start, at, scope)
+            expr = compile_within(form, part.text, _from(at, part.start), scope)
             if expr is None:
                 return None
             found.append(expr)
@@ -85,13 +85,18 @@ def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scop
     return Template(tuple(found), at(0))
 
 
-def _inner(form: Form, text: str, start: int, at: Callable[[int], Place], scope: Scope) -> Expr | None:
+def compile_within(form: Form, text: str, at: Callable[[int], Place], scope: Scope) -> Expr | None:
+    """The expression between the braces of a template. ``at`` says where each of its characters stands."""
     try:
         expression = cel.compile(text)
     except cel.CelSyntaxError as error:
-        form.faults.append(Fault(at(start + error.offset), _cel_message(text, error)))
+        form.faults.append(Fault(at(error.offset), _cel_message(text, error)))
         return None
-    return _checked(form, Expr(expression, at(start)), lambda offset: at(start + offset), scope)
+    return _checked(form, Expr(expression, at(0)), at, scope)
+
+
+def _from(at: Callable[[int], Place], start: int) -> Callable[[int], Place]:
+    return lambda offset: at(start + offset)
 
 
 def _expression_text(form: Form, path: Key, data: object) -> str | None:

@@ -86,15 +86,15 @@ letters = st.builds(
 def test_letters_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, given_letters: list[Letter]) -> None:
     """Every field of every letter, in the order they were added, with rising ids; and the counts are right."""
 
-    async def round_trip() -> list[Letter]:
-        await store.add_many(given_letters)
-        return await found(store)
+    async def round_trip(kept: DeadLetters) -> list[Letter]:
+        await kept.add_many(given_letters)
+        return await found(kept)
 
     folder = tmp_path_factory.mktemp("letters")
     with StateDir.open(folder) as state:
-        store = DeadLetters(state)
-        back = asyncio.run(round_trip())
-        counts = store.counts()
+        kept = DeadLetters(state)
+        back = asyncio.run(round_trip(kept))
+        counts = kept.counts()
     shutil.rmtree(folder)
     assert [b.id for b in back] == list(range(1, len(given_letters) + 1))
     for one in back:

@@ -58,7 +58,10 @@ def _flatten_deep(elements: list[object], depth: int) -> list[object]:
 
 @method("distinct")
 def _distinct(elements: list[object]) -> list[object]:
-    return list({freeze(element): element for element in reversed(elements)}.values())[::-1]
+    found: dict[object, object] = {}
+    for element in elements:
+        found.setdefault(freeze(element), element)
+    return list(found.values())
 
 
 @method("sort")

@@ -1,0 +1,287 @@
+"""Sources and sinks: an entry of the daemon's file, with its connection and the defaults, as a specification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.config.interpolation import Filled, Mixed
+from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
+from router.config.validation import document_of, validate
+from router.plugins import BrokenConnector, Kind, UnknownConnector, connector_class, types
+from router.settings import Settings
+from rules.document import Document, Key, Node, merge
+from rules.faults import Fault, Place
+from rules.flow import DEAD_LETTER, DROP, ROOTS, Expr, Template, Value
+from rules.form import Form
+from rules.reader.values import Scope, compile_within
+from rules.suggest import did_you_mean
+
+_SELECTORS = ("type", "use")
+_WANTED = {
+    "source": "a mapping such as {type: file, path: in.ndjson}",
+    "sink": "a mapping such as {type: file, path: out.ndjson}",
+}
+
+
+@dataclass(slots=True)
+class Components:
+    """Reads the sources and sinks of a document. Faults go to ``faults``."""
+
+    filled: Filled
+    faults: list[Fault] = field(default_factory=list)
+
+    def sources(self) -> dict[str, SourceSpec | None]:
+        """Every source that is declared; None for one with faults."""
+        return {name: self._source(name, node) for name, node in self._entries("sources").items()}
+
+    def sinks(self) -> dict[str, SinkSpec | None]:
+        """Every sink that is declared; None for one with faults."""
+        return {name: self._sink(name, node) for name, node in self._entries("sinks").items()}
+
+    def connections(self) -> None:
+        """Check that every connection is one that some connector could use."""
+        known = {*types("source"), *types("sink")}
+        for name, entry in self._entries("connections").items():
+            form = Form(entry)
+            mapping = form.mapping((), entry.data, "a mapping such as {type: kafka, brokers: ...}")
+            if mapping is not None and "type" not in mapping:
+                form.missing((), "type", "the type of the connectors that use it")
+            elif mapping is not None and mapping["type"] not in known:
+                form.fault(("type",), f"no connector of type `{mapping['type']}` is installed", did_you_mean(str(mapping["type"]), known))
+            self.faults += form.faults
+
+    def _entries(self, key: str) -> dict[str, Document]:
+        document = self.filled.document
+        node = document.node((key,))
+        if node is None:
+            return {}
+        form = Form(document)
+        wanted = "a mapping of names to settings"
+        mapping = form.mapping((key,), node.data, wanted) or {}
+        found = {}
+        for name in mapping:
+            if not name or not name.isprintable() or name != name.strip():
+                form.key_fault((key, name), f"`{name}` cannot be a name", "should be printable, with no space at its ends")
+            elif key == "sinks" and name in (DROP, DEAD_LETTER):
+                form.key_fault((key, name), f"`{name}` is a word of the rules", "should be another name")
+            found[name] = document.below((key, name))
+        self.faults += form.faults
+        return found
+
+    def _source(self, name: str, entry: Document) -> SourceSpec | None:
+        reading = _Reading(self.filled, "source", entry, SourceCommon)
+        spec = reading.source(name, self.filled.document.key_place(("sources", name)))
+        self.faults += reading.form.faults
+        return None if reading.form.faults else spec
+
+    def _sink(self, name: str, entry: Document) -> SinkSpec | None:
+        reading = _Reading(self.filled, "sink", entry, SinkCommon)
+        spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
+        self.faults += reading.form.faults
+        return None if reading.form.faults else spec
+
+
+class _Reading:
+    """One entry being read: the defaults, what its connection says, and what it says itself, merged in this order."""
+
+    def __init__(
+        self, filled: Filled, kind: Kind, entry: Document, common: type[SourceCommon] | type[SinkCommon]
+    ) -> None:
+        self._filled = filled
+        self._kind: Kind = kind
+        self._common = common
+        self._is_mapping = isinstance(entry.data, Mapping)
+        self.form = Form(entry)
+        if not self._is_mapping:
+            self.form.wrong((), entry.data, _WANTED[kind])
+            return
+        connection = self._connection(entry)
+        if connection is not None:
+            entry = merge(connection, entry)
+        defaults = filled.document.node(("defaults", kind))
+        if defaults is not None and isinstance(defaults.data, Mapping):
+            entry = merge(document_of(Document(defaults), common.model_fields), entry)
+        faults = self.form.faults
+        self.form = Form(entry)
+        self.form.faults = faults
+
+    def _connection(self, entry: Document) -> Document | None:
+        node = entry.node(("use",))
+        if node is None:
+            return None
+        declared = self._filled.document.node(("connections",))
+        names = list(declared.entries) if declared is not None else []
+        name = self.form.text(("use",), node.data, "the name of a connection")
+        if name is None:
+            return None
+        if name not in names:
+            self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
+            return None
+        found = self._filled.document.below(("connections", name))
+        if not isinstance(found.data, Mapping):
+            return None
+        own, its = entry.node(("type",)), found.node(("type",))
+        if own is not None and its is not None and own.data != its.data:
+            what = f"`type` is `{own.data}`, and connection `{name}` is of type `{its.data}`"
+            self.form.fault(("type",), what, "should be left out beside `use`")
+        return found
+
+    def source(self, name: str, place: Place) -> SourceSpec | None:
+        """The specification, as far as there are no faults."""
+        connector = self._connector()
+        if connector is None:
+            return None
+        common = self._validated(self._common, self._common.model_fields, connector)
+        settings = self._settings(connector, {})
+        if settings is None or not isinstance(common, SourceCommon):
+            return None
+        return SourceSpec(name, self._type, connector, settings, common.decode, place)
+
+    def sink(self, name: str, place: Place) -> SinkSpec | None:
+        """The specification, as far as there are no faults."""
+        connector = self._connector()
+        if connector is None:
+            return None
+        per_record = connector.Config.per_record()
+        common = self._validated(self._common, self._common.model_fields, connector)
+        allow = self._allow(per_record)
+        templates = self._templates(per_record)
+        settings = self._settings(connector, templates)
+        if settings is None or not isinstance(common, SinkCommon):
+            return None
+        return SinkSpec(name, self._type, connector, settings, templates, allow, common, place)
+
+    @property
+    def _type(self) -> str:
+        node = self.form.document.node(("type",))
+        return str(node.data) if node is not None else ""
+
+    def _connector(self) -> type[Any] | None:
+        if not self._is_mapping:
+            return None
+        node = self.form.document.node(("type",))
+        if node is None:
+            if self.form.document.node(("use",)) is None:
+                self.form.missing((), "type", f"the type of a {self._kind}: {', '.join(types(self._kind))}")
+            return None
+        type_ = self.form.text(("type",), node.data, f"the type of a {self._kind}")
+        if type_ is None:
+            return None
+        try:
+            return connector_class(self._kind, type_)
+        except UnknownConnector:
+            what = f"no {self._kind} of type `{type_}` is installed"
+            self.form.fault(("type",), what, did_you_mean(type_, types(self._kind)))
+        except BrokenConnector as error:
+            self.form.fault(("type",), str(error))
+        return None
+
+    def _validated(self, model: type[Any], keys: Any, connector: type[Any]) -> Any:
+        form = Form(document_of(self.form.document, keys))
+        made = validate(form, self._filled, model, connector.Config.model_fields)
+        self.form.faults += form.faults
+        return made
+
+    def _settings(self, connector: type[Any], templates: Mapping[str, Value]) -> Settings | None:
+        """The connector's own settings. A setting with ``${CEL}`` is given as it is written where its type takes text,
+        and else left out."""
+        common = {*self._common.model_fields, *_SELECTORS, *(("allow",) if self._kind == "sink" else ())}
+        own = [key for key in self.form.document.root.entries if key not in common]
+        form = Form(document_of(self.form.document, own))
+        made = validate(form, self._filled, connector.Config, [*common])
+        if made is None and templates:
+            at_templates = {self.form.document.place((key,)) for key in templates}
+            if all(fault.place in at_templates for fault in form.faults):
+                form = Form(document_of(self.form.document, [key for key in own if key not in templates]))
+                made = validate(form, self._filled, connector.Config, [*common])
+        self._check_plain(form)
+        self.form.faults += form.faults
+        assert made is None or isinstance(made, Settings)
+        return made
+
+    def _check_plain(self, form: Form) -> None:
+        """``${CEL}`` stands nowhere but in settings that each delivery may choose."""
+        per_record = self._per_record()
+        for path, node in _texts(self.form.document.root):
+            mixed = self._filled.cel.get(node)
+            if mixed is not None and path[0] not in per_record:
+                form.faults.append(_not_filled(mixed, sorted(per_record)))
+
+    def _per_record(self) -> frozenset[str]:
+        if self._kind == "source":
+            return frozenset()
+        found: frozenset[str] = connector_class(self._kind, self._type).Config.per_record()
+        return found
+
+    def _templates(self, per_record: frozenset[str]) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for key, (_, node) in self.form.document.root.entries.items():
+            if key in per_record and any(below in self._filled.cel for _, below in _texts(node)):
+                found[key] = self._value(node)
+        return found
+
+    def _value(self, node: Node) -> Value:
+        if node in self._filled.cel:
+            return self._template(self._filled.cel[node])
+        if isinstance(node.data, dict):
+            return {name: self._value(value) for name, (_, value) in node.entries.items()}
+        if isinstance(node.data, list):
+            return tuple(self._value(item) for item in node.items)
+        assert node.data is None or isinstance(node.data, bool | int | float | str)
+        return node.data
+
+    def _template(self, mixed: Mixed) -> Template | None:
+        found: list[str | Expr] = []
+        for piece in mixed.pieces:
+            if not piece.is_cel:
+                found.append(piece.text)
+                continue
+            expr = compile_within(self.form, piece.text, _places(mixed.written, piece.start), Scope(ROOTS))
+            if expr is None:
+                return None
+            found.append(expr)
+        return Template(tuple(found), mixed.written.place)
+
+    def _allow(self, per_record: frozenset[str]) -> dict[str, tuple[str, ...]]:
+        node = self.form.document.node(("allow",))
+        if node is None:
+            return {}
+        wanted = "a mapping of settings to patterns, such as {topic: [events.*]}"
+        mapping = self.form.mapping(("allow",), node.data, wanted) or {}
+        found = {}
+        for key, value in mapping.items():
+            path: Key = ("allow", key)
+            if key not in per_record:
+                hint = did_you_mean(key, sorted(per_record))
+                self.form.key_fault(path, f"`{key}` is no setting that a record may choose", hint)
+            patterns = [value] if isinstance(value, str) else self.form.sequence(path, value, "a list of patterns") or ()
+            texts = [
+                self.form.text(path if isinstance(value, str) else (*path, index), pattern, "a pattern such as events.*")
+                for index, pattern in enumerate(patterns)
+            ]
+            found[key] = tuple(text for text in texts if text is not None)
+        return found
+
+
+def _places(node: Node, start: int) -> Callable[[int], Place]:
+    return lambda offset: node.origin.place(node.text_index(start + offset))
+
+
+def _texts(node: Node, path: Key = ()) -> list[tuple[Key, Node]]:
+    """Every text at or below a node, with its path."""
+    if isinstance(node.data, str):
+        return [(path, node)]
+    below: list[tuple[str | int, Node]] = list(enumerate(node.items))
+    below += [(name, value) for name, (_, value) in node.entries.items()]
+    return [found for step, child in below for found in _texts(child, (*path, step))]
+
+
+def _not_filled(mixed: Mixed, per_record: list[str]) -> Fault:
+    start = next(piece.start for piece in mixed.pieces if piece.is_cel)
+    node = mixed.written
+    hint = "only `${env:NAME}` and `${file:PATH}` are; `$${` is a plain `${`"
+    if per_record:
+        hint = f"a record may choose {', '.join(per_record)}; elsewhere `${{env:NAME}}` and `${{file:PATH}}` are filled in"
+    return Fault(node.origin.place(node.text_index(start - 2)), "`${...}` is not filled in here", hint)

@@ -1,0 +1,173 @@
+"""Filling ``${env:NAME}``, ``${env:NAME:-default}`` and ``${file:PATH}`` into the daemon's file, after parsing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from router.config.secrets import Secrets
+from rules.document import Document, Node
+from rules.faults import Fault
+from rules.templates import expression_end
+
+_MARK = re.compile(r"\$\$\{|\$\{(?P<kind>env|file):(?P<rest>[^}]*)\}|\$\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text: what it says, or a CEL expression that begins at ``start`` of the text as it is written."""
+
+    text: str
+    start: int
+    is_cel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The pieces of a text that has ``${CEL}`` in it, and the node that it is written in."""
+
+    written: Node
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(slots=True)
+class Filled:
+    """The document with everything filled in.
+
+    ``cel`` holds the pieces of texts that have ``${CEL}`` in them; ``hidden`` are values of which something came from
+    outside, and must not be shown; ``failed`` are those of which something could not be had.
+    """
+
+    document: Document
+    cel: Mapping[Node, Mixed]
+    hidden: frozenset[Node]
+    failed: frozenset[Node]
+    secrets: Secrets
+    faults: tuple[Fault, ...]
+
+
+def fill(document: Document, environment: Mapping[str, str], folder: Path) -> Filled:
+    """Fill in a whole document. Relative files are relative to ``folder``."""
+    filler = _Filler(environment, folder)
+    root = filler.node(document.root)
+    return Filled(
+        Document(root),
+        filler.cel,
+        frozenset(filler.hidden),
+        frozenset(filler.failed),
+        Secrets(filler.texts),
+        tuple(filler.faults),
+    )
+
+
+@dataclass(slots=True)
+class _Filler:
+    environment: Mapping[str, str]
+    folder: Path
+    cel: dict[Node, Mixed] = field(default_factory=dict)
+    hidden: set[Node] = field(default_factory=set)
+    failed: set[Node] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+    faults: list[Fault] = field(default_factory=list)
+    _done: dict[Node, Node] = field(default_factory=dict)
+
+    def node(self, node: Node) -> Node:
+        """The node with everything below it filled in; one that several aliases stand for, once."""
+        if node not in self._done:
+            self._done[node] = self._made(node)
+        return self._done[node]
+
+    def _made(self, node: Node) -> Node:
+        if isinstance(node.data, str):
+            return self._text(node) if "${" in node.data else node
+        if isinstance(node.data, list):
+            items = [self.node(item) for item in node.items]
+            return node.holding([item.data for item in items], items=items)
+        if isinstance(node.data, dict):
+            entries = {name: (key, self.node(value)) for name, (key, value) in node.entries.items()}
+            return node.holding({name: value.data for name, (_, value) in entries.items()}, entries=entries)
+        return node
+
+    def _text(self, node: Node) -> Node:
+        pieces, from_outside, failed = self._pieces(node)
+        has_cel = any(piece.is_cel for piece in pieces)
+        if has_cel:
+            shown = (f"${{{p.text}}}" if p.is_cel else p.text.replace("${", "$${") for p in pieces)
+        else:
+            shown = (p.text for p in pieces)
+        made = node.holding("".join(shown))
+        if has_cel:
+            self.cel[made] = Mixed(node, tuple(pieces))
+        if from_outside:
+            self.hidden.add(made)
+        if failed:
+            self.failed.add(made)
+        return made
+
+    def _pieces(self, node: Node) -> tuple[list[Piece], bool, bool]:
+        """The pieces of a text, whether some came from outside, and whether some could not be had."""
+        text = str(node.data)
+        pieces: list[Piece] = []
+        from_outside = failed = False
+        at = 0
+        while found := _MARK.search(text, at):
+            pieces.append(Piece(text[at : found.start()], at, is_cel=False))
+            at = found.end()
+            if found["kind"]:
+                got, is_default = self._got(node, found)
+                from_outside, failed = from_outside or not is_default, failed or got is None
+                pieces.append(Piece(got or "", found.start(), is_cel=False))
+            elif found[0] == "$${":
+                pieces.append(Piece("${", found.start(), is_cel=False))
+            else:
+                end = expression_end(text, at)
+                if end is None:
+                    self._fault(node, found.start(), "this `${` is never closed", "should end with `}`; `$${` is a plain `${`")
+                    return pieces, from_outside, True
+                pieces.append(Piece(text[at:end], at, is_cel=True))
+                at = end + 1
+        pieces.append(Piece(text[at:], at, is_cel=False))
+        return [piece for piece in pieces if piece.text or piece.is_cel], from_outside, failed
+
+    def _fault(self, node: Node, offset: int, what: str, hint: str) -> None:
+        self.faults.append(Fault(node.origin.place(node.text_index(offset)), what, hint))
+
+    def _got(self, node: Node, found: re.Match[str]) -> tuple[str | None, bool]:
+        """What is filled in, None where it cannot be had, and whether that is a default, which the file shows."""
+        if found["kind"] == "file":
+            return self._file(node, found), False
+        name, has_default, default = found["rest"].partition(":-")
+        if not _NAME.fullmatch(name):
+            self._fault(node, found.start(), f"`{name}` is no name of a variable", "should be like `${env:NAME:-default}`")
+            return None, False
+        value = self.environment.get(name)
+        if value or (value is not None and not has_default):
+            self.texts.add(value)
+            return value, False
+        if has_default:
+            return default, True
+        hint = f"should be set, or have a default: `${{env:{name}:-default}}`"
+        self._fault(node, found.start(), f"the environment has no `{name}`", hint)
+        return None, False
+
+    def _file(self, node: Node, found: re.Match[str]) -> str | None:
+        path = self.folder / found["rest"]
+        try:
+            with path.open("rb") as file:
+                data = file.read(_LARGEST + 1)
+            if len(data) > _LARGEST:
+                raise ValueError(f"it is larger than {_LARGEST:,} bytes")
+            text = data.decode()
+        except (OSError, ValueError) as error:
+            reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else reason
+            hint = "should be a file that holds the value"
+            self._fault(node, found.start(), f"`{found['rest']}` cannot be read: {reason}", hint)
+            return None
+        text = text.removesuffix("\n").removesuffix("\r")
+        self.texts.add(text)
+        return text

@@ -1,0 +1,210 @@
+"""What a configuration is once it has been checked."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from router.config.secrets import Secrets
+from router.settings import Settings
+from router.units import Duration, Size
+from rules.faults import Fault, Place
+from rules.flow import Flow, Value
+
+Decode = Literal["json", "text", "bytes"]
+Encode = Literal["same", "json", "text"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of ``127.0.0.1:9600`` or ``[::1]:9600``. Raises ValueError that shows how it is written."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ValueError(f"{text!r} should be host:port, such as 127.0.0.1:9600 or [::1]:9600")
+    return host, int(port)
+
+
+def _checked_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
+class Http(_Part):
+    """Where metrics, health and the admin pages are served."""
+
+    listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:9600"
+    """The host and port to listen on. Port 0 takes any free one."""
+    token: Annotated[SecretStr, Field(min_length=1)] | None = None
+    """What a request must show as `Authorization: Bearer ...`. Needed when others than this machine can connect."""
+
+    @property
+    def host(self) -> str:
+        """The host to listen on."""
+        return split_address(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; 0 for any free one."""
+        return split_address(self.listen)[1]
+
+    @property
+    def token_text(self) -> str | None:
+        """The token itself. Never to be logged or shown."""
+        return None if self.token is None else self.token.get_secret_value()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class BatchPolicy(_Part):
+    """How much one write takes at most, and how long a batch waits to fill."""
+
+    records: Annotated[int, Field(gt=0)] = 10_000
+    """Records in one write, at most."""
+    bytes: Annotated[Size, Field(gt=0)] = 1 << 20
+    """Bytes of payload in one write, at most; a larger record is written alone."""
+    wait: Duration = 0.0
+    """How long records wait for others to be written with. 0 writes what is there."""
+
+
+class RetryPolicy(_Part):
+    """What happens to records that a sink refused for now."""
+
+    attempts: Annotated[int, Field(gt=0)] = 10
+    """Writes of a record, the first included, until it is a dead letter. An outage of the sink does not count."""
+    backoff: Annotated[Duration, Field(gt=0, le=30)] = 0.1
+    """The pause before the second attempt. It doubles each time, up to 30s, and is jittered."""
+
+
+class QueueBounds(_Part):
+    """How much may wait for a sink."""
+
+    records: Annotated[int, Field(gt=0)] = 50_000
+    """Records in the queue, at most."""
+    bytes: Annotated[Size, Field(gt=0)] = 16 << 20
+    """Bytes of payload in the queue, at most."""
+
+
+class SourceCommon(_Part):
+    """What every source takes besides its connector's own settings."""
+
+    decode: Decode = "json"
+    """What its payloads are."""
+
+
+class SinkCommon(_Part):
+    """What every sink takes besides its connector's own settings."""
+
+    encode: Encode = "same"
+    """What goes out. `same`: a record that no rule changed goes out byte for byte, a changed one in its own format."""
+    batch: BatchPolicy = BatchPolicy()
+    """How much one write takes."""
+    retry: RetryPolicy = RetryPolicy()
+    """What happens to records that the sink refused for now."""
+    timeout: Annotated[Duration, Field(gt=0)] = 60.0
+    """How long one write may take."""
+    queue: QueueBounds = QueueBounds()
+    """How much may wait for the sink."""
+    when_full: Literal["block", "dead_letter"] = "block"
+    """What a full queue does: hold up the flows that use the sink, or make dead letters of what does not fit."""
+    ordered: bool = True
+    """Whether records with the same key are written in their order."""
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A source that is to be built: ``connector(settings.within(context))``."""
+
+    name: str
+    type: str
+    connector: type[Any]
+    settings: Settings = field(repr=False)
+    decode: Decode
+    place: Place
+
+
+@dataclass(frozen=True)
+class SinkSpec:
+    """A sink that is to be built, and how deliveries to it are made. ``templates`` are its per-record settings that
+    hold ``${CEL}``; ``allow`` says for such settings which values a record may choose, as patterns."""
+
+    name: str
+    type: str
+    connector: type[Any]
+    settings: Settings = field(repr=False)
+    templates: Mapping[str, Value]
+    allow: Mapping[str, tuple[str, ...]]
+    common: SinkCommon
+    place: Place
+
+    @property
+    def encode(self) -> Encode:
+        """The format of what goes out."""
+        return self.common.encode
+
+    @property
+    def batch(self) -> BatchPolicy:
+        """How much one write takes."""
+        return self.common.batch
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """What happens to records that the sink refused for now."""
+        return self.common.retry
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one write may take."""
+        return self.common.timeout
+
+    @property
+    def queue(self) -> QueueBounds:
+        """How much may wait for the sink."""
+        return self.common.queue
+
+    @property
+    def when_full(self) -> Literal["block", "dead_letter"]:
+        """What a full queue does."""
+        return self.common.when_full
+
+    @property
+    def ordered(self) -> bool:
+        """Whether records with the same key are written in their order."""
+        return self.common.ordered
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that the daemon's files and the rules files say, checked.
+
+    ``folder`` is what relative paths are relative to. ``drain_timeout`` is in seconds. ``version`` is a hash of what
+    all files mean, without what ``${env:...}`` and ``${file:...}`` filled in; ``secrets`` masks those in texts.
+    """
+
+    files: tuple[Path, ...]
+    folder: Path
+    state_dir: Path
+    http: Http | None
+    vars: Mapping[str, object] = field(repr=False)
+    drain_timeout: float
+    sources: Mapping[str, SourceSpec]
+    sinks: Mapping[str, SinkSpec]
+    flows: tuple[Flow, ...]
+    models: Mapping[str, type[Any]]
+    warnings: tuple[Fault, ...]
+    version: str
+    secrets: Secrets = field(repr=False)

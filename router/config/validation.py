@@ -1,0 +1,195 @@
+"""Pydantic's errors as faults: at the right place, in plain words, with what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from router.config.interpolation import Filled
+from router.config.secrets import MASK
+from rules.document import Document, Key
+from rules.form import Form, kind, named
+
+T = TypeVar("T", bound=BaseModel)
+
+_WANTED = {
+    "string_type": "text",
+    "string_sub_type": "text",
+    "bytes_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "none_required": "empty",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "string_too_short": "at least {min_length} characters long",
+    "string_too_long": "at most {max_length} characters long",
+    "string_pattern_mismatch": "text that matches `{pattern}`",
+    "too_short": "at least {min_length} long",
+    "too_long": "at most {max_length} long",
+    "url_parsing": "a URL",
+    "url_scheme": "a URL that begins with {expected_schemes}",
+}
+_SHOWN = 40
+
+
+def validate(form: Form, filled: Filled, model: type[T], known: Iterable[str] = ()) -> T | None:
+    """The form's document as a ``model``, or None, with its faults. ``known`` are further keys, for hints alone."""
+    data = form.document.data
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        _Faults(form, filled, model, tuple(known)).take(error.errors(include_url=False))
+        return None
+
+
+class _Faults:
+    def __init__(self, form: Form, filled: Filled, model: type[BaseModel], known: tuple[str, ...]) -> None:
+        self._form = form
+        self._filled = filled
+        self._model = model
+        self._known = known
+
+    def take(self, errors: Iterable[ErrorDetails]) -> None:
+        """One fault for each place: where a value could be of several kinds, all of them are what would be right."""
+        wanted: dict[Key, list[str]] = {}
+        for error in errors:
+            path = self._path(error["loc"])
+            node = self._form.document.node(path)
+            if node is not None and node in self._filled.failed:
+                continue
+            if error["type"] == "extra_forbidden":
+                self._form.unknown(path, [*self._siblings(path), *(self._known if len(path) == 1 else ())])
+            elif error["type"] == "missing":
+                self._missing(path, error)
+            else:
+                wanted.setdefault(path, []).append(self._message(path, error))
+        for path, messages in wanted.items():
+            self._report(path, list(dict.fromkeys(messages)))
+
+    def _path(self, location: tuple[int | str, ...]) -> Key:
+        """The part of a location that the document has; pydantic adds steps for the members of unions."""
+        node = self._form.document.root
+        path: list[str | int] = []
+        for step in location:
+            below = node.child(step)
+            if below is not None:
+                path.append(step)
+                node = below
+        return tuple(path)
+
+    def _missing(self, path: Key, error: ErrorDetails) -> None:
+        key = str(error["loc"][-1])
+        info = self._fields(path).get(key)
+        description = _first_sentence(getattr(info, "description", None) or "")
+        self._form.key_fault(path, f"`{key}` is missing", description)
+
+    def _fields(self, path: Key) -> Mapping[str, Any]:
+        """The fields of the model that stands at ``path``, as far as they can be told from the outer model."""
+        model: Any = self._model
+        for step in path:
+            info = getattr(model, "model_fields", {}).get(step)
+            model = next((part for part in _members(getattr(info, "annotation", None)) if hasattr(part, "model_fields")), None)
+        return getattr(model, "model_fields", {})
+
+    def _siblings(self, path: Key) -> list[str]:
+        return list(self._fields(path[:-1]))
+
+    def _message(self, path: Key, error: ErrorDetails) -> str:
+        context = dict(error.get("ctx", {}))
+        if error["type"] in _WANTED:
+            if "expected" in context:
+                context["expected"] = re.sub(r"'([^']*)'", r"\1", str(context["expected"]))
+            return _WANTED[error["type"]].format(**context)
+        message = str(context["error"]) if isinstance(context.get("error"), Exception) else error["msg"]
+        return "\0" + message
+
+    def _report(self, path: Key, messages: list[str]) -> None:
+        node = self._form.document.node(path)
+        hidden = node is not None and self._is_hidden(path)
+        plain = [message for message in messages if not message.startswith("\0")]
+        own = [message[1:] for message in messages if message.startswith("\0")]
+        what = f"{named(path)} is {self._shown(path, hidden=hidden)}"
+        if own and not plain:
+            self._own(path, own[0], hidden=hidden)
+        else:
+            parts = [*plain, *(_should_be(message) for message in own)]
+            self._form.fault(path, what, "should be " + " or ".join(part for part in parts if part))
+
+    def _own(self, path: Key, message: str, *, hidden: bool) -> None:
+        """A validator's own message. Of a hidden value it is shown from its ``should be`` on alone, and masked."""
+        should = _should_be(message)
+        if hidden:
+            hint = f"should be {self._filled.secrets.mask(should)}" if should else f"its value is not shown: {MASK}"
+            self._form.fault(path, f"{named(path)} is not accepted", hint)
+        elif should:
+            self._form.fault(path, f"{named(path)} is {message.partition(' should be ')[0]}", f"should be {should}")
+        else:
+            self._form.fault(path, f"{named(path)}: {message}" if path else message)
+
+    def _is_hidden(self, path: Key) -> bool:
+        """Whether the value, or anything in it, came from outside."""
+        node = self._form.document.node(path)
+        below = [] if node is None else [node]
+        while below:
+            here = below.pop()
+            if here in self._filled.hidden:
+                return True
+            below += [*here.items, *(value for _, value in here.entries.values())]
+        return False
+
+    def _shown(self, path: Key, *, hidden: bool) -> str:
+        node = self._form.document.node(path)
+        data = None if node is None else node.data
+        if hidden or data is None or isinstance(data, dict | list):
+            return kind(data)
+        written = str(data).lower() if isinstance(data, bool) else str(data)
+        return f"`{written}`" if len(written) <= _SHOWN and written.isprintable() and written else kind(data)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """An annotation and everything that it is made of."""
+    found = [annotation]
+    for part in getattr(annotation, "__args__", ()):
+        found += _members(part)
+    return found
+
+
+def _should_be(message: str) -> str:
+    return message.partition("should be ")[2] if "should be " in message else ""
+
+
+def _first_sentence(text: str) -> str:
+    sentence = re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0].removesuffix(".")
+    return f"should be given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "should be given"
+
+
+def document_of(document: Document, keys: Iterable[str]) -> Document:
+    """The mapping at the root of a document with these keys alone."""
+    root = document.root
+    entries = {key: entry for key, entry in root.entries.items() if key in set(keys)}
+    return Document(root.holding({key: value.data for key, (_, value) in entries.items()}, entries=entries))

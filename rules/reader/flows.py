@@ -1,0 +1,138 @@
+"""A whole rules file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+
+from rules.document import load
+from rules.faults import Fault, Place, Refused
+from rules.flow import DEAD_LETTER, DROP, PASS, ROOTS, Contract, Expr, Flow, Otherwise, Rule, Target
+from rules.form import Form
+from rules.lets import Lets
+from rules.reader.contracts import ReadFile, read_contract
+from rules.reader.decisions import is_variable, read_otherwise, read_rules
+from rules.reader.examples import read_tests
+from rules.reader.values import Scope, read_expr
+
+_FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
+
+
+def read_flow(text: str | bytes, file: str, read_file: ReadFile) -> tuple[Flow | None, list[Fault]]:
+    """Read a rules file's text.
+
+    ``file`` is what places call it. ``read_file`` is called with the name of a schema file as it is written in the
+    rules file, and gives its bytes or raises OSError. Every fault comes back, in the order of their places; with any of
+    them, the flow is what could be made of the rest, or None.
+    """
+    document, faults = load(text, file)
+    if document is None:
+        return None, faults
+    form = Form(document)
+    flow = _flow(form, file, read_file)
+    return flow, sorted({*faults, *form.faults})
+
+
+def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
+    mapping = form.mapping((), form.document.data, "a mapping with `from` and `rules`", _FLOW)
+    if mapping is None:
+        return None
+    name = form.name(("flow",), mapping["flow"], "the flow's name") if "flow" in mapping else None
+    sources = _sources(form, mapping)
+    scope, lets = _lets(form, mapping.get("let", {}))
+    contract, raw = Contract(), b""
+    if "contract" in mapping:
+        contract, raw = read_contract(form, mapping["contract"], scope, read_file)
+    rules = read_rules(form, mapping["rules"], scope) if "rules" in mapping else ()
+    otherwise = read_otherwise(form, mapping.get("otherwise"), scope)
+    _check_rest(form, mapping, rules, otherwise)
+    sinks = list(dict.fromkeys(target.sink for target in _targets(rules, otherwise)))
+    tests = ()
+    if "tests" in mapping:
+        tests = read_tests(form, mapping["tests"], [source for source, _ in sources], sinks)
+    return Flow(
+        name=name or PurePath(file).stem,
+        place=form.document.place(("flow",)),
+        sources=sources,
+        contract=contract,
+        lets=lets,
+        rules=rules,
+        otherwise=otherwise,
+        tests=tests,
+        version=_version(form.document.data, raw),
+    )
+
+
+def _sources(form: Form, mapping: Mapping[str, object]) -> tuple[tuple[str, Place], ...]:
+    wanted = "a source's name, or a list of them"
+    if "from" not in mapping:
+        form.missing((), "from", wanted)
+        return ()
+    data = mapping["from"]
+    if not isinstance(data, list):
+        name = form.name(("from",), data, wanted)
+        return () if name is None else ((name, form.document.place(("from",))),)
+    found: dict[str, Place] = {}
+    for index, item in enumerate(form.sequence(("from",), data, wanted) or ()):
+        name = form.name(("from", index), item, "a source's name")
+        if name is not None and name in found:
+            form.fault(("from", index), f"`{name}` stands twice in `from`")
+        elif name is not None:
+            found[name] = form.document.place(("from", index))
+    return tuple(found.items())
+
+
+def _lets(form: Form, data: object) -> tuple[Scope, Mapping[str, Expr]]:
+    """The named expressions, in any order. Each may use the others, but not itself by way of them."""
+    mapping = form.mapping(("let",), data, "a mapping of names to CEL expressions, such as {big: event.amount > 500.0}")
+    names = set()
+    for name in mapping or {}:
+        if name in ROOTS:
+            form.key_fault(("let", name), f"`{name}` means something already", "should be another name")
+        elif not is_variable(name):
+            hint = "should be letters, digits and _, such as is_big, and no word of CEL"
+            form.key_fault(("let", name), f"`{name}` cannot be used in an expression", hint)
+        else:
+            names.add(name)
+    scope = Scope(ROOTS | names)
+    read = {name: read_expr(form, ("let", name), value, scope) for name, value in (mapping or {}).items()}
+    lets = {name: expr for name, expr in read.items() if expr is not None}
+    try:
+        Lets(lets)
+    except Refused as refused:
+        form.faults.extend(refused.faults)
+    return scope, lets
+
+
+def _check_rest(form: Form, mapping: Mapping[str, object], rules: tuple[Rule, ...], otherwise: Otherwise) -> None:
+    """What happens to the records that no rule takes must be said."""
+    if otherwise.unmatched is not None or "unmatched" in _keys(mapping.get("otherwise")):
+        return
+    items = mapping.get("rules")
+    last = items[-1] if isinstance(items, list) and items else {}
+    if isinstance(last, Mapping) and "to" in last and "when" not in last:
+        return
+    path = ("rules", len(items) - 1) if isinstance(items, list) and items else ()
+    what = "what happens to records that no rule takes is not said"
+    form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
+
+
+def _keys(data: object) -> tuple[str, ...]:
+    return tuple(data) if isinstance(data, Mapping) else ()
+
+
+def _targets(rules: tuple[Rule, ...], otherwise: Otherwise) -> Iterator[Target]:
+    """Every sink that the flow names, in the order of the file."""
+    groups = [rule.to for rule in rules]
+    groups += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
+    if otherwise.invalid != PASS:
+        groups.append(otherwise.invalid)
+    for targets in groups:
+        yield from (target for target in targets if target.sink not in (DROP, DEAD_LETTER))
+
+
+def _version(data: object, schema: bytes) -> str:
+    meaning = json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode()
+    return hashlib.sha256(b"%d\n%b\n%b" % (len(meaning), meaning, schema)).hexdigest()[:12]

@@ -1,0 +1,35 @@
+"""Logs are one JSON object a line where no person watches, and what repeats is said to repeat."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+
+from router.logs import RepeatFilter
+
+
+def test_off_a_terminal_every_line_on_stderr_is_json() -> None:
+    program = (
+        "import logging; from router.logs import configure; configure('info')\n"
+        "log = logging.getLogger('router.test')\n"
+        "log.info('sink %s: é\\n', 'vip'); log.debug('hidden')\n"
+        "try: 1 / 0\nexcept ZeroDivisionError: log.exception('failed')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["message"] for line in lines] == ["sink vip: é\n", "failed"]
+    assert (lines[0]["level"], lines[0]["logger"]) == ("info", "router.test")
+    assert "ZeroDivisionError" in lines[1]["exception"]
+    assert done.stdout == ""
+
+
+def test_repeats_are_kept_back_and_counted() -> None:
+    repeats = RepeatFilter(seconds=0.0, burst=2)
+    records = [logging.LogRecord("x", logging.INFO, "", 0, "sink %s is down", ("a",), None) for _ in range(3)]
+    assert all(repeats.filter(record) for record in records), "a window of no length keeps nothing back"
+    repeats = RepeatFilter(seconds=3600.0, burst=2)
+    shown = [repeats.filter(logging.LogRecord("x", logging.INFO, "", 0, "down %s", (i,), None)) for i in range(5)]
+    assert shown == [True, True, False, False, False]
+    assert repeats.filter(logging.LogRecord("x", logging.INFO, "", 0, "another", (), None))

@@ -1,0 +1,45 @@
+"""Durations and sizes are read as people write them, and anything else is refused with an example."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.units import parse_duration, parse_size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("10s", 10.0), ("5m", 300.0), ("1h30m", 5400.0), ("1.5s", 1.5), ("1d", 86400.0), (0, 0.0)],
+)
+def test_durations(text: object, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64KiB", 65536), ("1GiB", 2**30), ("10MB", 10**7), (512, 512), ("512", 512), ("1.5KiB", 1536)]
+)
+def test_sizes(text: object, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "s", "10", "10 parsecs", "-1s", "1s2", True, None, [], "1s1", 10, -1])
+def test_what_is_no_duration_is_refused_with_an_example(text: object) -> None:
+    with pytest.raises(ValueError, match="500ms"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "KiB", "10 XiB", -1, True, None, "1KiB-"])
+def test_what_is_no_size_is_refused_with_an_example(text: object) -> None:
+    with pytest.raises(ValueError, match="64KiB"):
+        parse_size(text)
+
+
+@given(st.text())
+def test_no_text_makes_them_fail_otherwise(text: str) -> None:
+    for parse in (parse_duration, parse_size):
+        with contextlib.suppress(ValueError):
+            assert parse(text) >= 0
