@@ -54,7 +54,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Bind and serve. Raises ``SluicewayError`` when the address cannot be had."""
-        app = web.Application(middlewares=[web.middleware(self._guard)])
+        app = web.Application(middlewares=[self._guard])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -78,6 +78,8 @@ class AdminServer:
             await self._runner.cleanup()
             self._runner = None
 
+    @web.middleware
+    @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in OPEN_PAGES:
             if self._token is not None:

@@ -14,6 +14,7 @@ from router.errors import SluicewayError
 from router.settings import Settings
 
 Kind = Literal["source", "sink"]
+Class = type[Any]
 
 
 class UnknownConnector(SluicewayError):
@@ -32,7 +33,7 @@ class Installed:
     type: str
     entry: EntryPoint
 
-    def load(self) -> type[Any]:
+    def load(self) -> Class:
         """The class, imported now. Raises BrokenConnector."""
         try:
             loaded = self.entry.load()
@@ -57,17 +58,17 @@ def types(kind: Kind) -> tuple[str, ...]:
     return tuple(_installed(kind))
 
 
-def source_class(type: str) -> type[Any]:  # noqa: A002 - the word of the configuration
+def source_class(type: str) -> Class:  # noqa: A002 - the word of the configuration
     """The source of a type. Raises UnknownConnector, BrokenConnector."""
     return connector_class("source", type)
 
 
-def sink_class(type: str) -> type[Any]:  # noqa: A002 - the word of the configuration
+def sink_class(type: str) -> Class:  # noqa: A002 - the word of the configuration
     """The sink of a type. Raises UnknownConnector, BrokenConnector."""
     return connector_class("sink", type)
 
 
-def connector_class(kind: Kind, type: str) -> type[Any]:  # noqa: A002 - the word of the configuration
+def connector_class(kind: Kind, type: str) -> Class:  # noqa: A002 - the word of the configuration
     """The connector of a kind and type. Raises UnknownConnector, BrokenConnector."""
     found = _installed(kind).get(type)
     if found is None:

@@ -25,25 +25,26 @@ def kind(data: object) -> str:
     return "a mapping" if isinstance(data, Mapping) else "a list"
 
 
-def named(path: Key) -> str:
-    """A value by its key, in the words of a fault: ``items[0]`` for an element of a list."""
-    index = ""
-    for step in reversed(path):
-        if isinstance(step, str):
-            return f"`{step}{index}`"
-        index = f"[{step}]{index}"
-    return f"`{index}`" if index else "the file"
-
-
 class Form:
     """A document being read. ``faults`` collects everything that is wrong with it.
 
     Every method that asks for a kind of value answers None where it is something else, and has then said so.
+    ``title`` is what faults call the document as a whole.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, title: str = "the file") -> None:
         self.document = document
         self.faults: list[Fault] = []
+        self._title = title
+
+    def named(self, path: Key) -> str:
+        """A value by its key, in the words of a fault: ``items[0]`` for an element of a list."""
+        index = ""
+        for step in reversed(path):
+            if isinstance(step, str):
+                return f"`{step}{index}`"
+            index = f"[{step}]{index}"
+        return f"`{index}`" if index else self._title
 
     def fault(self, path: Key, what: str, hint: str = "") -> None:
         """Something is wrong with the value at ``path``."""
@@ -55,7 +56,7 @@ class Form:
 
     def wrong(self, path: Key, data: object, wanted: str) -> None:
         """The value at ``path`` is of a kind that is not ``wanted``."""
-        self.fault(path, f"{named(path)} is {kind(data)}", f"should be {wanted}")
+        self.fault(path, f"{self.named(path)} is {kind(data)}", f"should be {wanted}")
 
     def missing(self, path: Key, key: str, wanted: str) -> None:
         """The mapping at ``path`` lacks a key."""
@@ -87,7 +88,7 @@ class Form:
             self.wrong(path, data, wanted)
             return None
         if not data:
-            self.fault(path, f"{named(path)} is an empty list", f"should be {wanted}")
+            self.fault(path, f"{self.named(path)} is an empty list", f"should be {wanted}")
             return None
         return data
 
@@ -97,9 +98,9 @@ class Form:
             return data
         if isinstance(data, bool | int | float):
             written = self.document.source(path)
-            self.fault(path, f"{named(path)} is {kind(data)}", f"should be {wanted}; as text it is '{written}'")
+            self.fault(path, f"{self.named(path)} is {kind(data)}", f"should be {wanted}; as text it is '{written}'")
         elif data == "":
-            self.fault(path, f"{named(path)} is empty", f"should be {wanted}")
+            self.fault(path, f"{self.named(path)} is empty", f"should be {wanted}")
         else:
             self.wrong(path, data, wanted)
         return None
@@ -108,7 +109,7 @@ class Form:
         """Text that can serve as a name: printable, with no space at its ends."""
         text = self.text(path, data, wanted)
         if text is not None and (not text.isprintable() or text != text.strip()):
-            self.fault(path, f"{named(path)} cannot be a name", "should be printable, with no space at its ends")
+            self.fault(path, f"{self.named(path)} cannot be a name", "should be printable, with no space at its ends")
             return None
         return text
 
@@ -122,10 +123,10 @@ class Form:
     def json(self, path: Key, data: object) -> bool:
         """Whether the value can be written as JSON, which has no infinite numbers."""
         if isinstance(data, float) and not math.isfinite(data):
-            self.fault(path, f"{named(path)} is a number that JSON does not have", "should be a finite number")
+            self.fault(path, f"{self.named(path)} is a number that JSON does not have", "should be a finite number")
             return False
         if isinstance(data, Mapping):
-            return all([self.json((*path, key), value) for key, value in data.items()])
+            return False not in {self.json((*path, key), value) for key, value in data.items()}
         if isinstance(data, list):
-            return all([self.json((*path, index), value) for index, value in enumerate(data)])
+            return False not in {self.json((*path, index), value) for index, value in enumerate(data)}
         return True

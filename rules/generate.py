@@ -8,90 +8,276 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from rules import meta
 from rules.cel import nodes
 from rules.cel.compile_code import Code, Operand
-from rules.cel.compile_runtime import Surprise
-from rules.cel.compiler import Compiler, Cond, is_impure
-from rules.cel.errors import CelError
+from rules.cel.compiler import is_impure
 from rules.cel.nodes import Node
 from rules.cel.scope import free_variables
-from rules.cel.values import INT_MIN, UINT_MAX, normal
-from rules.codecs import codec, in_text, is_plain
+from rules.codecs import codec
 from rules.contract import Validator
 from rules.decisions import Letter
-from rules.flow import DROP, ROOTS, Check, Expr, Flow, Path, Rule, Shape, Target, Template, Value
+from rules.flow import DROP, Check, Flow, Rule, Split, Target, Template, Value
+from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
-from rules.outgoing import setting
-from rules.paths import assign, remove
 from rules.plan import UNMATCHED, Lane, Plan, unmatched_targets
-from rules.shaping import copied_path
+
+Route = Callable[..., None]
 
 _CHEAP: Final = frozenset({"startsWith", "endsWith", "contains", "size"})
+_RECORD: Final = frozenset({"event", "meta", "vars"})
+# Up to so many rules, the lists that they append to are bound to locals before the loop.
 _FEW: Final = 50
-"""Up to so many rules, the lists that rules append to are bound to locals before the loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """An event on its way to a sink: the local that holds it, and the expression that says whether it is changed."""
+def generate(
+    flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: str, names: Mapping[str, object]
+) -> tuple[Route, str]:
+    """The function of a flow, and its source.
 
-    local: str
-    changed: str
+    It is called with ``(columns, values, source, start, into, slow)``: ``values`` are the payloads of the records from
+    index ``start`` on, ``into`` the decisions to add to, ``slow(i)`` what decides the record at ``i`` in its stead.
+    """
+    code = Code({"decode": codec(decode).decode, "U": object(), "Letter": Letter})
+    if validator is not None:
+        code.namespace["holds"] = validator.holds
+    _Generator(flow, plan, lets, code, names).write(contract=validator is not None)
+    source = code.source
+    return code.function("route", f"<ruleset {flow.name} {flow.version}>"), source
 
 
-class FlowCompiler(Compiler):
-    """Writes the function of a flow."""
+class _Generator:
+    """Writes the function of one flow."""
 
-    def __init__(self, flow: Flow, plan: Plan, lets: Lets, names: Mapping[str, object], decode: str) -> None:
-        super().__init__(Code(), {"vars": names})
+    def __init__(self, flow: Flow, plan: Plan, lets: Lets, code: Code, names: Mapping[str, object]) -> None:
         self._flow = flow
         self._plan = plan
-        self._lets = lets
-        self._decode = decode
-        self._event = "event"
-        self._split: dict[str, Operand] = {}
-        self._bound: dict[str, str] = {}
-        self._starts: dict[str, str] = {}
-        self._changes = "False"
-        self.code.namespace.update(_NAMESPACE)
+        self._code = code
+        self._record = RecordCompiler(code, lets, names)
+        self._record.memos = _repeated(flow, self._record)
+        self._binds = len(flow.rules) <= _FEW
+        self._main = Form("event", "False")
+        self._ends = False  # whether no record gets any further than what is written
 
-    # Variables
+    def write(self, *, contract: bool) -> None:
+        """Write all of it."""
+        code, record = self._code, self._record
+        for name in record.memos.values():
+            record.start[name] = "U"
+        with code.block("def route(columns, values, source, start, into, slow):"):
+            before = code.reserve()
+            with code.block("for i, raw in enumerate(values, start):"):
+                with code.block("try:"):
+                    code.line("event = decode(raw)")
+                    start = code.reserve()
+                    self._contract(contract=contract)
+                    self._rules()
+                with code.block("except Exception:"):
+                    code.line("slow(i)")
+            before(*(f"{name} = {text}" for name, text in record.before.items()))
+            start(*(f"{name} = {text}" for name, text in record.start.items()))
 
-    def variable(self, name: str) -> Operand | None:
-        """``event`` as the rule sees it, ``meta`` as a whole, or the element of a split."""
-        if name == "event":
-            return Operand(self._event, raw=True)
-        if name == "meta":
-            self._start("whole_meta", "None")
-            with self.code.block("if whole_meta is None:"):
-                self.code.line("whole_meta = meta_of(columns, i, source)")
-            return Operand("whole_meta")
-        return self._split.get(name)
+    def _contract(self, *, contract: bool) -> None:
+        if contract:
+            self._code.line("if not holds(event, raw): raise Surprise")
+        self._expect(self._flow.contract.expect)
 
-    def field(self, root: str, node: nodes.Select | nodes.Index) -> Operand | None:
-        """A field of ``meta``, straight from its column."""
-        if root != "meta":
-            return None
-        name = _field_name(node)
-        if name == "source":
-            return Operand("source")
-        if name == "raw":
-            return Operand("raw")
-        return Operand(self._meta_field(name), missable=name != "headers", raw=name not in meta.FIXED)
+    def _expect(self, checks: Sequence[Check]) -> None:
+        for check in checks:
+            cond = self._record.condition(self._record.node(check.expr))
+            if cond.true != "True":
+                self._code.line(f"if not {cond.true}: raise Surprise")
 
-    def _meta_field(self, name: str) -> str:
-        if name in meta.FIXED:
-            return self.code.let(f"{name}_of(columns, i)")
-        column = self._bind(f"{self._attribute(name)} = columns.attributes.get({name!r})")
-        found = self.code.let(f"M if {column} is None else {column}[i]")
-        with self.code.block(f"if {found} is None:"):
-            self.code.line(f"{found} = M")
-        return found
+    # Rules
 
-    def _attribute(self, name: str) -> str:
-        return f"at_{name}" if name.isascii() and name.isidentifier() else f"at_{name.encode().hex()}_"
+    def _rules(self) -> None:
+        stays = any(rule.to and rule.continues for rule in self._flow.rules)
+        if stays:
+            self._record.start["seen"] = "False"
+        for number, rule in enumerate(self._flow.rules):
+            if self._ends:
+                return
+            self._rule(number, rule)
+        if self._ends:
+            return
+        if stays:
+            with self._code.block("if not seen:"):
+                self._unmatched()
+        else:
+            self._unmatched()
+
+    def _unmatched(self) -> None:
+        self._append("strays", "into.strays", "i")
+        number = len(self._plan.labels) - 1
+        letter = ("rule", None, "unmatched", "no rule matched")
+        self._targets(number, UNMATCHED, unmatched_targets(self._flow), self._main, letter)
+
+    def _rule(self, number: int, rule: Rule) -> None:
+        if rule.when is None:
+            self._matched(number, rule)
+        else:
+            self._record.branch(
+                self._record.node(rule.when),
+                lambda: self._matched(number, rule),
+                lambda: self._append(f"missed{number}", f"into.missed[{number}]", "i"),
+            )
+        if rule.is_step and rule.shape:
+            self._code.known = {}
+
+    def _matched(self, number: int, rule: Rule) -> None:
+        self._expect(rule.expect)
+        if rule.is_step:
+            self._step(rule)
+            self._append(f"hits{number}", f"into.hits[{number}]", "i")
+            return
+        letter = ("rule", rule.name, "rule", "")
+        if rule.split is None:
+            form = self._record.shaped(rule.shape, self._main)
+            self._targets(number, rule.name, rule.to, form, letter)
+        else:
+            self._split(number, rule, rule.split, letter)
+        if self._plan.tallies[number] is None:
+            self._append(f"hits{number}", f"into.hits[{number}]", "i")
+        if rule.continues:
+            self._code.line("seen = True")
+        else:
+            self._code.line("continue")
+            self._ends = rule.when is None
+
+    def _step(self, rule: Rule) -> None:
+        if not rule.shape:
+            return
+        record, code = self._record, self._code
+        record.start["changed"] = "False"
+        form = record.shaped(rule.shape, Form("event", "False"))
+        always = rule.when is None and form.changed == "True"
+        if self._main.changed != "True":
+            code.line(f"changed = {form.changed if form.changed == 'True' else 'changed or ' + form.changed}")
+            self._main = Form("event", "True" if always else "changed")
+        code.line(f"event = {form.local}")
+        for name in [name for name in record.start if name.startswith("written_")]:
+            code.line(f"{name} = None")
+        record.changed_event()
+
+    def _split(self, number: int, rule: Rule, split: Split, letter: tuple[str, str | None, str, str]) -> None:
+        record, code = self._record, self._code
+        elements = record.elements(split.each)
+        with code.block(f"if not {elements}:"):
+            self._append(f"drops{number}", f"into.drops[{number}]", "i")
+        element = code.name("e")
+        with code.block("else:"):
+            lanes = [target for target in rule.to if target.sink in self._plan.lane_of]
+            with code.block(f"for {element} in {elements}:"), record.element(split.name, element):
+                form = record.shaped(rule.shape, Form(element, "True"))
+                self._targets(number, rule.name, lanes, form, letter)
+            others = [target for target in rule.to if target.sink not in self._plan.lane_of]
+            self._targets(number, rule.name, others, self._main, letter)
+
+    # Targets
+
+    def _targets(
+        self, number: int, label: str, targets: Sequence[Target], form: Form, letter: tuple[str, str | None, str, str]
+    ) -> None:
+        for target in targets:
+            place = self._plan.lane_of.get(target.sink)
+            if place is not None:
+                self._deliver(label, target, self._plan.lanes[place], form)
+            elif target.sink == DROP:
+                self._append(f"drops{number}", f"into.drops[{number}]", "i")
+            else:
+                self._append("letters", "into.letters", f"Letter(i, {', '.join(map(repr, letter))})")
+
+    def _deliver(self, label: str, target: Target, lane: Lane, form: Form) -> None:
+        record = self._record
+        form = record.shaped(target.shape, form)
+        chosen = {**lane.templates, **target.settings}
+        with record.seeing(form.local):
+            settings = {name: record.setting(name, chosen[name]) for name in lane.columns if name in chosen}
+        written = self._written(lane, form) if lane.reshapes else ""
+        at = f"into.lanes[{lane.number}]"
+        if lane.reshapes:
+            self._append(f"values{lane.number}", f"{at}.values", written)
+        for place, name in enumerate(lane.columns):
+            text = settings.get(name, "None")
+            self._append(f"column{lane.number}_{place}", f"{at}.columns[{name!r}]", text)
+        if lane.shared:
+            self._append(f"rules{lane.number}", f"{at}.rules", repr(label))
+        self._append(f"lane{lane.number}", f"{at}.indices", "i")
+
+    def _written(self, lane: Lane, form: Form) -> str:
+        """The payload that goes out, as an expression."""
+        write = f"write_{lane.encode}"
+        self._code.namespace[write] = codec(lane.encode).encode_plain
+        changed = "True" if lane.always else form.changed
+        if changed == "False":
+            return "raw"
+        if form.local == "event":
+            return self._written_once(lane, write, changed)
+        key = (write, form.local)
+        known = self._code.known.get(key)
+        if known is None:
+            text = f"{write}({form.local})"
+            known = Operand(self._code.let(text if changed == "True" else f"{text} if {changed} else raw"))
+            self._code.known[key] = known
+        return known.text
+
+    def _written_once(self, lane: Lane, write: str, changed: str) -> str:
+        """The event as the steps left it may go to several sinks, and is written for the first of them only."""
+        name, code = f"written_{lane.encode}", self._code
+        self._record.start[name] = "None"
+        with code.block(f"if {name} is None:" if changed == "True" else f"if {changed} and {name} is None:"):
+            code.line(f"{name} = {write}(event)")
+        return name if changed == "True" else f"{name} if {changed} else raw"
+
+    def _append(self, name: str, where: str, text: str) -> None:
+        """Write that something is appended to a list of the decisions."""
+        if self._binds:
+            self._record.before[name] = f"{where}.append"
+            self._code.line(f"{name}({text})")
+        else:
+            self._code.line(f"{where}.append({text})")
+
+
+def _repeated(flow: Flow, record: RecordCompiler) -> dict[Node, str]:
+    """Costly expressions that several places use, which are computed at most once while the event stays the same."""
+    found: Counter[Node] = Counter()
+    for node in _nodes(flow, record):
+        found.update(_costly(node))
+    often = [node for node, count in found.items() if count > 1]
+    return {node: f"shared{number}" for number, node in enumerate(often)}
+
+
+def _costly(node: Node) -> Iterator[Node]:
+    is_call = isinstance(node, nodes.Call) and node.name not in _CHEAP
+    if (is_call or isinstance(node, nodes.Macro | nodes.Bind)) and not is_impure(node):
+        names = free_variables(node)
+        if "vars" not in names and names and names <= _RECORD:
+            yield node
+    if not isinstance(node, nodes.Macro | nodes.Bind):
+        for child in nodes.children(node):
+            yield from _costly(child)
+
+
+def _nodes(flow: Flow, record: RecordCompiler) -> Iterator[Node]:
+    """The expressions that see the event as it is at their rule."""
+    for check in flow.contract.expect:
+        yield record.node(check.expr)
+    for rule in flow.rules:
+        for expr in (rule.when, *(check.expr for check in rule.expect), rule.split and rule.split.each):
+            if expr is not None:
+                yield record.node(expr)
+        for shape in (rule.shape, *(target.shape for target in rule.to)):
+            for value in (shape.emit, *(assignment.value for assignment in shape.set)):
+                yield from _in_value(value, record)
+
+
+def _in_value(value: Value, record: RecordCompiler) -> Iterator[Node]:
+    if isinstance(value, Template):
+        yield from (record.node(part) for part in value.parts if not isinstance(part, str))
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _in_value(part, record)
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _in_value(part, record)

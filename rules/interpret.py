@@ -223,7 +223,9 @@ class Interpreter:
 
     def _finish(self, outcome: Outcome, record: _Record, ending: str, because: _Because) -> None:
         sending = _Sending(outcome, record, (self._endings_at[ending], ending), because)
-        self._send(sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))])
+        self._send(
+            sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))]
+        )
 
     def _send(self, sending: _Sending, targets: Sequence[_Target], parcels: Sequence[_Parcel]) -> None:
         for target in targets:

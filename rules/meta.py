@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rules.cel.values import ABSENT, Timestamp
+from rules.cel.compile_runtime import MISSING
+from rules.cel.values import Timestamp
 from rules.plan import Columns, Headers
 
 FIXED: Final = frozenset({"key", "headers", "time", "source", "raw"})
@@ -27,31 +28,31 @@ def headers_of(columns: Columns, index: int) -> dict[str, object]:
 
 
 def header_of(columns: Columns, index: int, name: str) -> object:
-    """``meta.headers[name]`` alone, or ``ABSENT``."""
+    """``meta.headers[name]`` alone, or ``MISSING``."""
     found: Headers = () if columns.headers is None else columns.headers[index] or ()
     for own, value in reversed(found):
         if own.lower() == name:
             return readable(value)
-    return ABSENT
+    return MISSING
 
 
 def key_of(columns: Columns, index: int) -> object:
-    """``meta.key``, or ``ABSENT``."""
+    """``meta.key``, or ``MISSING``."""
     key = None if columns.keys is None else columns.keys[index]
-    return ABSENT if key is None else readable(key)
+    return MISSING if key is None else readable(key)
 
 
 def time_of(columns: Columns, index: int) -> object:
-    """``meta.time``, or ``ABSENT``."""
+    """``meta.time``, or ``MISSING``."""
     time = None if columns.times is None else columns.times[index]
-    return ABSENT if time is None else Timestamp.from_nanos(time)
+    return MISSING if time is None else Timestamp.from_nanos(time)
 
 
 def attribute_of(columns: Columns, index: int, name: str) -> object:
-    """An attribute of the source, or ``ABSENT``."""
+    """An attribute of the source, or ``MISSING``."""
     column: Sequence[object] | None = columns.attributes.get(name)
     value = None if column is None else column[index]
-    return ABSENT if value is None else value
+    return MISSING if value is None else value
 
 
 def meta_of(columns: Columns, index: int, source: str) -> dict[str, object]:
@@ -62,4 +63,4 @@ def meta_of(columns: Columns, index: int, source: str) -> dict[str, object]:
     found["time"] = time_of(columns, index)
     found["source"] = source
     found["raw"] = columns.values[index]
-    return {name: value for name, value in found.items() if value is not ABSENT}
+    return {name: value for name, value in found.items() if value is not MISSING}

@@ -171,5 +171,3 @@ def _tally(rule: Rule, lane_of: Mapping[str, int]) -> int | None:
     if rule.split is not None or not found:
         return None
     return lane_of[found[0].sink]
-
-

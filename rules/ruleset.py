@@ -1,8 +1,8 @@
 """A flow compiled to one function over a batch: payload columns in, decisions out. No I/O, no asyncio.
 
-    ruleset = compile_flow(flow, decode="json", sinks={"vip": SinkFacts("vip")}, vars={}, models={})
-    for delivery in ruleset.route(batch, "orders").deliveries:
-        ...
+>>> ruleset = compile_flow(flow, decode="json", sinks={"vip": SinkFacts("vip")}, vars={}, models={})
+>>> for delivery in ruleset.route(batch, "orders").deliveries:
+...     print(delivery.sink, delivery.indices)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
 from rules.faults import Fault, Refused
 from rules.flow import PASS, Flow, Target
+from rules.generate import Route, generate
 from rules.interpret import Interpreter
 from rules.lets import Lets
 from rules.plan import Columns, Plan, SinkFacts, make_plan, sink_targets
@@ -33,12 +34,13 @@ class Ruleset:
     ``version`` is the flow's; ``code`` the generated Python, for people who want to see what runs.
     """
 
-    def __init__(self, flow: Flow, plan: Plan, interpreter: Interpreter) -> None:
+    def __init__(self, flow: Flow, plan: Plan, interpreter: Interpreter, route: Route, code: str) -> None:
         self.name = flow.name
         self.version = flow.version
-        self.code = ""
+        self.code = code
         self._plan = plan
         self._interpreter = interpreter
+        self._route = route
 
     def route(
         self, columns: Columns, source: str, start: int = 0, stop: int | None = None, into: Decisions | None = None
@@ -49,13 +51,32 @@ class Ruleset:
         routed in slices. Never fails because of a record.
         """
         decisions = Decisions(self._plan) if into is None else into
-        for index in range(start, len(columns.values) if stop is None else stop):
-            decisions.add(index, columns.values[index], self._interpreter.decide(columns, index, source))
+        stop = len(columns.values) if stop is None else stop
+
+        def slow(index: int) -> None:
+            decisions.take_back(index)
+            self._decide(decisions, columns, index, source)
+
+        for spoiled in sorted(index for index in columns.spoiled if start <= index < stop):
+            self._route(columns, columns.values[start:spoiled], source, start, decisions, slow)
+            self._decide(decisions, columns, spoiled, source)
+            start = spoiled + 1
+        self._route(columns, columns.values[start:stop], source, start, decisions, slow)
+        return decisions
+
+    def route_exactly(self, columns: Columns, source: str) -> Decisions:
+        """The same decisions by the exact interpreter alone: slow, and what ``route`` is held against."""
+        decisions = Decisions(self._plan)
+        for index in range(len(columns.values)):
+            self._decide(decisions, columns, index, source)
         return decisions
 
     def interpret(self, columns: Columns, index: int, source: str) -> Outcome:
         """What is decided about one record, by the exact interpreter."""
         return self._interpreter.decide(columns, index, source)
+
+    def _decide(self, decisions: Decisions, columns: Columns, index: int, source: str) -> None:
+        decisions.add(index, columns.values[index], self._interpreter.decide(columns, index, source))
 
 
 def compile_flow(
@@ -84,7 +105,8 @@ def compile_flow(
     if faults:
         raise Refused(faults)
     plan = make_plan(flow, decode, sinks)
-    return Ruleset(flow, plan, Interpreter(flow, plan, Filler(lets), validator, decode, vars))
+    interpreter = Interpreter(flow, plan, Filler(lets), validator, decode, vars)
+    return Ruleset(flow, plan, interpreter, *generate(flow, plan, lets, validator, decode, vars))
 
 
 def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from router.config.interpolation import Filled, Mixed
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
@@ -15,7 +15,7 @@ from rules.document import Document, Key, Node, merge
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ROOTS, Expr, Template, Value
 from rules.form import Form
-from rules.reader.values import Scope, compile_within
+from rules.reader import Scope, compile_within
 from rules.suggest import did_you_mean
 
 _SELECTORS = ("type", "use")
@@ -44,12 +44,14 @@ class Components:
         """Check that every connection is one that some connector could use."""
         known = {*types("source"), *types("sink")}
         for name, entry in self._entries("connections").items():
-            form = Form(entry)
+            form = Form(entry, f"connection `{name}`")
             mapping = form.mapping((), entry.data, "a mapping such as {type: kafka, brokers: ...}")
             if mapping is not None and "type" not in mapping:
                 form.missing((), "type", "the type of the connectors that use it")
-            elif mapping is not None and mapping["type"] not in known:
-                form.fault(("type",), f"no connector of type `{mapping['type']}` is installed", did_you_mean(str(mapping["type"]), known))
+            elif mapping is not None:
+                type_ = form.text(("type",), mapping["type"], "the type of the connectors that use it")
+                if type_ is not None and type_ not in known:
+                    form.fault(("type",), f"no connector of type `{type_}` is installed", did_you_mean(type_, known))
             self.faults += form.faults
 
     def _entries(self, key: str) -> dict[str, Document]:
@@ -63,7 +65,9 @@ class Components:
         found = {}
         for name in mapping:
             if not name or not name.isprintable() or name != name.strip():
-                form.key_fault((key, name), f"`{name}` cannot be a name", "should be printable, with no space at its ends")
+                form.key_fault(
+                    (key, name), f"`{name}` cannot be a name", "should be printable, with no space at its ends"
+                )
             elif key == "sinks" and name in (DROP, DEAD_LETTER):
                 form.key_fault((key, name), f"`{name}` is a word of the rules", "should be another name")
             found[name] = document.below((key, name))
@@ -71,13 +75,13 @@ class Components:
         return found
 
     def _source(self, name: str, entry: Document) -> SourceSpec | None:
-        reading = _Reading(self.filled, "source", entry, SourceCommon)
+        reading = _Reading(self.filled, "source", name, entry, SourceCommon)
         spec = reading.source(name, self.filled.document.key_place(("sources", name)))
         self.faults += reading.form.faults
         return None if reading.form.faults else spec
 
     def _sink(self, name: str, entry: Document) -> SinkSpec | None:
-        reading = _Reading(self.filled, "sink", entry, SinkCommon)
+        reading = _Reading(self.filled, "sink", name, entry, SinkCommon)
         spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
         self.faults += reading.form.faults
         return None if reading.form.faults else spec
@@ -87,13 +91,14 @@ class _Reading:
     """One entry being read: the defaults, what its connection says, and what it says itself, merged in this order."""
 
     def __init__(
-        self, filled: Filled, kind: Kind, entry: Document, common: type[SourceCommon] | type[SinkCommon]
+        self, filled: Filled, kind: Kind, name: str, entry: Document, common: type[SourceCommon | SinkCommon]
     ) -> None:
         self._filled = filled
         self._kind: Kind = kind
         self._common = common
         self._is_mapping = isinstance(entry.data, Mapping)
-        self.form = Form(entry)
+        self._name = name
+        self.form = Form(entry, f"{kind} `{name}`")
         if not self._is_mapping:
             self.form.wrong((), entry.data, _WANTED[kind])
             return
@@ -104,7 +109,7 @@ class _Reading:
         if defaults is not None and isinstance(defaults.data, Mapping):
             entry = merge(document_of(Document(defaults), common.model_fields), entry)
         faults = self.form.faults
-        self.form = Form(entry)
+        self.form = Form(entry, f"{kind} `{name}`")
         self.form.faults = faults
 
     def _connection(self, entry: Document) -> Document | None:
@@ -191,23 +196,19 @@ class _Reading:
         own = [key for key in self.form.document.root.entries if key not in common]
         form = Form(document_of(self.form.document, own))
         made = validate(form, self._filled, connector.Config, [*common])
-        if made is None and templates:
-            at_templates = {self.form.document.place((key,)) for key in templates}
-            if all(fault.place in at_templates for fault in form.faults):
-                form = Form(document_of(self.form.document, [key for key in own if key not in templates]))
-                made = validate(form, self._filled, connector.Config, [*common])
+        if made is None and templates and not form.faults:
+            form = Form(document_of(self.form.document, [key for key in own if key not in templates]))
+            made = validate(form, self._filled, connector.Config, [*common])
         self._check_plain(form)
         self.form.faults += form.faults
-        assert made is None or isinstance(made, Settings)
-        return made
+        return made if isinstance(made, Settings) else None
 
     def _check_plain(self, form: Form) -> None:
         """``${CEL}`` stands nowhere but in settings that each delivery may choose."""
         per_record = self._per_record()
-        for path, node in _texts(self.form.document.root):
-            mixed = self._filled.cel.get(node)
-            if mixed is not None and path[0] not in per_record:
-                form.faults.append(_not_filled(mixed, sorted(per_record)))
+        for key, (_, node) in self.form.document.root.entries.items():
+            if key not in per_record:
+                form.faults += self._filled.stray(node, per_record)
 
     def _per_record(self) -> frozenset[str]:
         if self._kind == "source":
@@ -218,7 +219,7 @@ class _Reading:
     def _templates(self, per_record: frozenset[str]) -> dict[str, Value]:
         found: dict[str, Value] = {}
         for key, (_, node) in self.form.document.root.entries.items():
-            if key in per_record and any(below in self._filled.cel for _, below in _texts(node)):
+            if key in per_record and any(text in self._filled.cel for text in node.texts()):
                 found[key] = self._value(node)
         return found
 
@@ -229,8 +230,7 @@ class _Reading:
             return {name: self._value(value) for name, (_, value) in node.entries.items()}
         if isinstance(node.data, list):
             return tuple(self._value(item) for item in node.items)
-        assert node.data is None or isinstance(node.data, bool | int | float | str)
-        return node.data
+        return cast("bool | int | float | str | None", node.data)
 
     def _template(self, mixed: Mixed) -> Template | None:
         found: list[str | Expr] = []
@@ -256,9 +256,13 @@ class _Reading:
             if key not in per_record:
                 hint = did_you_mean(key, sorted(per_record))
                 self.form.key_fault(path, f"`{key}` is no setting that a record may choose", hint)
-            patterns = [value] if isinstance(value, str) else self.form.sequence(path, value, "a list of patterns") or ()
+            patterns = (
+                [value] if isinstance(value, str) else self.form.sequence(path, value, "a list of patterns") or ()
+            )
             texts = [
-                self.form.text(path if isinstance(value, str) else (*path, index), pattern, "a pattern such as events.*")
+                self.form.text(
+                    path if isinstance(value, str) else (*path, index), pattern, "a pattern such as events.*"
+                )
                 for index, pattern in enumerate(patterns)
             ]
             found[key] = tuple(text for text in texts if text is not None)
@@ -267,21 +271,3 @@ class _Reading:
 
 def _places(node: Node, start: int) -> Callable[[int], Place]:
     return lambda offset: node.origin.place(node.text_index(start + offset))
-
-
-def _texts(node: Node, path: Key = ()) -> list[tuple[Key, Node]]:
-    """Every text at or below a node, with its path."""
-    if isinstance(node.data, str):
-        return [(path, node)]
-    below: list[tuple[str | int, Node]] = list(enumerate(node.items))
-    below += [(name, value) for name, (_, value) in node.entries.items()]
-    return [found for step, child in below for found in _texts(child, (*path, step))]
-
-
-def _not_filled(mixed: Mixed, per_record: list[str]) -> Fault:
-    start = next(piece.start for piece in mixed.pieces if piece.is_cel)
-    node = mixed.written
-    hint = "only `${env:NAME}` and `${file:PATH}` are; `$${` is a plain `${`"
-    if per_record:
-        hint = f"a record may choose {', '.join(per_record)}; elsewhere `${{env:NAME}}` and `${{file:PATH}}` are filled in"
-    return Fault(node.origin.place(node.text_index(start - 2)), "`${...}` is not filled in here", hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,22 @@ class Filled:
     failed: frozenset[Node]
     secrets: Secrets
     faults: tuple[Fault, ...]
+
+    def stray(self, node: Node, taking: Collection[str] = ()) -> list[Fault]:
+        """A fault for each text at or below a node that has ``${CEL}`` in it, where none belongs. ``taking`` are
+        settings beside it that may have it."""
+        return [_not_filled(self.cel[text], taking) for text in node.texts() if text in self.cel]
+
+
+def _not_filled(mixed: Mixed, taking: Collection[str]) -> Fault:
+    start = next(piece.start for piece in mixed.pieces if piece.is_cel)
+    hint = "only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`"
+    if taking:
+        hint = (
+            f"only what each record may choose takes CEL: {', '.join(sorted(taking))}; a plain `${{` is written `$${{`"
+        )
+    place = mixed.written.origin.place(mixed.written.text_index(start - 2))
+    return Fault(place, "`${...}` is not filled in here", hint)
 
 
 def fill(document: Document, environment: Mapping[str, str], folder: Path) -> Filled:
@@ -126,7 +142,9 @@ class _Filler:
             else:
                 end = expression_end(text, at)
                 if end is None:
-                    self._fault(node, found.start(), "this `${` is never closed", "should end with `}`; `$${` is a plain `${`")
+                    self._fault(
+                        node, found.start(), "this `${` is never closed", "should end with `}`; `$${` is a plain `${`"
+                    )
                     return pieces, from_outside, True
                 pieces.append(Piece(text[at:end], at, is_cel=True))
                 at = end + 1
@@ -142,7 +160,9 @@ class _Filler:
             return self._file(node, found), False
         name, has_default, default = found["rest"].partition(":-")
         if not _NAME.fullmatch(name):
-            self._fault(node, found.start(), f"`{name}` is no name of a variable", "should be like `${env:NAME:-default}`")
+            self._fault(
+                node, found.start(), f"`{name}` is no name of a variable", "should be like `${env:NAME:-default}`"
+            )
             return None, False
         value = self.environment.get(name)
         if value or (value is not None and not has_default):

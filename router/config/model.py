@@ -16,11 +16,14 @@ from router.units import Duration, Size
 from rules.faults import Fault, Place
 from rules.flow import Flow, Value
 
+Class = type[Any]
 Decode = Literal["json", "text", "bytes"]
 Encode = Literal["same", "json", "text"]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """The base of what the daemon's file says besides connectors' own settings."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -38,7 +41,7 @@ def _checked_address(text: str) -> str:
     return text
 
 
-class Http(_Part):
+class Http(Part):
     """Where metrics, health and the admin pages are served."""
 
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:9600"
@@ -70,7 +73,7 @@ class Http(_Part):
             return self.host == "localhost"
 
 
-class BatchPolicy(_Part):
+class BatchPolicy(Part):
     """How much one write takes at most, and how long a batch waits to fill."""
 
     records: Annotated[int, Field(gt=0)] = 10_000
@@ -81,7 +84,7 @@ class BatchPolicy(_Part):
     """How long records wait for others to be written with. 0 writes what is there."""
 
 
-class RetryPolicy(_Part):
+class RetryPolicy(Part):
     """What happens to records that a sink refused for now."""
 
     attempts: Annotated[int, Field(gt=0)] = 10
@@ -90,7 +93,7 @@ class RetryPolicy(_Part):
     """The pause before the second attempt. It doubles each time, up to 30s, and is jittered."""
 
 
-class QueueBounds(_Part):
+class QueueBounds(Part):
     """How much may wait for a sink."""
 
     records: Annotated[int, Field(gt=0)] = 50_000
@@ -99,14 +102,14 @@ class QueueBounds(_Part):
     """Bytes of payload in the queue, at most."""
 
 
-class SourceCommon(_Part):
+class SourceCommon(Part):
     """What every source takes besides its connector's own settings."""
 
     decode: Decode = "json"
     """What its payloads are."""
 
 
-class SinkCommon(_Part):
+class SinkCommon(Part):
     """What every sink takes besides its connector's own settings."""
 
     encode: Encode = "same"
@@ -131,7 +134,7 @@ class SourceSpec:
 
     name: str
     type: str
-    connector: type[Any]
+    connector: Class
     settings: Settings = field(repr=False)
     decode: Decode
     place: Place
@@ -144,7 +147,7 @@ class SinkSpec:
 
     name: str
     type: str
-    connector: type[Any]
+    connector: Class
     settings: Settings = field(repr=False)
     templates: Mapping[str, Value]
     allow: Mapping[str, tuple[str, ...]]
@@ -204,7 +207,7 @@ class Configuration:
     sources: Mapping[str, SourceSpec]
     sinks: Mapping[str, SinkSpec]
     flows: tuple[Flow, ...]
-    models: Mapping[str, type[Any]]
+    models: Mapping[str, Class]
     warnings: tuple[Fault, ...]
     version: str
     secrets: Secrets = field(repr=False)

@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 
 from router.config.interpolation import Filled
 from router.config.secrets import MASK
-from rules.document import Document, Key
-from rules.form import Form, kind, named
+from rules.document import Document, Key, Node
+from rules.form import Form, kind
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -80,16 +80,20 @@ class _Faults:
         for error in errors:
             path = self._path(error["loc"])
             node = self._form.document.node(path)
-            if node is not None and node in self._filled.failed:
+            if node is not None and (node in self._filled.failed or self._is_unread(node, error)):
                 continue
             if error["type"] == "extra_forbidden":
                 self._form.unknown(path, [*self._siblings(path), *(self._known if len(path) == 1 else ())])
             elif error["type"] == "missing":
                 self._missing(path, error)
             else:
-                wanted.setdefault(path, []).append(self._message(path, error))
+                wanted.setdefault(path, []).append(_message(error))
         for path, messages in wanted.items():
             self._report(path, list(dict.fromkeys(messages)))
+
+    def _is_unread(self, node: Node, error: ErrorDetails) -> bool:
+        """Whether the value is a text with ``${CEL}``, whose type is only known once it is filled in."""
+        return node in self._filled.cel and error["type"] not in ("value_error", "assertion_error")
 
     def _path(self, location: tuple[int | str, ...]) -> Key:
         """The part of a location that the document has; pydantic adds steps for the members of unions."""
@@ -113,27 +117,20 @@ class _Faults:
         model: Any = self._model
         for step in path:
             info = getattr(model, "model_fields", {}).get(step)
-            model = next((part for part in _members(getattr(info, "annotation", None)) if hasattr(part, "model_fields")), None)
+            model = next(
+                (part for part in _members(getattr(info, "annotation", None)) if hasattr(part, "model_fields")), None
+            )
         return getattr(model, "model_fields", {})
 
     def _siblings(self, path: Key) -> list[str]:
         return list(self._fields(path[:-1]))
-
-    def _message(self, path: Key, error: ErrorDetails) -> str:
-        context = dict(error.get("ctx", {}))
-        if error["type"] in _WANTED:
-            if "expected" in context:
-                context["expected"] = re.sub(r"'([^']*)'", r"\1", str(context["expected"]))
-            return _WANTED[error["type"]].format(**context)
-        message = str(context["error"]) if isinstance(context.get("error"), Exception) else error["msg"]
-        return "\0" + message
 
     def _report(self, path: Key, messages: list[str]) -> None:
         node = self._form.document.node(path)
         hidden = node is not None and self._is_hidden(path)
         plain = [message for message in messages if not message.startswith("\0")]
         own = [message[1:] for message in messages if message.startswith("\0")]
-        what = f"{named(path)} is {self._shown(path, hidden=hidden)}"
+        what = f"{self._form.named(path)} is {self._shown(path, hidden=hidden)}"
         if own and not plain:
             self._own(path, own[0], hidden=hidden)
         else:
@@ -145,11 +142,12 @@ class _Faults:
         should = _should_be(message)
         if hidden:
             hint = f"should be {self._filled.secrets.mask(should)}" if should else f"its value is not shown: {MASK}"
-            self._form.fault(path, f"{named(path)} is not accepted", hint)
+            self._form.fault(path, f"{self._form.named(path)} is not accepted", hint)
         elif should:
-            self._form.fault(path, f"{named(path)} is {message.partition(' should be ')[0]}", f"should be {should}")
+            shown = self._shown(path, hidden=False)
+            self._form.fault(path, f"{self._form.named(path)} is {shown}", f"should be {should}")
         else:
-            self._form.fault(path, f"{named(path)}: {message}" if path else message)
+            self._form.fault(path, f"{self._form.named(path)}: {message}" if path else message)
 
     def _is_hidden(self, path: Key) -> bool:
         """Whether the value, or anything in it, came from outside."""
@@ -169,6 +167,17 @@ class _Faults:
             return kind(data)
         written = str(data).lower() if isinstance(data, bool) else str(data)
         return f"`{written}`" if len(written) <= _SHOWN and written.isprintable() and written else kind(data)
+
+
+def _message(error: ErrorDetails) -> str:
+    """What would be right; a message of a validator's own is marked by a null character before it."""
+    context = dict(error.get("ctx", {}))
+    if error["type"] in _WANTED:
+        if "expected" in context:
+            context["expected"] = re.sub(r"'([^']*)'", r"\1", str(context["expected"]))
+        return _WANTED[error["type"]].format(**context)
+    message = str(context["error"]) if isinstance(context.get("error"), Exception) else error["msg"]
+    return "\0" + message
 
 
 def _members(annotation: Any) -> list[Any]:

@@ -22,9 +22,10 @@ DEEPEST: Final = 60
 class Operand:
     """A value in generated code: a local name, or a literal.
 
-    - ``missable``: it may be ``ABSENT``, and whoever uses it must ask.
+    - ``missable``: it may be ``MISSING``, and whoever uses it must ask.
     - ``raw``: it may be an integer from outside, whose CEL type depends on its size.
     - ``is_bool``: if not missing, it is a bool.
+    - ``is_plain``: its value is known to be written as JSON as it is.
     - ``is_constant``: ``constant`` is its value.
     """
 
@@ -32,6 +33,7 @@ class Operand:
     missable: bool = False
     raw: bool = False
     is_bool: bool = False
+    is_plain: bool = False
     is_constant: bool = False
     constant: object = None
 

@@ -1,7 +1,7 @@
 """What generated code calls where it meets something other than the plain case. All of it is exact, or raises.
 
-A value that is missing is ``ABSENT``. Whatever the generated code does not decide by itself it raises ``Surprise`` for;
-whoever runs it then evaluates exactly.
+A value that is missing is ``MISSING``. Whatever the generated code does not decide by itself ends in an exception,
+``Surprise`` or any other; whoever runs it then evaluates exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rules.cel.errors import CelMissing
 from rules.cel.operators import contains
-from rules.cel.values import ABSENT, Optional, compare, equal, normal
+from rules.cel.values import Optional, compare, equal, normal
 
 _BY_ITSELF: Final = frozenset({str, float, bytes})
 _ORDERINGS: Final[Mapping[str, Callable[[Any, Any], object]]] = {
@@ -21,6 +21,31 @@ _ORDERINGS: Final[Mapping[str, Callable[[Any, Any], object]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+class Missing:
+    """The class of ``MISSING``. Tests that are written without asking for it first find that it is not so, and a field
+    of it is missing too."""
+
+    __slots__ = ()
+
+    def get(self, _name: str, _default: object) -> Missing:
+        """What is missing has only missing fields."""
+        return self
+
+    def startswith(self, _prefix: str) -> bool:
+        """Whatever it is asked for, it is not so."""
+        return False
+
+    endswith = startswith
+
+    def _never(self, _other: object) -> bool:
+        return False
+
+    __lt__ = __le__ = __gt__ = __ge__ = _never
+
+
+MISSING: Final = Missing()
 
 
 class Surprise(Exception):
@@ -34,38 +59,38 @@ def surprise() -> bool:
 
 def no_fields(value: object) -> object:
     """A field of something that is not a ``dict``: missing, unless it is a rarer value with fields."""
-    if value is not ABSENT and isinstance(value, Mapping | Optional):
+    if value is not MISSING and isinstance(value, Mapping | Optional):
         raise Surprise
-    return ABSENT
+    return MISSING
 
 
 def has_none(value: object) -> bool:
     """``has()`` of something that is not a ``dict``: never true."""
-    return no_fields(value) is not ABSENT
+    return no_fields(value) is not MISSING
 
 
 def not_that(value: object) -> bool:
     """A test that takes one type has met another: false when the value is missing, else an error to be had exactly."""
-    if value is ABSENT:
+    if value is MISSING:
         return False
     raise Surprise
 
 
 def element(value: object, place: int) -> object:
-    """``value[place]``, or ``ABSENT``."""
-    if value is ABSENT:
-        return ABSENT
+    """``value[place]``, or ``MISSING``."""
+    if value is MISSING:
+        return MISSING
     if type(value) is list:
-        return value[place] if place < len(value) else ABSENT
+        return value[place] if place < len(value) else MISSING
     raise Surprise
 
 
 def exact(run: Callable[[Mapping[str, object]], object], bindings: Mapping[str, object]) -> object:
-    """The exact value, or ``ABSENT``."""
+    """The exact value, or ``MISSING``."""
     try:
         return run(bindings)
     except CelMissing:
-        return ABSENT
+        return MISSING
 
 
 def ordered(symbol: str, left: object, right: object) -> bool:
@@ -79,13 +104,13 @@ def ordered(symbol: str, left: object, right: object) -> bool:
 def call(function: Callable[..., object], *values: object) -> object:
     """What a function makes of values of which any may be missing; then its value is missing too."""
     for value in values:
-        if value is ABSENT:
-            return ABSENT
+        if value is MISSING:
+            return MISSING
     return function(*map(normal, values))
 
 
 RUNTIME: Final[Mapping[str, object]] = {
-    "M": ABSENT,
+    "M": MISSING,
     "Surprise": Surprise,
     "surprise": surprise,
     "no_fields": no_fields,

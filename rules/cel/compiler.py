@@ -58,16 +58,12 @@ class Compiler:
         """The operand of a variable; None when there is no such variable."""
         raise NotImplementedError
 
-    def field(self, root: str, node: nodes.Select | nodes.Index) -> Operand | None:  # noqa: ARG002 - for subclasses
-        """The operand of a field of a variable that is more than a value; None for the usual way."""
+    def field(self, operand: Node, name: str) -> Operand | None:  # noqa: ARG002 - for subclasses
+        """Where ``operand.name`` is, if it need not be selected; None for the usual way."""
         return None
 
-    def has_field(self, root: str, name: str) -> Cond | None:  # noqa: ARG002 - for subclasses
-        """``has(root.name)`` of a variable that is more than a value; None for the usual way."""
-        return None
-
-    def has_get(self, operand: Operand) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether a value may be taken for a map, because whatever is none fails at ``.get``."""
+    def is_event(self, operand: Operand) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether a value is a whole event, which is hardly ever null."""
         return False
 
     # Conditions
@@ -174,9 +170,9 @@ class Compiler:
             mirrored = symbol
         text, constant = first.text, second.constant
         if second.is_constant and _is_safe(constant):
-            kind = self._class_of(first)
+            # Of all that Python would compare with a number, only a bool is none in CEL.
             asked = f"{text} {mirrored} {_number(constant)}"
-            return Cond(f"({asked} if {kind} is float or {kind} is int else not_that({text}))", missing)
+            return Cond(f"({asked} if {text} is not True and {text} is not False else surprise())", missing)
         if second.is_constant and isinstance(constant, str):
             asked = f"{text} {mirrored} {second.text}"
             return Cond(f"({asked} if {self._class_of(first)} is str else not_that({text}))", missing)
@@ -196,31 +192,31 @@ class Compiler:
         return Cond(_unless(missing, f"contains({_normal(first)}, {second.text})"), missing)
 
     def _presence(self, node: nodes.Has) -> Cond:
-        if isinstance(node.operand, nodes.Ident):
-            found = self.has_field(node.operand.name, node.field)
-            if found is not None:
-                return found
+        found = self.field(node.operand, node.field)
+        if found is not None:
+            return Cond("True" if not found.missable else f"{found.text} is not M")
         operand = self.value(node.operand)
         kind = self._class_of(operand)
         asked = f"({node.field!r} in {operand.text} if {kind} is dict else has_none({operand.text}))"
         return Cond(asked, f"{kind} is not dict")
 
     def _text_test(self, name: str, target: Node, text: str) -> Cond | None:
-        if name not in {"startsWith", "endsWith", "contains", "matches"}:
-            return None
-        asked = ""
+        """``target.startsWith("text")`` and the like."""
         if name == "matches":
             try:
                 search = functions.strings.pattern(text).search
             except CelError:
                 return None
-            asked = f"{self.code.outside(search, 'SEARCH')}({{}}) is not None"
-        else:
-            forms = {"startsWith": "{{}}.startswith({})", "endsWith": "{{}}.endswith({})", "contains": "{} in {{}}"}
-            asked = forms[name].format(repr(text).replace("{", "{{").replace("}", "}}"))
+        elif name not in {"startsWith", "endsWith", "contains"}:
+            return None
         operand = self.value(target)
-        missing = _either(operand)
-        return Cond(f"({asked.format(operand.text)} if {self._class_of(operand)} is str else not_that({operand.text}))", missing)
+        subject, missing = operand.text, _either(operand)
+        if name in {"startsWith", "endsWith"}:  # only texts and bytes have these, and bytes refuse a text
+            return Cond(f"{subject}.{name.lower()}({text!r})", missing)
+        asked = f"{text!r} in {subject}" if name == "contains" else ""
+        if not asked:
+            asked = f"{self.code.outside(search, 'SEARCH')}({subject}) is not None"
+        return Cond(f"({asked} if {self._class_of(operand)} is str else not_that({subject}))", missing)
 
     def _class_of(self, operand: Operand) -> str:
         """The name of a local that holds a value's class."""
@@ -272,9 +268,9 @@ class Compiler:
             case nodes.Ident(name=name):
                 return self.variable(name) or self._exactly(node)
             case nodes.Select(optional=False):
-                return self._selected(node, node.operand, node.field)
+                return self._selected(node.operand, node.field)
             case nodes.Index(optional=False, index=nodes.Literal(value=str() as name)):
-                return self._selected(node, node.operand, name)
+                return self._selected(node.operand, name)
             case nodes.Index(optional=False, index=nodes.Literal(value=place)) if type(place) is int and place >= 0:
                 operand = self.value(node.operand)
                 return Operand(self.code.let(f"element({operand.text}, {place})"), missable=True, raw=True)
@@ -294,15 +290,15 @@ class Compiler:
                 return self._call(node)
         return self._exactly(node)
 
-    def _selected(self, node: nodes.Select | nodes.Index, operand_node: Node, field: str) -> Operand:
-        if isinstance(operand_node, nodes.Ident):
-            special = self.field(operand_node.name, node)
-            if special is not None:
-                return special
-        operand = self.value(operand_node)
+    def _selected(self, node: Node, field: str) -> Operand:
+        special = self.field(node, field)
+        if special is not None:
+            return special
+        operand = self.value(node)
         found = f"{operand.text}.get({field!r}, M)"
-        if not self.has_get(operand):
-            found = f"{found} if {self._class_of(operand)} is dict else no_fields({operand.text})"
+        if not self.is_event(operand):
+            # Null and what is missing have no fields; anything else that is no map has no get, and is a surprise.
+            found = f"{found} if {operand.text} is not None else M"
         return Operand(self.code.let(found), missable=True, raw=True)
 
     def _answer(self, cond: Cond) -> Operand:

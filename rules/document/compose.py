@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -40,7 +41,7 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
     """
     if isinstance(text, bytes):
         try:
-            text = text.decode()
+            return load(text.decode(), file)
         except UnicodeDecodeError as error:
             return None, [_not_text(text, error, file)]
     if len(text) > _SIZE:
@@ -49,7 +50,7 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
     faults: list[Fault] = []
     composer = _compose(origin)
     while composer.broken is not None and composer.broken.mendable and len(faults) < _MENDS:
-        mended = _mended(composer)
+        mended = _mended(composer, composer.broken)
         if mended is None:
             break
         mend, mended_composer = mended
@@ -87,10 +88,8 @@ class _Broken:
         return Fault(origin.place(mend.start), what, f"should be quoted: {mend.key} {mend.quoted}")
 
 
-def _mended(composer: _Composer) -> tuple[Mend, _Composer] | None:
+def _mended(composer: _Composer, broken: _Broken) -> tuple[Mend, _Composer] | None:
     """The mend that lets reading get furthest past the spot where it stopped."""
-    broken = composer.broken
-    assert broken is not None
     best: tuple[int, Mend, _Composer] | None = None
     for mend in mends(composer.origin, broken.index):
         attempt = _compose(composer.origin.mended(mend))
@@ -177,8 +176,8 @@ class _Composer:
     def _close(self, end: int) -> None:
         opened = self._open.pop()
         opened.node.end = end
-        if opened.key is not None and opened.key.data is not None:
-            self._put(opened, Node(None, self.origin, end, end))
+        if opened.key is not None:
+            self._put(opened.node, opened.key, Node(None, self.origin, end, end))
         self._place(opened.node, opened.anchor)
 
     def _scalar(self, event: ScalarEvent) -> None:
@@ -231,29 +230,27 @@ class _Composer:
         elif opened.key is None:
             opened.key = node
         else:
-            self._put(opened, node)
+            self._put(opened.node, opened.key, node)
+            opened.key = None
 
-    def _put(self, opened: _Open, value: Node) -> None:
-        key = opened.key
-        opened.key = None
-        assert key is not None
-        mapping = opened.node.data
-        assert isinstance(mapping, dict)
+    def _put(self, parent: Node, key: Node, value: Node) -> None:
         if not isinstance(key.data, str):
             name = key.source if key.height == 0 and not isinstance(key.data, dict | list) else ""
             hint = f"should be text: {_quoted_key(name)}" if name else "should be text"
-            self.faults.append(Fault(key.place, f"the key `{name}` is not text" if name else "a key that is not text", hint))
+            self.faults.append(
+                Fault(key.place, f"the key `{name}` is not text" if name else "a key that is not text", hint)
+            )
             if not name:
                 return
         else:
             name = key.data
-        if name in mapping:
-            first = opened.node.entries[name][0].place
+        if name in parent.entries:
+            first = parent.entries[name][0].place
             self.faults.append(Fault(key.place, f"`{name}` is given twice", f"it stands already in line {first.line}"))
             return
-        opened.node.entries[name] = (key, value)
-        mapping[name] = value.data
-        _grow(opened.node, value)
+        parent.entries[name] = (key, value)
+        cast("dict[str, object]", parent.data)[name] = value.data
+        _grow(parent, value)
 
 
 def _grow(parent: Node, child: Node) -> None:

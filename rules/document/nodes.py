@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rules.document.origin import Origin, locate, quote
@@ -52,6 +52,13 @@ class Node:
     ) -> Node:
         """Another value that stands in the same place."""
         return replace(self, data=data, entries=entries or {}, items=items or [])
+
+    def texts(self) -> Iterator[Node]:
+        """Every text at or below this node, in their order."""
+        if isinstance(self.data, str):
+            yield self
+        for below in (*self.items, *(value for _, value in self.entries.values())):
+            yield from below.texts()
 
     def text_index(self, offset: int) -> int:
         """The index in the origin's text of the character at ``offset`` of this text."""

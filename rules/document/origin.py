@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rules.faults import Place
@@ -36,20 +36,16 @@ class Mend:
 class Origin:
     """A file's text as it is read, after any mends, and where each character of it stands in the file."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, mends: tuple[Mend, ...] = (), lines: Sequence[int] = ()) -> None:
         self.file = file
         self.text = text
-        self._mends: list[Mend] = []
-        self._lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
+        self._mends = mends
+        self._lines = lines or [0, *(found.end() for found in _LINE_END.finditer(text))]
 
     def mended(self, mend: Mend) -> Origin:
         """The same file with one more mend; places still are those of the user's file."""
-        after = Origin.__new__(Origin)
-        after.file = self.file
-        after.text = self.text[: mend.start] + mend.quoted + self.text[mend.end :]
-        after._mends = [*self._mends, mend]
-        after._lines = self._lines
-        return after
+        text = self.text[: mend.start] + mend.quoted + self.text[mend.end :]
+        return Origin(self.file, text, (*self._mends, mend), self._lines)
 
     def place(self, index: int) -> Place:
         """The place in the user's file of the character at ``index`` of ``text``."""
@@ -96,8 +92,8 @@ def _characters(source: str, style: str) -> Iterator[tuple[int, str, bool]]:
 def locate(source: str, style: str, value: str, offset: int) -> int:
     """The index in a scalar's ``source`` (without its quotes or header) of the character at ``offset`` of its value.
 
-    ``style`` is ``'``, ``"``, ``|``, ``>`` or empty for a plain one. Folded line ends and stripped indentation are taken
-    into account; a space that stands for a line end is placed there. An offset past the value is the end of its text.
+    ``style`` is ``'``, ``"``, ``|``, ``>`` or empty for a plain one. Folded line ends and stripped indentation are
+    taken into account; a space that stands for a line end is placed there. An offset past the value is the end of its text.
     """
     characters = list(_characters(source, style))
     at = 0

@@ -14,7 +14,7 @@ _DIGITS = 4000
 """Python refuses to read longer numbers unless told to (it takes quadratic time); nobody means them."""
 
 
-def resolve(text: str) -> None | bool | int | float | str:
+def resolve(text: str) -> bool | int | float | str | None:
     """The value of an unquoted scalar: null, a boolean, a number, or else the text itself."""
     if text in _NULL:
         return None

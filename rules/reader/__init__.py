@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rules.reader.flows import read_flow
-from rules.reader.values import read_value
+from rules.reader.targets import sink_targets
+from rules.reader.values import Scope, compile_within
 
-__all__ = ["read_flow", "read_value"]
+__all__ = ["Scope", "compile_within", "read_flow", "sink_targets"]

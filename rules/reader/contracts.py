@@ -58,12 +58,12 @@ def _schema(
         form.fault(path, f"`{name}` cannot be read: {reason}", "a schema file is relative to the rules file")
         return None, b""
     file = str(PurePath(form.document.file).parent / name)
-    return read_schema(form, path, raw, file), raw
+    return _checked_schema(form, raw, file), raw
 
 
-def read_schema(form: Form, path: Key, raw: bytes, file: str) -> Mapping[str, object] | bool | None:
+def _checked_schema(form: Form, raw: bytes, file: str) -> Mapping[str, object] | bool | None:
     """The schema in these bytes, JSON or YAML, if it is one. Its faults are placed in its own file."""
-    document, faults = (None, [])
+    document: Document | None = None
     try:
         schema = json.loads(raw)
     except (ValueError, RecursionError) as error:

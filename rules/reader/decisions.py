@@ -24,14 +24,15 @@ def read_rules(form: Form, data: object, scope: Scope) -> tuple[Rule, ...]:
     for rule in found:
         if rule.name in first:
             what = f"a second rule is named `{rule.name}`"
-            form.fault(_name_path(form, items, rule), what, f"the first stands in line {first[rule.name].place.line}")
+            form.fault(
+                _name_path(form, len(items), rule), what, f"the first stands in line {first[rule.name].place.line}"
+            )
         first.setdefault(rule.name, rule)
     return found
 
 
-def _name_path(form: Form, items: object, rule: Rule) -> Key:
-    assert isinstance(items, list)
-    index = next(index for index in range(len(items)) if form.document.place(("rules", index)) == rule.place)
+def _name_path(form: Form, count: int, rule: Rule) -> Key:
+    index = next(index for index in range(count) if form.document.place(("rules", index)) == rule.place)
     return ("rules", index, "name")
 
 
@@ -83,7 +84,9 @@ def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rul
         if key in mapping:
             form.key_fault((*path, key), f"`{key}` without `to`", why)
     if not any(key in mapping for key in (*SHAPING, "expect", "split", "continue")):
-        form.fault(path, "this rule does nothing", "should have `to`, or be a step with `set`, `unset`, `emit` or `expect`")
+        form.fault(
+            path, "this rule does nothing", "should have `to`, or be a step with `set`, `unset`, `emit` or `expect`"
+        )
 
 
 def _split(form: Form, rule: Key, mapping: Mapping[str, object], scope: Scope) -> Split | None:
@@ -154,7 +157,9 @@ def read_otherwise(form: Form, data: object, scope: Scope) -> Otherwise:
     }
     for key, value in given.items():
         if value == PASS and key != "invalid":
-            form.fault((*path, key), f"`pass` does not go with `{key}`", "only `invalid` records can go on to the rules")
+            form.fault(
+                (*path, key), f"`pass` does not go with `{key}`", "only `invalid` records can go on to the rules"
+            )
         if key == "undecodable" and any(target.shape for target in targets.get(key, ())):
             form.fault((*path, key), "an undecodable record has no event to shape", "should be sent as it is")
     invalid: Disposition = "pass" if given.get("invalid") == PASS else targets.get("invalid", default)

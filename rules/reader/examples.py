@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from rules import cel
 from rules.document import Key
 from rules.flow import DEAD_LETTER, DROP, Expected, Given, Test
-from rules.form import Form, kind, named
+from rules.form import Form, kind
 from rules.suggest import did_you_mean
 
 _TEST = ("name", "given", "then", "exact")
@@ -28,7 +28,9 @@ def read_tests(form: Form, data: object, sources: Sequence[str], sinks: Sequence
     for index, test in enumerate(tests):
         if test is not None and test.name in first:
             line = form.document.place(("tests", first[test.name])).line
-            form.fault(("tests", index, "name"), f"a second test is named `{test.name}`", f"the first stands in line {line}")
+            form.fault(
+                ("tests", index, "name"), f"a second test is named `{test.name}`", f"the first stands in line {line}"
+            )
         elif test is not None:
             first[test.name] = index
     return tuple(test for test in tests if test is not None)
@@ -143,10 +145,10 @@ def _expected(form: Form, path: Key, data: object, *, letter: bool) -> Expected 
     if isinstance(data, int) and not isinstance(data, bool):
         if data >= 0:
             return Expected(data, None, place)
-        form.fault(path, f"{named(path)} is {data}", "should be 0 or more")
+        form.fault(path, f"{form.named(path)} is {data}", "should be 0 or more")
         return None
     if not isinstance(data, list):
-        form.fault(path, f"{named(path)} is {kind(data)}", f"should be {_RECORDS}")
+        form.fault(path, f"{form.named(path)} is {kind(data)}", f"should be {_RECORDS}")
         return None
     wanted = "a record, such as {event: {amount: 900}}"
     records = [

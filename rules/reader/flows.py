@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 
 from rules.document import load
 from rules.faults import Fault, Place, Refused
-from rules.flow import DEAD_LETTER, DROP, PASS, ROOTS, Contract, Expr, Flow, Otherwise, Rule, Target
+from rules.flow import ROOTS, Contract, Expr, Flow
 from rules.form import Form
 from rules.lets import Lets
 from rules.reader.contracts import ReadFile, read_contract
 from rules.reader.decisions import is_variable, read_otherwise, read_rules
 from rules.reader.examples import read_tests
+from rules.reader.targets import sink_targets
 from rules.reader.values import Scope, read_expr
 
 _FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
@@ -47,11 +48,9 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
         contract, raw = read_contract(form, mapping["contract"], scope, read_file)
     rules = read_rules(form, mapping["rules"], scope) if "rules" in mapping else ()
     otherwise = read_otherwise(form, mapping.get("otherwise"), scope)
-    _check_rest(form, mapping, rules, otherwise)
-    sinks = list(dict.fromkeys(target.sink for target in _targets(rules, otherwise)))
-    tests = ()
-    if "tests" in mapping:
-        tests = read_tests(form, mapping["tests"], [source for source, _ in sources], sinks)
+    _check_rest(form, mapping)
+    sinks = list(dict.fromkeys(target.sink for target in sink_targets(rules, otherwise)))
+    names = [source for source, _ in sources]
     return Flow(
         name=name or PurePath(file).stem,
         place=form.document.place(("flow",)),
@@ -60,7 +59,7 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
         lets=lets,
         rules=rules,
         otherwise=otherwise,
-        tests=tests,
+        tests=read_tests(form, mapping["tests"], names, sinks) if "tests" in mapping else (),
         version=_version(form.document.data, raw),
     )
 
@@ -106,9 +105,10 @@ def _lets(form: Form, data: object) -> tuple[Scope, Mapping[str, Expr]]:
     return scope, lets
 
 
-def _check_rest(form: Form, mapping: Mapping[str, object], rules: tuple[Rule, ...], otherwise: Otherwise) -> None:
+def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
     """What happens to the records that no rule takes must be said."""
-    if otherwise.unmatched is not None or "unmatched" in _keys(mapping.get("otherwise")):
+    otherwise = mapping.get("otherwise")
+    if isinstance(otherwise, Mapping) and "unmatched" in otherwise:
         return
     items = mapping.get("rules")
     last = items[-1] if isinstance(items, list) and items else {}
@@ -117,20 +117,6 @@ def _check_rest(form: Form, mapping: Mapping[str, object], rules: tuple[Rule, ..
     path = ("rules", len(items) - 1) if isinstance(items, list) and items else ()
     what = "what happens to records that no rule takes is not said"
     form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
-
-
-def _keys(data: object) -> tuple[str, ...]:
-    return tuple(data) if isinstance(data, Mapping) else ()
-
-
-def _targets(rules: tuple[Rule, ...], otherwise: Otherwise) -> Iterator[Target]:
-    """Every sink that the flow names, in the order of the file."""
-    groups = [rule.to for rule in rules]
-    groups += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
-    if otherwise.invalid != PASS:
-        groups.append(otherwise.invalid)
-    for targets in groups:
-        yield from (target for target in targets if target.sink not in (DROP, DEAD_LETTER))
 
 
 def _version(data: object, schema: bytes) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rules.document import Key
 from rules.faults import Place
-from rules.flow import DEAD_LETTER, DROP, Assignment, Path, Shape, Target
+from rules.flow import DEAD_LETTER, DROP, PASS, Assignment, Otherwise, Path, Rule, Shape, Target
 from rules.form import Form
 from rules.paths import write
 from rules.reader.values import Scope, read_path, read_value
@@ -83,12 +83,14 @@ def _assignments(form: Form, path: Key, data: object, scope: Scope) -> tuple[Ass
     found: dict[Path, Assignment] = {}
     for key, value in mapping.items():
         here = (*path, key)
-        target = read_path(form, here, key, _in_key(form, here))
+        target = read_path(form, key, _in_key(form, here))
         assigned = read_value(form, here, value, scope)
         if target is None:
             continue
         if target in found:
-            form.key_fault(here, f"`{write(target)}` is set twice", f"it stands already in line {found[target].place.line}")
+            form.key_fault(
+                here, f"`{write(target)}` is set twice", f"it stands already in line {found[target].place.line}"
+            )
             continue
         found[target] = Assignment(target, assigned, form.document.key_place(here))
     return tuple(found.values())
@@ -106,7 +108,7 @@ def _unset(form: Form, path: Key, data: object) -> tuple[Path, ...]:
     found = []
     for here, item in items:
         text = form.text(here, item, wanted)
-        target = None if text is None else read_path(form, here, text, _in_value(form, here))
+        target = None if text is None else read_path(form, text, _in_value(form, here))
         if target == ():
             form.fault(here, "the whole event cannot be unset", "`emit` gives a new one; `to: drop` ends it")
         elif target is not None:
@@ -116,3 +118,12 @@ def _unset(form: Form, path: Key, data: object) -> tuple[Path, ...]:
 
 def _in_value(form: Form, path: Key) -> Callable[[int], Place]:
     return lambda offset: form.document.text_place(path, offset)
+
+
+def sink_targets(rules: Sequence[Rule], otherwise: Otherwise) -> Iterator[Target]:
+    """Every target of a flow that is a sink, in the order of the file."""
+    groups = [rule.to for rule in rules]
+    groups += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
+    groups += [] if otherwise.invalid == PASS else [otherwise.invalid]
+    for targets in groups:
+        yield from (target for target in targets if target.sink not in _ENDS)

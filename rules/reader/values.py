@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from rules import cel
 from rules.cel import nodes
 from rules.document import Key
 from rules.faults import Fault, Place
 from rules.flow import ROOTS, EachItem, Expr, Path, Template, Value
-from rules.form import Form, kind, named
+from rules.form import Form, kind
 from rules.suggest import did_you_mean, nearest
 from rules.templates import Unclosed, parts
 
@@ -20,7 +21,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names that expressions may use. ``absent`` are those that exist elsewhere, with the reason they do not here."""
+    """The names that expressions may use. ``absent`` are those of other places, with the reason they
+    are not here."""
 
     names: frozenset[str] = ROOTS
     absent: Mapping[str, str] | None = None
@@ -61,8 +63,7 @@ def read_value(form: Form, path: Key, data: object, scope: Scope) -> Value:
     if isinstance(data, list):
         return tuple(read_value(form, (*path, index), value, scope) for index, value in enumerate(data))
     form.json(path, data)
-    assert data is None or isinstance(data, bool | int | float)
-    return data
+    return cast("bool | int | float | None", data)
 
 
 def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scope) -> str | Template | None:
@@ -78,7 +79,9 @@ def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scop
                 return None
             found.append(expr)
     except Unclosed as error:
-        form.faults.append(Fault(at(error.start), "this `${` is never closed", "should be `${CEL}`, or `$${` for itself"))
+        form.faults.append(
+            Fault(at(error.start), "this `${` is never closed", "should be `${CEL}`, or `$${` for itself")
+        )
         return None
     if all(isinstance(part, str) for part in found):
         return "".join(str(part) for part in found)
@@ -103,7 +106,7 @@ def _expression_text(form: Form, path: Key, data: object) -> str | None:
     if isinstance(data, str):
         if data.strip():
             return data
-        form.fault(path, f"{named(path)} is empty", "should be a CEL expression")
+        form.fault(path, f"{form.named(path)} is empty", "should be a CEL expression")
         return None
     source = form.document.source(path).strip()
     if isinstance(data, Mapping | list):
@@ -113,7 +116,7 @@ def _expression_text(form: Form, path: Key, data: object) -> str | None:
         form.fault(path, f"YAML reads {kind(data)} here, not an expression", hint)
         return None
     if data is None and source != "null":
-        form.fault(path, f"{named(path)} is empty", "should be a CEL expression")
+        form.fault(path, f"{form.named(path)} is empty", "should be a CEL expression")
         return None
     return source if not isinstance(data, bool) else str(data).lower()
 
@@ -170,7 +173,7 @@ def _position(node: nodes.Node, name: str) -> int | None:
     return next((at for at in (_position(child, name) for child in below) if at is not None), None)
 
 
-def read_path(form: Form, path: Key, text: str, at: Callable[[int], Place]) -> Path | None:
+def read_path(form: Form, text: str, at: Callable[[int], Place]) -> Path | None:
     """A path below ``event``. ``at`` says where each character of the text stands."""
     root = _IDENTIFIER.match(text)
     if root is None or root[0] != "event":
@@ -214,7 +217,7 @@ def _not_event(text: str, root: str) -> tuple[str, str]:
     if root == "vars":
         return "`vars` is read-only", "only paths below `event` can be set"
     if nearest(root, ["event"]) and not text.startswith("event"):
-        return f"`{text}` is not a path below `event`", f"did you mean `event{text[len(root):]}`?"
+        return f"`{text}` is not a path below `event`", f"did you mean `event{text[len(root) :]}`?"
     plain = _IDENTIFIER.match(text)
     better = f"event.{text}" if plain and not text.startswith("event") else "event.user.id"
     return f"`{text}` is not a path below `event`", f"should be like `{better}`"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from tests.faults.oracle import Id
+from oracle import Id
 
 NUMBER = struct.Struct(">I")
 
@@ -113,6 +113,8 @@ class Destination:
         values = [await self._value(reader) for _ in range(await self._number(reader))]
         while self.hanging:
             await asyncio.sleep(0.02)
+        if reader.at_eof():
+            return False  # it has given up on this frame, and will send it again
         if not values:
             return await self._say(writer, {}, retryable=True)
         self.largest_frame = max(self.largest_frame, len(values))

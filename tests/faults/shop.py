@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from zlib import crc32
 
-from tests.faults.oracle import Id, Verdict
+from oracle import Id, Verdict
 
 ALPHA = """\
 flow: alpha

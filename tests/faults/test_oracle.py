@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.oracle import LETTERS, Findings, Ledger, Oracle, lines_of
-from tests.faults.shop import SINKS, Shop
+from oracle import LETTERS, Findings, Ledger, Oracle, lines_of
+from shop import SINKS, Shop
 
 SHOP = Shop(malformed=40)
 COUNT = 2_000

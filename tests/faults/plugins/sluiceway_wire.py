@@ -1,4 +1,4 @@
-"""A third party's connector: a sink that sends batches over TCP to ``tests.faults.destination``.
+"""A third party's connector: a sink that sends batches over TCP to ``tests/faults/destination.py``.
 
 A frame is a count and so many payloads, each with its length before it, all 4 bytes big-endian. The server answers
 each frame, and the hello at the beginning, with one line of JSON: ``{"failed": {index: reason}, "retryable": bool}``.

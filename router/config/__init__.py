@@ -1,0 +1,31 @@
+"""The daemon's configuration: files in, a checked configuration out, or every fault of them at once."""
+
+from __future__ import annotations
+
+from router.config.loading import load
+from router.config.model import (
+    BatchPolicy,
+    Configuration,
+    Http,
+    QueueBounds,
+    RetryPolicy,
+    SinkCommon,
+    SinkSpec,
+    SourceSpec,
+)
+from router.config.schema import json_schema
+from router.config.secrets import Secrets
+
+__all__ = [
+    "BatchPolicy",
+    "Configuration",
+    "Http",
+    "QueueBounds",
+    "RetryPolicy",
+    "Secrets",
+    "SinkCommon",
+    "SinkSpec",
+    "SourceSpec",
+    "json_schema",
+    "load",
+]

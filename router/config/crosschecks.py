@@ -1,0 +1,150 @@
+"""What each file says about the others: names that must exist, and things that go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from router.config.model import SinkSpec, SourceSpec
+from rules.document import Document, Node, load
+from rules.faults import Fault, Place
+from rules.flow import DEAD_LETTER, DROP, Flow, Target
+from rules.reader import sink_targets
+from rules.suggest import did_you_mean
+
+_RECORD = ("event", "raw", "key", "headers")
+
+
+def cross_check(
+    document: Document,
+    sources: Mapping[str, SourceSpec | None],
+    sinks: Mapping[str, SinkSpec | None],
+    flows: Sequence[Flow],
+    models: Mapping[str, type[Any] | None],
+    texts: Mapping[str, bytes],
+    faults: list[Fault],
+) -> list[Fault]:
+    """Add every fault to ``faults``; return what is no fault and yet probably not meant."""
+    checks = _Checks(document, sources, sinks, models, texts, faults)
+    checks.names(flows)
+    checks.readers(flows)
+    for flow in flows:
+        checks.targets(flow)
+        checks.model(flow)
+        checks.tests(flow)
+    return [*checks.idle(flows), *unreachable(flows)]
+
+
+class _Checks:
+    def __init__(
+        self,
+        document: Document,
+        sources: Mapping[str, SourceSpec | None],
+        sinks: Mapping[str, SinkSpec | None],
+        models: Mapping[str, type[Any] | None],
+        texts: Mapping[str, bytes],
+        faults: list[Fault],
+    ) -> None:
+        self._document = document
+        self._sources = sources
+        self._sinks = sinks
+        self._models = models
+        self._texts = texts
+        self._faults = faults
+
+    def _fault(self, place: Place, what: str, hint: str = "") -> None:
+        self._faults.append(Fault(place, what, hint))
+
+    def names(self, flows: Sequence[Flow]) -> None:
+        """No two flows have one name."""
+        first: dict[str, Flow] = {}
+        for flow in flows:
+            if flow.name in first:
+                what = f"a second flow is named `{flow.name}`"
+                self._fault(
+                    flow.place, what, f"the first is in {first[flow.name].place.file}; should have another `flow:`"
+                )
+            first.setdefault(flow.name, flow)
+
+    def readers(self, flows: Sequence[Flow]) -> None:
+        """Every source that a flow reads exists, and no other flow reads it."""
+        reader: dict[str, Flow] = {}
+        for flow in flows:
+            for name, place in flow.sources:
+                if name not in self._sources:
+                    self._fault(place, f"there is no source `{name}`", did_you_mean(name, self._sources))
+                elif name in reader and reader[name] is not flow:
+                    what = f"source `{name}` is read by flow `{reader[name].name}` already"
+                    self._fault(place, what, "should be another source, declared for this flow with its own group")
+                reader.setdefault(name, flow)
+
+    def targets(self, flow: Flow) -> None:
+        """Every sink exists, and lets deliveries choose what its targets set."""
+        for target in sink_targets(flow.rules, flow.otherwise):
+            if target.sink not in self._sinks:
+                known = [*self._sinks, DROP, DEAD_LETTER]
+                place = self._place(target, "sink", at_value=True)
+                self._fault(place, f"there is no sink `{target.sink}`", did_you_mean(target.sink, known))
+                continue
+            spec = self._sinks[target.sink]
+            per_record = sorted(spec.settings.per_record()) if spec is not None else list(target.settings)
+            for name in target.settings:
+                if name not in per_record:
+                    what = f"a delivery to `{target.sink}` cannot choose `{name}`"
+                    hint = did_you_mean(name, [*per_record, "set", "unset", "emit"])
+                    self._fault(self._place(target, name), what, hint)
+
+    def _place(self, target: Target, key: str, *, at_value: bool = False) -> Place:
+        """Where a key of a target stands; the target's own place where it is but a name."""
+        document, _ = load(self._texts.get(target.place.file, b""), target.place.file)
+        below = [] if document is None else [document.root]
+        while below:
+            node = below.pop()
+            if node.place == target.place and key in node.entries:
+                return node.entries[key][1 if at_value else 0].place
+            below += _children(node)
+        return target.place
+
+    def model(self, flow: Flow) -> None:
+        """The model of the contract exists."""
+        name, place = flow.contract.model, flow.contract.model_place
+        if name is not None and place is not None and name not in self._models:
+            self._fault(place, f"there is no model `{name}`", did_you_mean(name, self._models))
+
+    def tests(self, flow: Flow) -> None:
+        """The records that tests expect have nothing that the sink does not have."""
+        for test in flow.tests:
+            for sink, expected in test.then.items():
+                spec = self._sinks.get(sink)
+                known = [*_RECORD, *(sorted(spec.settings.per_record()) if spec is not None else ())]
+                for record in expected.records or () if spec is not None else ():
+                    for key in record:
+                        if key not in known:
+                            what = f"a record at `{sink}` has no `{key}`"
+                            self._fault(expected.place, what, did_you_mean(key, known))
+
+    def idle(self, flows: Sequence[Flow]) -> Iterator[Fault]:
+        """Sources that no flow reads, and sinks that no flow names."""
+        read = {name for flow in flows for name, _ in flow.sources}
+        named = {target.sink for flow in flows for target in sink_targets(flow.rules, flow.otherwise)}
+        for name in self._sources:
+            if name not in read:
+                yield Fault(self._document.key_place(("sources", name)), f"no flow reads source `{name}`")
+        for name in self._sinks:
+            if name not in named:
+                yield Fault(self._document.key_place(("sinks", name)), f"no flow sends anything to sink `{name}`")
+
+
+def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:
+    """Rules that no record reaches."""
+    for flow in flows:
+        for index, rule in enumerate(flow.rules[:-1]):
+            if rule.when is None and rule.to and not rule.continues:
+                after = flow.rules[index + 1]
+                what = f"no record gets to rule `{after.name}`"
+                yield Fault(after.place, what, f"rule `{rule.name}` of line {rule.place.line} takes all of them")
+                break
+
+
+def _children(node: Node) -> list[Node]:
+    return [*node.items, *(value for _, value in node.entries.values())]

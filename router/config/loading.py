@@ -1,0 +1,230 @@
+"""From files to a checked configuration, or to every fault in them."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from router.config.components import Components
+from router.config.crosschecks import cross_check
+from router.config.interpolation import Filled, fill
+from router.config.model import Configuration, Http, Part, SinkCommon, SourceCommon
+from router.config.models import import_models
+from router.config.validation import document_of, validate
+from router.units import Duration
+from rules.document import Document, Key, merge
+from rules.document import load as load_document
+from rules.faults import Fault, Place, Refused
+from rules.flow import Flow
+from rules.form import Form
+from rules.reader import read_flow
+
+KEYS = ("state_dir", "http", "vars", "drain_timeout", "connections", "models", "defaults", "sources", "sinks", "flows")
+
+
+class Top(Part):
+    """The plain settings of the daemon's file."""
+
+    state_dir: str = "state"
+    """The folder for positions and dead letters, relative to this file."""
+    drain_timeout: Duration = 30.0
+    """How long a stopping daemon waits for what it has read to be delivered."""
+    vars: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
+    """Values that expressions see as `vars`."""
+
+
+def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:
+    """Read the daemon's files, later ones merged over earlier ones, and every rules file that they name.
+
+    ``environment`` is what ``${env:NAME}`` is filled in from; by default that of the process. Raises
+    ``rules.faults.Refused`` with every fault of every file.
+    """
+    faults: list[Fault] = []
+    document = _read(paths, faults)
+    if document is None:
+        raise Refused(faults)
+    folder = Path(paths[0]).parent
+    filled = fill(document, os.environ if environment is None else environment, folder)
+    loading = _Loading(tuple(map(Path, paths)), folder, filled)
+    configuration = loading.run()
+    faults += [*filled.faults, *loading.faults]
+    if faults or configuration is None:
+        raise Refused(
+            Fault(fault.place, filled.secrets.mask(fault.what), filled.secrets.mask(fault.hint)) for fault in faults
+        )
+    return configuration
+
+
+def _read(paths: Sequence[Path], faults: list[Fault]) -> Document | None:
+    merged: Document | None = None
+    for path in paths:
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            faults.append(Fault(Place(str(path)), f"cannot be read: {error.strerror}", "should be the daemon's file"))
+            continue
+        document, found = load_document(data, str(path))
+        faults += found
+        if document is not None and not isinstance(document.data, dict):
+            faults.append(
+                Fault(document.place(()), "this is no configuration", "should be a mapping with `sources` and so on")
+            )
+        elif document is not None:
+            merged = document if merged is None else merge(merged, document)
+    return merged
+
+
+class _Loading:
+    def __init__(self, files: tuple[Path, ...], folder: Path, filled: Filled) -> None:
+        self.faults: list[Fault] = []
+        self._files = files
+        self._folder = folder
+        self._filled = filled
+        self._document = filled.document
+
+    def run(self) -> Configuration | None:
+        """The configuration; None, or one with gaps, when there are faults."""
+        self._check_keys()
+        top = self._validated((), Top, Top.model_fields)
+        http = self._http()
+        self._check_defaults()
+        components = Components(self._filled)
+        components.connections()
+        sources, sinks = components.sources(), components.sinks()
+        self.faults += components.faults
+        models = import_models(self._document, self._folder.resolve(), self.faults)
+        texts = self._flow_texts()
+        flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
+        warnings = cross_check(self._document, sources, sinks, flows, models, texts, self.faults)
+        if self.faults or top is None:
+            return None
+        return Configuration(
+            files=self._files,
+            folder=self._folder.resolve(),
+            state_dir=(self._folder / top.state_dir).resolve(),
+            http=http,
+            vars=top.vars,
+            drain_timeout=top.drain_timeout,
+            sources={name: spec for name, spec in sources.items() if spec is not None},
+            sinks={name: spec for name, spec in sinks.items() if spec is not None},
+            flows=tuple(flows),
+            models={name: model for name, model in models.items() if model is not None},
+            warnings=tuple(sorted(warnings)),
+            version=self._version(flows),
+            secrets=self._filled.secrets,
+        )
+
+    def _validated(self, path: Key, model: type[Any], keys: Any = None) -> Any:
+        below = self._document.below(path)
+        form = Form(below if keys is None else document_of(below, keys))
+        made = validate(form, self._filled, model)
+        self.faults += form.faults
+        return made
+
+    def _check_keys(self) -> None:
+        form = Form(self._document)
+        form.mapping((), self._document.data, "a mapping", KEYS)
+        if "flows" not in self._document.root.entries:
+            form.missing((), "flows", "the rules files, such as [rules/*.yaml]")
+        self._check_filled(form)
+        variables = self._document.node(("vars",))
+        if variables is not None:
+            form.json(("vars",), variables.data)
+        self.faults += form.faults
+
+    def _check_filled(self, form: Form) -> None:
+        """Outside the settings of sinks and sources, which are checked with them, nothing holds ``${CEL}``."""
+        for key in KEYS:
+            node = self._document.node((key,))
+            if node is not None and key not in ("sources", "sinks", "connections"):
+                form.faults += self._filled.stray(node)
+
+    def _http(self) -> Http | None:
+        node = self._document.node(("http",))
+        if node is None:
+            return Http()
+        if node.data is None or node.data is False:
+            return None
+        http = self._validated(("http",), Http)
+        if isinstance(http, Http) and http.token is None and not http.is_loopback:
+            what = f"`{http.listen}` can be reached from other machines, and there is no `token`"
+            hint = "should have a `token`, or listen on 127.0.0.1"
+            self.faults.append(Fault(self._document.place(("http", "listen")), what, hint))
+        return http if isinstance(http, Http) else None
+
+    def _check_defaults(self) -> None:
+        node = self._document.node(("defaults",))
+        if node is None:
+            return
+        form = Form(self._document)
+        wanted = "a mapping such as {sink: {timeout: 10s}}"
+        mapping = form.mapping(("defaults",), node.data, wanted, ("source", "sink"))
+        self.faults += form.faults
+        for kind in mapping or {}:
+            self._validated(("defaults", kind), SourceCommon if kind == "source" else SinkCommon)
+
+    def _flow_texts(self) -> dict[str, bytes]:
+        """The bytes of every rules file that ``flows`` names, in order, each once."""
+        node = self._document.node(("flows",))
+        if node is None:
+            return {}
+        form = Form(self._document)
+        wanted = "a list of rules files, such as [rules/*.yaml]"
+        patterns = [node.data] if isinstance(node.data, str) else form.sequence(("flows",), node.data, wanted) or ()
+        found: dict[Path, bytes] = {}
+        for index, pattern in enumerate(patterns):
+            path: Key = ("flows",) if isinstance(node.data, str) else ("flows", index)
+            text = form.text(path, pattern, wanted)
+            for file in [] if text is None else self._matching(form, path, text):
+                self._take(form, path, file, found)
+        self.faults += form.faults
+        return {str(file): data for file, data in found.items()}
+
+    def _matching(self, form: Form, path: Key, pattern: str) -> list[Path]:
+        folder = Path(form.document.place(path).file).parent
+        try:
+            names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - Path's takes no absolute pattern
+        except (ValueError, RecursionError) as error:
+            form.fault(path, f"`{pattern}` is no pattern of files: {error}", "should be like rules/*.yaml")
+            return []
+        files = [folder / name for name in names if not (folder / name).is_dir()]
+        if not files:
+            form.fault(path, f"no file matches `{pattern}`", f"should be relative to {folder.resolve()}")
+        return files
+
+    def _take(self, form: Form, path: Key, file: Path, found: dict[Path, bytes]) -> None:
+        if file in found:
+            return
+        try:
+            found[file] = file.read_bytes()
+        except OSError as error:
+            form.fault(path, f"`{file}` cannot be read: {error.strerror}")
+
+    def _flow(self, file: str, text: bytes) -> Flow | None:
+        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes())
+        self.faults += faults
+        return flow
+
+    def _version(self, flows: Sequence[Flow]) -> str:
+        written = json.dumps([_written(self._document), [(flow.name, flow.version) for flow in flows]])
+        return hashlib.sha256(written.encode()).hexdigest()[:12]
+
+
+def _written(document: Document) -> object:
+    """What a document says, as it is written: without anything that was filled in."""
+
+    def plain(node: Any) -> object:
+        if isinstance(node.data, dict):
+            return {name: plain(value) for name, (_, value) in node.entries.items()}
+        if isinstance(node.data, list):
+            return [plain(item) for item in node.items]
+        return node.source if isinstance(node.data, str) else node.data
+
+    return plain(document.root)

@@ -1,0 +1,159 @@
+"""The daemon as a process: started, asked, stopped, killed, frozen."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
+PLUGINS = Path(__file__).with_name("plugins")
+
+_DISTRIBUTION = """\
+Metadata-Version: 2.1
+Name: sluiceway-wire
+Version: 1
+"""
+_URL = re.compile(r"http://[0-9.]+:\d+(?=/metrics)")
+
+
+def install_plugins(folder: Path) -> str:
+    """Make a distribution of the wire sink, as pip would leave it, in ``folder``; the PYTHONPATH that finds it."""
+    info = folder / "sluiceway_wire-1.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text(_DISTRIBUTION)
+    (info / "entry_points.txt").write_text("[sluiceway.sinks]\nwire = sluiceway_wire:WireSink\n")
+    return os.pathsep.join([str(folder), str(PLUGINS)])
+
+
+class NotReady(Exception):
+    """The daemon did not come up, or did not end, in time."""
+
+
+class Daemon:
+    """``sluiceway run`` with one configuration, as often as it is started. Its log goes to ``daemon.log`` beside it."""
+
+    def __init__(self, config: Path, path: str = "") -> None:
+        self.config = config
+        self.log = config.with_name("daemon.log")
+        self.url = ""
+        self.starts = 0
+        self._environment = {**os.environ, "PYTHONPATH": path}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, wait: bool = True, seconds: float = 30.0) -> None:
+        """Start it, and wait until its banner says where it is."""
+        self.starts += 1
+        with tempfile.TemporaryFile() as out, self.log.open("ab") as log:
+            command = [SLUICEWAY, "run", str(self.config), "--log-format", "json"]
+            self._process = subprocess.Popen(command, stdout=out, stderr=log, env=self._environment)
+            deadline = time.monotonic() + seconds
+            while wait:
+                out.seek(0)
+                if found := _URL.search(out.read().decode()):
+                    self.url = found[0]
+                    return
+                if not self.runs or time.monotonic() > deadline:
+                    raise NotReady(self._tail())
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """``kill -9``, and wait until it is gone."""
+        self._signal(signal.SIGKILL)
+        self.wait(10)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._signal(signal.SIGTERM)
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM, and its exit status."""
+        self.terminate()
+        return self.wait(seconds)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end; its exit status."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise NotReady(f"still there after {seconds:g} s: {self._tail()}") from error
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.runs:
+            os.kill(self.pid, number)
+
+    def _tail(self) -> str:
+        return self.log.read_text(errors="replace")[-3000:]
+
+    def status(self) -> dict[str, dict[str, dict[str, object]]]:
+        """What ``/api/status`` says."""
+        status: dict[str, dict[str, dict[str, object]]] = json.loads(self._get("/api/status"))
+        return status
+
+    def metrics(self) -> dict[str, float]:
+        """What ``/metrics`` says: ``name{label=value,...}``, labels sorted, without the quotes."""
+        samples = {}
+        for family in text_string_to_metric_families(self._get("/metrics")):
+            for sample in family.samples:
+                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+                samples[f"{sample.name}{{{labels}}}"] = sample.value
+        return samples
+
+    def _get(self, page: str) -> str:
+        with urllib.request.urlopen(self.url + page, timeout=10) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command with the same configuration: ``command("dead", "list")``."""
+        return subprocess.run(
+            [SLUICEWAY, *arguments, str(self.config)],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+def total(metrics: dict[str, float], name: str, *labels: str) -> float:
+    """The sum of a metric over all children that have these labels, each ``name=value``."""
+    return sum(
+        value
+        for sample, value in metrics.items()
+        if sample.startswith(name + "{") and _has(sample[len(name) + 1 : -1], labels)
+    )
+
+
+def _has(sample: str, labels: Sequence[str]) -> bool:
+    return set(labels) <= set(sample.split(","))

@@ -1,0 +1,168 @@
+"""The faults: each does its harm to a rig for a while, takes it back, and says what it may have caused."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from oracle import Id
+from harness import Rig
+from shop import SINKS
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where faults act: the rig, chance, and a lock for what starts and stops the daemon."""
+
+    rig: Rig
+    rng: random.Random
+    wounded: bool = False
+    """Whether something else is wrong in this round that keeps the daemon from draining in time."""
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    complaints: list[str] = field(default_factory=list)
+
+
+def kill(stage: Stage) -> None:
+    """kill -9, and start again."""
+    with stage.turn:
+        stage.rig.daemon.kill()
+        stage.rig.expect_repeats_of_kill()
+        stage.rig.daemon.start()
+
+
+def kill_early(stage: Stage) -> None:
+    """kill -9 while it works and once more while it starts."""
+    with stage.turn:
+        stage.rig.daemon.kill()
+        stage.rig.daemon.start(wait=False)
+        time.sleep(stage.rng.uniform(0, 1.0))
+        stage.rig.daemon.kill()
+        for _ in range(2):
+            stage.rig.expect_repeats_of_kill()
+        stage.rig.daemon.start()
+
+
+def freeze(stage: Stage) -> None:
+    """SIGSTOP for so long that writes may time out."""
+    with stage.turn:
+        stage.rig.daemon.freeze()
+        time.sleep(stage.rng.uniform(0.2, 3.0))
+        stage.rig.daemon.thaw()
+        stage.rig.expect_repeats_of_write(*SINKS)
+
+
+def terminate(stage: Stage) -> None:
+    """SIGTERM: it drains, says so with its exit status, and is started again."""
+    with stage.turn:
+        status = stage.rig.daemon.stop()
+        if status and not stage.wounded:
+            stage.complaints.append(f"SIGTERM: exit status {status}")
+        if status:  # not drained in time: it may have been cut off in what it was doing
+            stage.rig.expect_repeats_of_kill()
+        stage.rig.daemon.start()
+
+
+def refuse_connections(stage: Stage) -> None:
+    """The server of a sink is away."""
+    stage.rig.destination.refuse_connections()
+    time.sleep(stage.rng.uniform(0.3, 3.0))
+    stage.rig.destination.listen()
+    stage.rig.expect_repeats_of_write("wire")  # an answer that was on its way
+
+
+def hang(stage: Stage) -> None:
+    """The server takes connections and frames, and answers nothing."""
+    stage.rig.destination.hanging = True
+    time.sleep(stage.rng.uniform(0.5, 5.0))
+    stage.rig.destination.hanging = False
+
+
+def drop(stage: Stage) -> None:
+    """The server closes the connection instead of taking a frame."""
+    stage.rig.destination.drops = stage.rng.randint(1, 2)  # a third time in a row would be poison
+
+
+def forget_answer(stage: Stage) -> None:
+    """The server keeps a frame, and the answer is lost."""
+    stage.rig.destination.forgotten_answers = stage.rng.randint(1, 2)
+
+
+def slow(stage: Stage) -> None:
+    """Each answer takes a while."""
+    stage.rig.destination.delay = stage.rng.uniform(0.05, 0.5)
+    time.sleep(stage.rng.uniform(0.5, 2.0))
+    stage.rig.destination.delay = 0.0
+
+
+def refuse_record(stage: Stage) -> None:
+    """The server refuses single records for good."""
+    chosen = _some(stage, stage.rng.randint(1, 3))
+    stage.rig.destination.refused.update(chosen)
+    stage.rig.refusable["wire"].update(chosen)
+
+
+def busy_record(stage: Stage) -> None:
+    """The server refuses single records for now."""
+    for record in _some(stage, stage.rng.randint(1, 5)):
+        stage.rig.destination.busy[record] = stage.rng.randint(1, 3)
+
+
+def poison(stage: Stage) -> None:
+    """A record makes the server close the connection whenever it sees it."""
+    chosen = _some(stage, 1)
+    stage.rig.destination.poison.update(chosen)
+    stage.rig.refusable["wire"].update(chosen)
+
+
+def _some(stage: Stage, count: int) -> list[Id]:
+    found = stage.rig.upcoming("wire", "a", 1500)
+    return stage.rng.sample(found, min(count, len(found)))
+
+
+def sink_disk_full(stage: Stage) -> None:
+    """The disk of a file sink is full."""
+    disk = stage.rig.small_disk
+    assert disk is not None
+    disk.fill()
+    time.sleep(stage.rng.uniform(0.3, 3.0))
+    disk.free()
+
+
+def state_disk_full(stage: Stage) -> None:
+    """The disk of the state folder is full: neither positions nor dead letters can be kept."""
+    disk = stage.rig.state_disk
+    assert disk is not None
+    disk.fill()
+    time.sleep(stage.rng.uniform(0.3, 3.0))
+    disk.free()
+
+
+def rotate(stage: Stage) -> None:
+    """The file that is followed is renamed, and a new one begun."""
+    stage.rig.rotate(stage.rng.choice("ab"))
+
+
+Fault = Callable[[Stage], None]
+FAULTS: dict[str, Fault] = {
+    "kill -9": kill,
+    "kill -9 twice": kill_early,
+    "SIGSTOP": freeze,
+    "SIGTERM": terminate,
+    "sink away": refuse_connections,
+    "sink hangs": hang,
+    "sink drops": drop,
+    "answer lost": forget_answer,
+    "sink slow": slow,
+    "record refused": refuse_record,
+    "record busy": busy_record,
+    "record poison": poison,
+    "sink disk full": sink_disk_full,
+    "state disk full": state_disk_full,
+    "source rotated": rotate,
+}
+DISKS = ("sink disk full", "state disk full")
+CALM = ("kill -9", "kill -9 twice", "SIGTERM", "source rotated", "record refused")
+"""Faults that keep nothing from draining in time."""

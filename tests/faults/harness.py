@@ -1,0 +1,258 @@
+"""Everything that a fault test needs around the daemon: two growing files, three sinks, the truth, and the oracle."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from router.deadletters import DeadLetters, Letter
+from router.pipeline import UNSETTLED_BYTES
+from router.state import StateDir
+from daemon_process import Daemon, install_plugins
+from destination import Destination
+from small_disk import CannotMount, SmallDisk
+from oracle import LETTERS, Findings, Id, Ledger, Oracle, lines_of
+from shop import ALPHA, BETA, SINKS, Shop
+
+SOURCES = ("a", "b")
+TIMEOUT = 2.0
+"""Seconds that a write may take in these tests."""
+WRITE_RECORDS = 2_000
+"""Records that one write holds at most in these tests."""
+
+CONFIG = """\
+state_dir: ./state
+drain_timeout: 10s
+http: {{listen: "127.0.0.1:0"}}
+defaults:
+  sink: {{timeout: {timeout}s, retry: {{backoff: 20ms, attempts: 20}}, batch: {{records: {records}}}}}
+sources:
+  a: {{type: file, path: in/a.ndjson, follow: {follow}{settings}}}
+  b: {{type: file, path: in/b.ndjson, follow: {follow}{settings}}}
+sinks:
+  disk: {{type: file, path: out/disk.ndjson}}
+  small: {{type: file, path: small/small.ndjson}}
+  wire: {{type: wire, port: {port}}}
+flows: [alpha.yaml, beta.yaml]
+"""
+_KEY = re.compile(rb'"key":"(k\d+)"')
+
+
+class Rig:
+    """A folder with a configuration, what feeds it and what it feeds. Use it as a context: it takes itself away."""
+
+    def __init__(self, shop: Shop | None = None, *, follow: bool = True, disks: bool = False, seed: int = 1) -> None:
+        self.shop = shop or Shop()
+        self.folder = Path(tempfile.mkdtemp(prefix="sluiceway-faults-"))
+        self.why_no_disks = "not asked for"
+        self.small_disk = self.state_disk = None
+        for name in ("in", "out", "small", "state", "truth"):
+            (self.folder / name).mkdir()
+        if disks:
+            self._mount()
+        self.ledgers = {source: Ledger(self.folder / "truth" / source) for source in SOURCES}
+        self.destination = Destination(self.folder / "out" / "wire.ndjson", self.shop.identify, _key_of)
+        self.destination.start()
+        self.daemon = Daemon(self._configure(follow), install_plugins(self.folder / "site"))
+        self.rng = random.Random(seed)
+        self.repeatable: Counter[str] = Counter()
+        """How many repeats the test has to expect, by sink: it adds what its faults may cause."""
+        self.refusable: dict[str, set[Id]] = {sink: set() for sink in SINKS}
+        """The records that the test has a sink refuse."""
+        self._judged = Mark()
+        self._feeding = threading.Lock()
+        self._rotations = 0
+        for source in SOURCES:
+            self._input(source).touch()
+
+    def _mount(self) -> None:
+        try:
+            self.small_disk = SmallDisk(self.folder / "small", 192)
+            self.state_disk = SmallDisk(self.folder / "state", 64)
+        except CannotMount as error:
+            self.why_no_disks = str(error)
+
+    def _configure(self, follow: bool) -> Path:
+        (self.folder / "alpha.yaml").write_text(ALPHA)
+        (self.folder / "beta.yaml").write_text(BETA)
+        config = self.folder / "sluiceway.yaml"
+        text = CONFIG.format(
+            port=self.destination.port,
+            timeout=TIMEOUT,
+            records=WRITE_RECORDS,
+            follow=str(follow).lower(),
+            settings=", poll: 50ms" if follow else "",
+        )
+        config.write_text(text)
+        return config
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything, and remove the folder."""
+        if self.daemon.runs:
+            self.daemon.thaw()
+            self.daemon.kill()
+        self.destination.stop()
+        for disk in (self.small_disk, self.state_disk):
+            if disk is not None:
+                disk.close()
+        for ledger in self.ledgers.values():
+            ledger.close()
+        shutil.rmtree(self.folder)
+
+    # Feeding
+
+    def _input(self, source: str) -> Path:
+        return self.folder / "in" / f"{source}.ndjson"
+
+    def feed(self, source: str, count: int) -> range:
+        """Append so many records to a source's file, in two writes that part somewhere; their numbers."""
+        with self._feeding:
+            ledger = self.ledgers[source]
+            first = len(ledger)
+            lines = list(self.shop.lines(source, first, count))
+            ledger.append(lines)
+            data = b"".join(lines)
+            cut = self.rng.randrange(len(data) + 1)
+            for part in (data[:cut], data[cut:]):
+                with self._input(source).open("ab", buffering=0) as file:
+                    file.write(part)
+            return range(first, first + count)
+
+    def rotate(self, source: str) -> None:
+        """Rename the source's file, as logrotate does; what is fed next begins a new one."""
+        with self._feeding:
+            self._rotations += 1
+            path = self._input(source)
+            path.rename(path.with_name(f"{path.name}.{self._rotations}"))
+            path.touch()
+
+    def upcoming(self, sink: str, source: str, count: int) -> list[Id]:
+        """Records of those that will be fed next and that the sink will get: the first of every so many."""
+        first = len(self.ledgers[source])
+        found = []
+        for number in range(first, first + count):
+            if sink in self.shop.judge(source, self.shop.line(source, number)).sinks:
+                found.append((source, number))
+        return found
+
+    # Judging
+
+    def letters(self) -> list[Letter]:
+        """Every dead letter there is."""
+        if not (self.folder / "state" / "sluiceway.db").exists():
+            return []
+        with StateDir.visit(self.folder / "state") as state:
+            return asyncio.run(_all_letters(state))
+
+    def oracle(self) -> Oracle:
+        """An oracle that has seen everything since the last ``judge``."""
+        oracle = Oracle(self.shop, self.ledgers, self._judged.numbers)
+        for sink in SINKS:
+            oracle.refusable(sink, self.refusable[sink])
+        for letter in self.letters():
+            if letter.id > self._judged.letter:
+                oracle.lettered(letter.source, letter.stage, letter.sink, letter.value)
+        for sink in SINKS:
+            for line in lines_of(self.output(sink), self._judged.ends.get(sink, 0)):
+                oracle.arrived(sink, line)
+        for sink in (*SINKS, LETTERS):
+            oracle.may_repeat(sink, self.repeatable[sink])
+        oracle.may_repeat("wire", self.destination.unanswered)
+        return oracle
+
+    def output(self, sink: str) -> Path:
+        """Where the records of a sink are."""
+        return self.folder / ("small" if sink == "small" else "out") / f"{sink}.ndjson"
+
+    def settle(self, seconds: float = 60.0) -> dict[str, Findings]:
+        """Wait until nothing is missing and nothing is on its way any more, at most so long; what the oracle found.
+
+        Nothing may be fed meanwhile. What is judged here is not judged again.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            idle = self._is_idle()
+            found = self.oracle().findings()
+            missing = sum(findings.lost for findings in found.values())
+            if (idle and not missing) or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        self._mark()
+        return found
+
+    def _is_idle(self) -> bool:
+        if not self.daemon.runs:
+            return True
+        try:
+            sources = self.daemon.status()["sources"]
+        except OSError:
+            return False
+        return all(dict(source["unsettled"])["records"] == 0 for source in sources.values())  # type: ignore[call-overload]
+
+    def _mark(self) -> None:
+        letters = [letter.id for letter in self.letters()]
+        self._judged = Mark(
+            numbers={source: len(ledger) for source, ledger in self.ledgers.items()},
+            ends={sink: _size(self.output(sink)) for sink in SINKS},
+            letter=max(letters, default=self._judged.letter),
+        )
+        self.repeatable.clear()
+        self.destination.unanswered = 0
+
+    def expect_repeats_of_kill(self) -> None:
+        """A kill may repeat what was in flight: one window of unsettled batches, for each sink."""
+        line = len(self.shop.line("a", 0)) // 2  # no line is so short
+        for place in (*SINKS, LETTERS):
+            self.repeatable[place] += UNSETTLED_BYTES // line
+
+    def expect_repeats_of_write(self, *sinks: str) -> None:
+        """One write that the sink finished after the router had given up on it."""
+        for sink in sinks:
+            self.repeatable[sink] += WRITE_RECORDS
+
+
+class Mark:
+    """Up to where everything has been judged."""
+
+    def __init__(
+        self, numbers: dict[str, int] | None = None, ends: dict[str, int] | None = None, letter: int = 0
+    ) -> None:
+        self.numbers = numbers or {}
+        self.ends = ends or {}
+        self.letter = letter
+
+
+async def _all_letters(state: StateDir) -> list[Letter]:
+    return [letter async for letter in DeadLetters(state).find()]
+
+
+def _key_of(value: bytes) -> bytes:
+    found = _KEY.search(value)
+    return found[1] if found else b""
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Wait until a condition holds. Raises AssertionError that says what did not happen."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.05)

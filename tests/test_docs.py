@@ -1,0 +1,216 @@
+"""What README and docs say is true: every example runs, every link leads somewhere, every table is complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
+from ruamel.yaml import YAML
+
+from router.config.model import SinkCommon, SourceCommon
+from router.metrics import Metrics
+from router.plugins import installed
+from rules import cel
+from rules.cel import functions, macros
+from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, what is said of it beside that, and its text."""
+
+    page: Path
+    line: int
+    language: str
+    label: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [Block(page, text.count("\n", 0, m.start()) + 1, m[1], m[2], m[3]) for m in BLOCK.finditer(text)]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def labelled(language: str, label: str) -> list[Any]:
+    return [pytest.param(b, id=str(b)) for b in BLOCKS if (b.language, b.label) == (language, label)]
+
+
+def sluiceway(folder: Path, *arguments: str) -> str:
+    """The output of the command, which must succeed."""
+    command = [str(PROGRAMS / "sluiceway"), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def names_in(data: Any) -> Iterator[str]:
+    """The sinks that ``to`` or ``otherwise`` names."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        yield data["sink"]
+    else:
+        for item in data or ():
+            yield from names_in(item)
+
+
+def test_every_example_is_of_a_kind_that_is_tried() -> None:
+    """Nobody adds an example that nothing runs."""
+    kinds = {("yaml", "config"), ("yaml", "rules"), ("sh", ""), ("cel", ""), ("json", "event"), ("python", "")}
+    untried = [
+        str(b) for b in BLOCKS if (b.language, b.label) not in kinds and not re.fullmatch(r"[\w./-]+\.\w+", b.label)
+    ]
+    assert untried == []
+    assert sum(block.language in {"yaml", "sh"} for block in BLOCKS) > 10
+
+
+@pytest.mark.parametrize("block", labelled("yaml", "rules"))
+def test_rules_in_the_docs_are_right(block: Block, tmp_path: Path) -> None:
+    """Each is a whole rules file: without a fault, and its tests pass."""
+    data = YAML(typ="safe", pure=True).load(block.text)
+    targets = [rule["to"] for rule in data["rules"] if "to" in rule] + list(data.get("otherwise", {}).values())
+    sinks = set(names_in(targets)) - {"drop", "dead_letter", "pass"}
+    config = {
+        "sources": {name: {"type": "memory"} for name in data["from"]},
+        "sinks": {name: {"type": "memory"} for name in sinks},
+        "flows": ["rules.yaml"],
+    }
+    write(tmp_path / "sluiceway.yaml", json.dumps(config))
+    write(tmp_path / "rules.yaml", block.text)
+    sluiceway(tmp_path, "check")
+    assert "0 failed" in sluiceway(tmp_path, "test")
+
+
+@pytest.mark.parametrize("block", labelled("yaml", "config"))
+def test_configurations_in_the_docs_are_right(block: Block, tmp_path: Path) -> None:
+    """Each is a daemon's file, or a part of one: without a fault, once what it leaves out is there."""
+    data = YAML(typ="safe", pure=True).load(block.text)
+    sources, sinks = list(data.get("sources", {})), list(data.get("sinks", {}))
+    flow = {"from": sources or ["another"], "rules": [{"to": sinks or "drop"}]}
+    rest = (
+        {"flows": ["rules/*.yaml"]}
+        if sources
+        else {"flows": ["rules/*.yaml"], "sources": {"another": {"type": "stdin"}}}
+    )
+    write(tmp_path / "sluiceway.yaml", block.text)
+    write(tmp_path / "rest.yaml", json.dumps(rest))
+    write(tmp_path / "rules" / "all.yaml", json.dumps(flow))
+    sluiceway(tmp_path, "check", "sluiceway.yaml", "rest.yaml")
+
+
+def test_expressions_in_the_docs_are_true() -> None:
+    """Each line of the list of functions holds for the event that stands before it."""
+    page = ROOT / "docs" / "rules.md"
+    (event,) = [json.loads(block.text) for block in blocks_of(page) if block.label == "event"]
+    (listed,) = [block.text for block in blocks_of(page) if block.language == "cel"]
+    lines = [line for line in listed.splitlines() if line and not line.startswith("//")]
+    assert [line for line in lines if cel.compile(line).evaluate({"event": event}) is not True] == []
+
+
+def test_every_function_is_in_the_docs() -> None:
+    """The list is complete: functions, methods and macros."""
+    text = (ROOT / "docs" / "rules.md").read_text()
+    plain = {f"{name}(" for name in functions.names(is_method=False)}
+    methods = {f".{name}(" for name in functions.names(is_method=True)}
+    missing = {call for call in plain | methods if call not in text}
+    assert missing == set()
+    assert {name for name in {*macros.FUNCTIONS, *macros.METHODS} if name not in text} == set()
+
+
+def test_every_metric_is_in_the_docs() -> None:
+    """The table names each metric that a scrape shows, with exactly its labels."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| `(sluiceway_\w+)` \| ([\w, ]*)\|", text, re.MULTILINE)
+    metrics = Metrics()
+    exposed = re.findall(r"^# TYPE (\w+)", metrics.page()[0].decode(), re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(exposed)
+    labels: dict[str, set[str]] = {"sluiceway_build_info": {"version", "python"}}
+    for family in vars(metrics).values():
+        if isinstance(family, Counter | Gauge | Histogram):
+            suffix = "_total" if isinstance(family, Counter) else ""
+            labels[vars(family)["_name"] + suffix] = set(vars(family)["_labelnames"])
+    assert {name: set(listed.replace(",", " ").split()) for name, listed in rows} == labels
+
+
+def settings_in(page: Path, heading: str) -> set[str]:
+    """The first column of the tables of settings under a heading."""
+    section = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert section, f"{page} has no part {heading}"
+    tables = re.findall(r"^\| setting .*?(?=\n\n|\Z)", section[1], re.MULTILINE | re.DOTALL)
+    return {
+        name for table in tables for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+
+
+PAGE_OF = {"stdin": "stdio", "stdout": "stdio"}
+
+
+@pytest.mark.parametrize("connector", [pytest.param(c, id=f"{c.kind} {c.type}") for c in installed()])
+def test_every_setting_of_a_connector_is_in_the_docs(connector: Any) -> None:
+    """Its page names each setting, and none that is not there."""
+    page = ROOT / "docs" / "connectors" / f"{PAGE_OF.get(connector.type, connector.type)}.md"
+    heading = {"source": "Source", "sink": "Sink"}[connector.kind]
+    assert settings_in(page, heading) == set(connector.load().Config.model_fields)
+
+
+def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:
+    """The tables of what every source and every sink takes are complete."""
+    page = ROOT / "docs" / "configuration.md"
+    assert settings_in(page, "What every source takes") == {"type", "use", *SourceCommon.model_fields}
+    assert settings_in(page, "What every sink takes") == {"type", "use", "allow", *SinkCommon.model_fields}
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link names a file that is there, and a heading in it."""
+    prose = BLOCK.sub("", page.read_text())
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors_of(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What GitHub makes of headings; one that repeats gets a number."""
+    anchors: set[str] = set()
+    for heading in re.findall(r"^#+ (.*)$", BLOCK.sub("", page.read_text()), re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        anchors.add(f"{anchor}-1" if anchor in anchors else anchor)
+    return anchors
+
+
+def runnable(page: Path) -> bool:
+    return any(block.language == "sh" for block in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES if runnable(p)])
+def test_commands_in_the_docs_work(page: Path, tmp_path: Path) -> None:
+    """Read from top to bottom, a page's files are written and its commands run; each must succeed."""
+    with Reader(tmp_path) as reader:
+        for block in blocks_of(page):
+            if block.language == "sh":
+                for line in block.text.splitlines():
+                    reader.run(line)
+            elif "." in block.label:
+                write(tmp_path / block.label, block.text)
