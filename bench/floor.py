@@ -4,6 +4,7 @@
 """
 
 import sys
+from pathlib import Path
 
 import orjson
 
@@ -11,11 +12,11 @@ import orjson
 def main(source: str, folder: str) -> None:
     loads = orjson.loads
     with (
-        open(source, "rb", buffering=1 << 20) as lines,
-        open(f"{folder}/orders.ndjson", "wb", buffering=1 << 20) as orders,
-        open(f"{folder}/paying.ndjson", "wb", buffering=1 << 20) as paying,
-        open(f"{folder}/sensors.ndjson", "wb", buffering=1 << 20) as sensors,
-        open(f"{folder}/archive.ndjson", "wb", buffering=1 << 20) as archive,
+        Path(source).open("rb", buffering=1 << 20) as lines,
+        Path(folder, "orders.ndjson").open("wb", buffering=1 << 20) as orders,
+        Path(folder, "paying.ndjson").open("wb", buffering=1 << 20) as paying,
+        Path(folder, "sensors.ndjson").open("wb", buffering=1 << 20) as sensors,
+        Path(folder, "archive.ndjson").open("wb", buffering=1 << 20) as archive,
     ):
         for line in lines:
             event = loads(line)

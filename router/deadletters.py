@@ -368,7 +368,7 @@ def _tamed(letter: Letter) -> Letter:
     """The letter without what cannot be stored: text that is no UTF-8 is escaped, immense integers become text."""
     tamed = replace(
         letter,
-        record_time=letter.record_time if letter.record_time in range(-(2**63), 2**63) else None,
+        record_time=None if abs(letter.record_time or 0) >= 2**63 else letter.record_time,
         headers=_tame_headers(letter.headers),
         attributes=_tame(letter.attributes),
         out_headers=_tame_headers(letter.out_headers),

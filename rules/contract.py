@@ -15,8 +15,8 @@ class Violation:
     """One way in which a record breaks its contract.
 
     ``check`` names what was broken, and comes from the contract alone, never from the record: the path of a keyword in
-    the schema (``schema/properties/amount/minimum``), the kind of a model's error (``model/missing``), or the name of an
-    ``expect``. ``place`` is where in the record, as a JSON pointer (RFC 6901); empty for the record as a whole.
+    the schema (``schema/properties/amount/minimum``), the kind of a model's error (``model/missing``), or the name of
+    an ``expect``. ``place`` is where in the record, as a JSON pointer (RFC 6901); empty for the record as a whole.
     """
 
     check: str

@@ -154,7 +154,7 @@ class Decisions:
         self.strays: list[int] = []
         self.letters: list[Letter] = []
         self.errors: Counter[tuple[str, str]] = Counter()
-        """Errors by rule (or ending) and kind: ``when``, ``set``, ``unset``, ``emit``, ``split``, ``setting``, ``encode``."""
+        """Errors by rule (or ending) and kind: ``when``, ``set``, ``emit``, ``split``, ``setting``, ``encode``."""
         self.violations: Counter[str] = Counter()
         """Violations by the name of the check."""
 

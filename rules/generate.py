@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rules.cel import nodes
@@ -23,7 +24,18 @@ from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
 from rules.plan import UNMATCHED, Lane, Plan, unmatched_targets
 
-Route = Callable[..., None]
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The function of a flow, and its source.
+
+    It is called with ``(columns, values, source, start, into, slow)``: ``values`` are the payloads of the records from
+    index ``start`` on, ``into`` the decisions to add to, ``slow(i)`` what decides the record at ``i`` in its stead.
+    """
+
+    route: Callable[..., None]
+    source: str
+
 
 _CHEAP: Final = frozenset({"startsWith", "endsWith", "contains", "size"})
 _RECORD: Final = frozenset({"event", "meta", "vars"})
@@ -33,18 +45,13 @@ _FEW: Final = 50
 
 def generate(
     flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: str, names: Mapping[str, object]
-) -> tuple[Route, str]:
-    """The function of a flow, and its source.
-
-    It is called with ``(columns, values, source, start, into, slow)``: ``values`` are the payloads of the records from
-    index ``start`` on, ``into`` the decisions to add to, ``slow(i)`` what decides the record at ``i`` in its stead.
-    """
+) -> Generated:
+    """The function of a flow whose sources' payloads ``decode`` reads, with these ``vars``."""
     code = Code({"decode": codec(decode).decode, "U": object(), "Letter": Letter})
     if validator is not None:
         code.namespace["holds"] = validator.holds
     _Generator(flow, plan, lets, code, names).write(contract=validator is not None)
-    source = code.source
-    return code.function("route", f"<ruleset {flow.name} {flow.version}>"), source
+    return Generated(code.function("route", f"<ruleset {flow.name} {flow.version} {decode}>"), code.source)
 
 
 class _Generator:

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from rules.codecs import codec_names
@@ -16,11 +15,12 @@ from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
 from rules.faults import Fault, Refused
 from rules.flow import PASS, Flow, Target
-from rules.generate import Route, generate
+from rules.generate import Generated, generate
 from rules.interpret import Interpreter
 from rules.lets import Lets
 from rules.plan import Columns, Plan, SinkFacts, make_plan, sink_targets
 from rules.shaping import Filler
+from rules.suggest import did_you_mean
 
 __all__ = ["Columns", "Decisions", "Delivery", "Letter", "Ruleset", "SinkFacts", "compile_flow"]
 
@@ -31,16 +31,20 @@ _ALWAYS = frozenset({"key", "headers"})
 class Ruleset:
     """A flow, ready to route. Made by ``compile_flow``; immutable, so that any number of batches may go through it.
 
-    ``version`` is the flow's; ``code`` the generated Python, for people who want to see what runs.
+    - ``version``: the flow's.
+    - ``code``: the generated Python, for people who want to see what runs.
+    - ``decode``: the codec of what comes in; ``encodings``: by sink, the codec of what goes out changed.
     """
 
-    def __init__(self, flow: Flow, plan: Plan, interpreter: Interpreter, route: Route, code: str) -> None:
+    def __init__(self, flow: Flow, plan: Plan, decode: str, interpreter: Interpreter, generated: Generated) -> None:
         self.name = flow.name
         self.version = flow.version
-        self.code = code
+        self.code = generated.source
+        self.decode = decode
+        self.encodings = {lane.sink: lane.encode for lane in plan.lanes}
         self._plan = plan
         self._interpreter = interpreter
-        self._route = route
+        self._route = generated.route
 
     def route(
         self, columns: Columns, source: str, start: int = 0, stop: int | None = None, into: Decisions | None = None
@@ -106,14 +110,14 @@ def compile_flow(
         raise Refused(faults)
     plan = make_plan(flow, decode, sinks)
     interpreter = Interpreter(flow, plan, Filler(lets), validator, decode, vars)
-    return Ruleset(flow, plan, interpreter, *generate(flow, plan, lets, validator, decode, vars))
+    return Ruleset(flow, plan, decode, interpreter, generate(flow, plan, lets, validator, decode, vars))
 
 
 def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
     for target in sink_targets(list(_targets(flow))):
         facts = sinks.get(target.sink)
         if facts is None:
-            yield Fault(target.place, f"there is no sink {target.sink}", _instead(target.sink, sinks))
+            yield Fault(target.place, f"there is no sink {target.sink}", did_you_mean(target.sink, sinks))
             continue
         if facts.encode != "same" and facts.encode not in codec_names():
             yield Fault(target.place, f"the sink {facts.name} encodes {facts.encode}, which this version cannot write")
@@ -121,7 +125,7 @@ def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
         for name in target.settings:
             if name not in allowed:
                 what = f"{name} is not a setting of the sink {facts.name} that a delivery may choose"
-                yield Fault(target.place, what, _instead(name, allowed))
+                yield Fault(target.place, what, did_you_mean(name, allowed))
 
 
 def _targets(flow: Flow) -> Iterator[Target]:
@@ -130,7 +134,7 @@ def _targets(flow: Flow) -> Iterator[Target]:
     otherwise = flow.otherwise
     for targets in (otherwise.undecodable, otherwise.invalid, otherwise.error, otherwise.unmatched or ()):
         if targets != PASS:
-            yield from targets
+            yield from (target for target in targets if isinstance(target, Target))
 
 
 def _validator(flow: Flow, decode: str, models: Mapping[str, Any]) -> Validator | None:
@@ -138,7 +142,7 @@ def _validator(flow: Flow, decode: str, models: Mapping[str, Any]) -> Validator 
     if contract.model is not None:
         place = contract.model_place or flow.place
         if contract.model not in models:
-            raise Refused([Fault(place, f"there is no model {contract.model}", _instead(contract.model, models))])
+            raise Refused([Fault(place, f"there is no model {contract.model}", did_you_mean(contract.model, models))])
         return model_validator(models[contract.model], decode)
     if contract.schema is None:
         return None
@@ -147,10 +151,3 @@ def _validator(flow: Flow, decode: str, models: Mapping[str, Any]) -> Validator 
     except ValueError as error:
         place = contract.schema_place or flow.place
         raise Refused([Fault(place, f"the schema is not valid: {error}")]) from error
-
-
-def _instead(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"there are {', '.join(sorted(known))}" if known else "none are declared"

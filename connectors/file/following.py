@@ -73,7 +73,7 @@ class FollowingFiles:
         start: Literal["begin", "end"],
     ) -> None:
         self._matcher = matcher
-        self._entries = entries
+        self._entries = dict(entries)  # each is used once: what gets the inode later is another file
         self._limit = limit
         self._size = size
         self._poll = poll
@@ -96,7 +96,7 @@ class FollowingFiles:
         Raises NotConnected when there is nothing to follow at a path that is no glob, or it may not be read.
         """
         self._scan()
-        for key in [key for key in self._entries if ":" in key and key not in self._by_key]:
+        for key in [key for key in self._entries if ":" in key]:
             self._find_rotated(key)
         if self._at_end:
             self._at_end = False
@@ -183,6 +183,7 @@ class FollowingFiles:
         except OSError as error:
             self._refuse(match, error)
             return
+        self._entries.pop(match.key, None)
         if packing is not None:
             self._warn_once(match.path, f"is {packing}, which cannot be followed; it is left out")
             return
@@ -220,16 +221,22 @@ class FollowingFiles:
         path, place = saved
         try:
             found = find_renamed(path, key)
-        except OSError:
-            return  # the folder is away, perhaps not mounted: the file may come back
-        if found is None:
-            logger.info("%s is gone; what it held after byte %d, if anything, cannot be read", path, place.offset)
+            same = found is not None and _holds(found, place)
+        except OSError as error:
+            # Perhaps its folder is not mounted, or it may be read later: it may come back.
+            logger.warning("%s, which was being read, cannot be found: %s", path, error.strerror)
+            return
+        del self._entries[key]
+        if found is None or not same:
+            logger.warning("%s is gone; what it held after byte %d, if anything, is lost", path, place.offset)
             self.changes[key] = None
             return
         file = self._add(key, found, place)
-        file.rotated = True
+        file.matched, file.rotated = False, True
 
     def _advance(self, file: FollowedFile) -> Lines | None:
+        if self._by_key.get(file.key) is not file:
+            return None  # let go, or found to be a copy, since it got its turn
         try:
             fd = self._descriptor(file)
             if fd is None:
@@ -268,17 +275,16 @@ class FollowingFiles:
         """The file holds something else now: begin again, and go on with the old content if there is a copy of it."""
         unread = max(0, (file.seen or (0, 0))[0] - file.place.offset)
         self._drop(file)
-        fresh = self._add(file.key, file.path, Place())
-        fresh.rotated, fresh.matched, fresh.modified = file.rotated, file.matched, file.modified
-        self._turns.append(fresh)
+        self.changes[file.key] = None
+        if file.matched:
+            fresh = self._add(file.key, file.path, Place())
+            fresh.rotated, fresh.modified = file.rotated, file.modified
+            self._turns.append(fresh)
         copy = self._copy_of(file.path, file.place)
         if copy is None:
             file.lost = True
-            logger.warning(
-                "%s was truncated and is read from its beginning; lost unread: %d bytes or more",
-                shown(file.path),
-                unread,
-            )
+            again = "and is read from its beginning" if file.matched else "after it was rotated away"
+            logger.warning("%s was truncated %s; lost unread: %d bytes or more", shown(file.path), again, unread)
             return
         file.key, file.path = copy
         file.reader = PlainReader(file.place, limit=self._limit, size=self._size)
@@ -286,13 +292,11 @@ class FollowingFiles:
 
     def _replaced(self, match: Match, place: Place) -> None:
         """While nobody looked, a file whose place is known came to hold something else: go on in a copy of it."""
+        self.changes[match.key] = None
         copy = self._copy_of(match.path, place)
         if copy is None:
-            logger.warning(
-                "%s is not what it was after byte %d was read: it is read from its beginning",
-                shown(match.path),
-                place.offset,
-            )
+            path, offset = shown(match.path), place.offset
+            logger.warning("%s is not what it was up to byte %d: it is read from its beginning", path, offset)
             return
         self._go_on_in_copy(FollowedFile(*copy, place, PlainReader(place, limit=self._limit, size=self._size)))
 
@@ -327,9 +331,13 @@ class FollowingFiles:
         if file.matched or file.settled.stored != file.place.stored:
             return
         quiet = time.monotonic() - file.grew_at
-        if file.fd is None or quiet < _QUIET * self._poll:
+        try:
+            fd = self._descriptor(file) if quiet >= _QUIET * self._poll else None
+        except OSError:
+            return  # its folder is away
+        if fd is None:
             return
-        found = os.fstat(file.fd)
+        found = os.fstat(fd)
         if found.st_size == file.place.offset and (not found.st_nlink or file.copy or quiet > _KEPT):
             self._drop(file)
             self.changes[file.key] = None
@@ -341,7 +349,7 @@ class FollowingFiles:
             file.lost = True
             self.changes[file.key] = None
             logger.warning(
-                "%s is gone; what it held after byte %d, if anything, cannot be read",
+                "%s is gone; what it held after byte %d, if anything, is lost",
                 shown(file.path),
                 file.place.offset,
             )
@@ -365,3 +373,12 @@ class FollowingFiles:
                 return True
             os.close(fd)
         return False
+
+
+def _holds(path: str, place: Place) -> bool:
+    """Whether the file is the one that the place was taken in, and can be followed. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return place.fits(fd) and packing_of(path, os.pread(fd, 4, 0)) is None
+    finally:
+        os.close(fd)

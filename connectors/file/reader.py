@@ -22,6 +22,9 @@ class Reader(Protocol):
     def place(self, fd: int, before: Place) -> Place:
         """The place after everything handed over; ``before`` is an earlier one."""
 
+    def at_end(self, fd: int) -> bool:
+        """Whether nothing is in the file that has not been read."""
+
 
 class PlainReader:
     """Reads a file that is not compressed, ``size`` bytes at a time."""
@@ -51,6 +54,10 @@ class PlainReader:
     def place(self, fd: int, before: Place) -> Place:
         """The place after everything handed over."""
         return Place.at(fd, self._framer.offset, line=self._framer.line, parts=self._framer.parts, before=before)
+
+    def at_end(self, fd: int) -> bool:
+        """Whether all of the file has been read."""
+        return os.fstat(fd).st_size <= self.position
 
 
 class PackedReader:
@@ -100,6 +107,10 @@ class PackedReader:
         stored = size if self._handed_over else min(self._unpacker.taken, size - 1)
         offset, line, parts = self._at
         return Place(offset, stored, head, Print(), line, parts)
+
+    def at_end(self, fd: int) -> bool:  # noqa: ARG002 - of the protocol
+        """Whether all of the file has been read."""
+        return self._ended
 
     def _where(self) -> tuple[int, int, int]:
         return self._framer.offset, self._framer.line, self._framer.parts

@@ -157,7 +157,7 @@ class FileSink:
             raise NotConnected(str(error)) from error
         except OSError as error:
             raise NotConnected(f"{fixed or base} cannot be written: {error.strerror or error}") from error
-        if not os.access(base, os.W_OK | os.X_OK):
+        if not os.access(base, os.W_OK | os.X_OK, effective_ids=True):
             raise NotConnected(f"{base} cannot be written: permission denied")
 
     def _write(self, batch: Batch) -> dict[int, str]:

@@ -40,10 +40,11 @@ class FileSourceConfig(Settings):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Token:
-    """The place in a file up to which a batch reads."""
+    """The place in a file up to which a batch reads; ``ended_at`` as in TrackedFile."""
 
     file: TrackedFile
     place: Place
+    ended_at: float | None
 
 
 class FileSource:
@@ -69,9 +70,10 @@ class FileSource:
     or is corrupt is delivered as far as it can be read (up to 4 KiB of stored bytes before the fault may be part of
     it); a spoiled record says where it broke.
 
-    **Lag**, for each file: the bytes not yet acknowledged, the records these are at the mean size seen, and the
-    seconds since everything in it was acknowledged; if that never was, since it was changed last or first met,
-    whichever is longer ago. For a compressed file, bytes are stored bytes.
+    **Lag**, for each file: the bytes not yet acknowledged (an unfinished last line counts), the records these are at
+    the mean size seen, and the age of the oldest of them: the seconds since the file held nothing that is not
+    acknowledged now; if that never was, since it was changed last or first met, whichever is longer ago. For a
+    compressed file, bytes are stored bytes.
 
     **Away**: a path that does not exist (a glob may match nothing), is no regular file, or may not be read, is
     ``NotConnected``. When following, a missing path is waited for if there is something else to read, and a file
@@ -92,8 +94,10 @@ class FileSource:
         await self.close()
         self._worker = Worker(f"file-source-{self.config.context.name}")
         self._files = self._make_files()
-        await self._worker.run(self._files.open)
-        await self._save_changes(self._files)
+        try:
+            await self._worker.run(self._files.open)
+        finally:
+            await self._save_changes(self._files)  # it has begun, even if there is nothing to read yet
 
     async def read(self) -> Batch:
         """The lines of the next chunk of a file. Raises EndOfStream, NotConnected.
@@ -119,6 +123,7 @@ class FileSource:
         assert isinstance(token, Token)  # noqa: S101 - the router hands back what read() gave it
         file = token.file
         file.acked = token.place
+        file.level_at = token.ended_at or file.level_at
         if not file.lost:
             await self.config.context.positions.save({file.key: token.place.dump(shown(file.path))})
 
@@ -133,9 +138,10 @@ class FileSource:
         """Give back all descriptors, after the chunk that is being read."""
         worker, files = self._worker, self._files
         self._worker = self._files = None
-        if worker is not None and files is not None:
+        if worker is not None:
             try:
-                await worker.run(files.close)
+                if files is not None:
+                    await worker.run(files.close)
             finally:
                 worker.stop()
 
@@ -160,7 +166,7 @@ class FileSource:
 def _batch(file: TrackedFile, lines: Lines) -> Batch:
     return Batch(
         lines.values,
-        token=Token(file, file.delivered),
+        token=Token(file, file.delivered, file.ended_at),
         attributes={"path": Constant(shown(file.path), len(lines.values))},
         spoiled=lines.spoiled,
     )

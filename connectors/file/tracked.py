@@ -32,7 +32,10 @@ class TrackedFile:
     records: int = 0
     fd: int | None = None
     lost: bool = False
+    ended_at: float | None = None
+    """When the last batch was read, if the file then held nothing after it; Unix time in seconds."""
     level_at: float | None = None
+    """When the file last held nothing that is not acknowledged by now."""
     met_at: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
@@ -43,6 +46,7 @@ class TrackedFile:
         place = self.reader.place(fd, self.place)
         if lines.values:
             self.records += len(lines.values)
+            self.ended_at = time.time() if self.reader.at_end(fd) else None
             self.delivered = place
         self.place = place  # after `delivered`: whoever compares the two from another thread errs on the safe side
 

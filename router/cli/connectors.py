@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from router.plugins import Installed, installed
+from router.plugins import BrokenConnector, Installed, installed
 
 
 def connectors(name: str | None, as_json: bool) -> None:
@@ -39,7 +39,10 @@ def _json(connector: Installed) -> dict[str, Any]:
 
 
 def _summary(connector: Installed) -> str:
-    return inspect.cleandoc(connector.load().__doc__ or "").split("\n", 1)[0]
+    try:
+        return inspect.cleandoc(connector.load().__doc__ or "").split("\n", 1)[0]
+    except BrokenConnector as error:
+        return f"cannot be used: {error}"
 
 
 def _show(connector: Installed) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from router.cli.faults import load_or_exit
 from router.config import Configuration
-from router.daemon import sink_facts
+from router.daemon import ruleset_of
 from rules.flow import Flow
 from rules.testing import TestResult, run_tests
 
@@ -39,18 +39,18 @@ def verify(files: Sequence[Path], flow: str | None, junit: Path | None, as_json:
 
 
 def _run(configuration: Configuration, flow: Flow) -> list[TestResult]:
-    return run_tests(
-        flow,
-        decodes={name: configuration.sources[name].decode for name, _ in flow.sources},
-        sinks=sink_facts(configuration),
-        vars=configuration.vars,
-        models=configuration.models,
-    )
+    rulesets = {name: ruleset_of(configuration, flow, configuration.sources[name].decode) for name, _ in flow.sources}
+    return run_tests(flow, rulesets)
 
 
 def _line(flow: Flow, result: TestResult) -> str:
     mark = "ok  " if result.passed else "FAIL"
-    return f"{mark} {flow.name}: {result.name}" + ("" if result.passed else f"\n{_indent(result.message)}")
+    why = "" if result.passed else f" ({result.place})\n{_indent(_message(result))}"
+    return f"{mark} {flow.name}: {result.name}{why}"
+
+
+def _message(result: TestResult) -> str:
+    return "\n".join(map(str, result.failures))
 
 
 def _indent(text: str) -> str:
@@ -58,7 +58,7 @@ def _indent(text: str) -> str:
 
 
 def _json(flow: Flow, result: TestResult) -> dict[str, object]:
-    return {"flow": flow.name, "test": result.name, "passed": result.passed, "message": result.message,
+    return {"flow": flow.name, "test": result.name, "passed": result.passed, "message": _message(result),
             "place": str(result.place)}  # fmt: skip
 
 
@@ -68,5 +68,5 @@ def _write_junit(path: Path, results: Sequence[tuple[Flow, TestResult]]) -> None
     for flow, result in results:
         case = ET.SubElement(suite, "testcase", classname=flow.name, name=result.name, file=result.place.file)
         if not result.passed:
-            ET.SubElement(case, "failure", message=f"{result.place}").text = result.message
+            ET.SubElement(case, "failure", message=f"{result.place}").text = _message(result)
     ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)

@@ -42,7 +42,7 @@ class Components:
 
     def connections(self) -> None:
         """Check that every connection is one that some connector could use."""
-        known = {*types("source"), *types("sink")}
+        known = sorted({*types("source"), *types("sink")})
         for name, entry in self._entries("connections").items():
             form = Form(entry, f"connection `{name}`")
             mapping = form.mapping((), entry.data, "a mapping such as {type: kafka, brokers: ...}")

@@ -8,6 +8,7 @@ exact evaluator decides. Where the generated code does answer, it answers as the
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -453,7 +454,7 @@ def _normal(operand: Operand) -> str:
 
 def _is_safe(value: object) -> bool:
     """Whether Python compares any number with this one as CEL does: the two agree on which is larger."""
-    return type(value) in _NUMBERS and math.isfinite(value) and abs(value) < _EXACT  # type: ignore[arg-type,operator]
+    return type(value) in _NUMBERS and math.isfinite(value) and abs(value) < _EXACT  # type: ignore[arg-type]
 
 
 def _number(value: object) -> str:
@@ -509,4 +510,4 @@ def predicate(node: Node, name: str) -> Callable[[object], bool]:
         with code.block("except Exception:"):
             code.line("return exactly(value)")
         code.line("return False")
-    return code.function("holds", f"<cel predicate {id(code)}>")
+    return code.function("holds", f"<cel predicate {zlib.crc32(code.source.encode()):08x}>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -30,6 +31,7 @@ _SIZE = 8 << 20
 _ALIASED = 100_000
 _MENDS = 30
 
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s*)+")
 _CORE = "tag:yaml.org,2002:"
 
 
@@ -85,7 +87,7 @@ class _Broken:
 
     def mended_by(self, mend: Mend, origin: Origin) -> Fault:
         what = f"YAML does not read `{origin.text[mend.start : mend.end]}` as one text"
-        return Fault(origin.place(mend.start), what, f"should be quoted: {mend.key} {mend.quoted}")
+        return Fault(origin.place(mend.start), what, "should be quoted: " + f"{mend.key} {mend.quoted}".lstrip())
 
 
 def _mended(composer: _Composer, broken: _Broken) -> tuple[Mend, _Composer] | None:
@@ -184,11 +186,17 @@ class _Composer:
         tag = _tag(event)
         style = event.style or ""
         data: object = event.value if style or tag in ("!", _CORE + "str") else resolve(event.value)
-        node = Node(data, self.origin, event.start_mark.index, event.end_mark.index, style)
+        node = Node(data, self.origin, self._start(event, tag), event.end_mark.index, style)
         if tag and tag not in ("!", _CORE + "str") and not _is_of(data, tag):
             self.broken = self._tagged(event, tag)
             return
         self._place(node, event.anchor)
+
+    def _start(self, event: ScalarEvent, tag: str) -> int:
+        """Where a scalar itself begins, behind its anchor and its tag."""
+        start: int = event.start_mark.index
+        properties = _PROPERTIES.match(self.origin.text, start, event.end_mark.index) if tag or event.anchor else None
+        return properties.end() if properties else start
 
     def _tagged(self, event: Event, tag: str) -> _Broken:
         index = event.start_mark.index

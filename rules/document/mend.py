@@ -8,15 +8,20 @@ from collections.abc import Iterator
 from rules.document.origin import Mend, Origin, quote
 
 _KEY = re.compile(r"""(?:^|(?<=[\s{,]))(?:"[^"]*"|'[^']*'|[^\s"'{}\[\],#&*!|>%@`-][^"'{}\[\],#]*?):[ \t]+(?=\S)""")
+_PATH = re.compile(r"""(?<=[\s{,])event[\w.]*(?:\[[^\[\]{}]*\][\w.]*)+(?=:\s)""")
+"""A path as a key: inside ``{...}``, YAML takes its brackets for a list."""
 _OPENING = "([{"
 _CLOSING = ")]}"
 
 
 def mends(origin: Origin, index: int) -> Iterator[Mend]:
-    """Every value on the line around ``index`` that begins before it, put into quotes: the innermost first, and each
-    once as part of a ``{...}`` and once as the rest of its line."""
+    """Every path as a key and then every value on the line around ``index`` that begins before it, put into quotes:
+    the innermost first, and each value once as part of a ``{...}`` and once as the rest of its line."""
     start, end = origin.line_bounds(index)
     line = origin.text[start:end]
+    for path in _PATH.finditer(line):
+        if start + path.start() <= index:
+            yield Mend(start + path.start(), start + path.end(), quote(path[0]), "")
     for key in reversed(list(_KEY.finditer(line))):
         begin = key.end()
         if start + begin > index:
@@ -24,12 +29,19 @@ def mends(origin: Origin, index: int) -> Iterator[Mend]:
         seen = set()
         for flow in (True, False):
             stop = _value_end(line, begin, flow=flow)
-            if stop > begin and stop not in seen and not line.startswith(("|", ">"), begin):
+            if stop > begin and stop not in seen and not _is_other(line, begin, stop):
                 seen.add(stop)
                 yield Mend(start + begin, start + stop, quote(line[begin:stop]), key[0].rstrip())
 
 
-def _value_end(line: str, begin: int, *, flow: bool) -> int:
+def _is_other(line: str, begin: int, stop: int) -> bool:
+    """Whether a value is a block scalar, or all of it a mapping or list: then what is wrong is inside it."""
+    if line[begin] in "|>":
+        return True
+    return line[begin] in "[{" and _value_end(line[:stop], begin + 1, flow=True, separators="") == stop - 1
+
+
+def _value_end(line: str, begin: int, *, flow: bool, separators: str = ",") -> int:
     """Where a value ends: at the end of its line or before a comment, in a flow mapping before ``,`` or ``}`` too.
     Brackets and quotes hide what is in them."""
     depth = 0
@@ -43,7 +55,7 @@ def _value_end(line: str, begin: int, *, flow: bool) -> int:
             depth += 1
         elif character in _CLOSING:
             depth -= 1
-        if flow and (depth < 0 or (depth == 0 and character == ",")):
+        if flow and (depth < 0 or (depth == 0 and character in separators)):
             break
         if character == "#" and at > begin and line[at - 1] in " \t":
             break

@@ -90,10 +90,10 @@ def _characters(source: str, style: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def locate(source: str, style: str, value: str, offset: int) -> int:
-    """The index in a scalar's ``source`` (without its quotes or header) of the character at ``offset`` of its value.
+    """The index in a scalar's ``source`` (no quotes, no header) of the character at ``offset`` of its value.
 
     ``style`` is ``'``, ``"``, ``|``, ``>`` or empty for a plain one. Folded line ends and stripped indentation are
-    taken into account; a space that stands for a line end is placed there. An offset past the value is the end of its text.
+    taken into account; a space that stands for a line end is placed there. An offset past the value is its end.
     """
     characters = list(_characters(source, style))
     at = 0

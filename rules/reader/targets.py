@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rules.document import Key
 from rules.faults import Place
-from rules.flow import DEAD_LETTER, DROP, PASS, Assignment, Otherwise, Path, Rule, Shape, Target
+from rules.flow import DEAD_LETTER, DROP, Assignment, Otherwise, Path, Rule, Shape, Target
 from rules.form import Form
 from rules.paths import write
 from rules.reader.values import Scope, read_path, read_value
@@ -124,6 +124,6 @@ def sink_targets(rules: Sequence[Rule], otherwise: Otherwise) -> Iterator[Target
     """Every target of a flow that is a sink, in the order of the file."""
     groups = [rule.to for rule in rules]
     groups += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
-    groups += [] if otherwise.invalid == PASS else [otherwise.invalid]
+    groups += [otherwise.invalid] if isinstance(otherwise.invalid, tuple) else []
     for targets in groups:
         yield from (target for target in targets if target.sink not in _ENDS)

@@ -536,6 +536,13 @@ async def test_killed_while_writing(tmp_path: Path, compression: str) -> None:
     assert len(numbers) <= acknowledged + 4 * 500
 
 
+async def test_zstd_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening says what to install."""
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(NotConnected, match=r'pip install "sluiceway\[zstd\]"'):
+        await make(tmp_path, compression="zstd").open()
+
+
 # Rotation
 
 ASIDE = re.compile(r"a-\d{8}T\d{6}Z-\d+\.ndjson")

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -508,6 +509,14 @@ async def test_a_name_that_promises_compression(tmp_path: Path) -> None:
     assert (second.values, second.spoiled) == ([b"good"], {})
 
 
+async def test_zstd_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening says what to install."""
+    (tmp_path / "a.log").write_bytes(zstandard.ZstdCompressor().compress(b"1\n"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(NotConnected, match=r'pip install "sluiceway\[zstd\]"'):
+        await make(tmp_path).open()
+
+
 async def test_compressed_files_are_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """They are left out with one warning."""
     (tmp_path / "a.log").write_bytes(gzip.compress(b"1\n"))
@@ -567,6 +576,47 @@ async def test_begin_at_the_end_of_nothing(tmp_path: Path) -> None:
         assert await take(source, 1) == [b"1"]
 
 
+async def test_begin_at_the_end_of_what_is_missing(tmp_path: Path) -> None:
+    """A path that is missing at first has nothing to skip when it is there."""
+    source = make(tmp_path, path="a.log", follow=True, start="end", poll=POLL)
+    with pytest.raises(NotConnected):
+        await source.open()
+    (tmp_path / "a.log").write_bytes(b"1\n")
+    async with opened(source):
+        assert await take(source, 1) == [b"1"]
+
+
+async def test_what_was_read_once_can_be_followed(tmp_path: Path) -> None:
+    """Positions of a run that did not follow hold for one that does; those of compressed files stay out of it."""
+    positions = MemoryPositions()
+    (tmp_path / "a.log").write_bytes(b"1\n")
+    (tmp_path / "b.log").write_bytes(gzip.compress(b"2\n"))
+    (tmp_path / "c.log").write_bytes(gzip.compress(b"3\n"))
+    assert await run(tmp_path, positions) == [b"1", b"2", b"3"]
+    (tmp_path / "b.log").rename(tmp_path / "b.gone")
+    append(tmp_path / "a.log", b"4\n")
+    async with opened(make(tmp_path, positions, follow=True, poll=POLL)) as source:
+        assert await take(source, 1) == [b"4"]
+        append(tmp_path / "b.gone", b"5\n")
+        append(tmp_path / "c.log", b"5\n")
+        await nothing_more(source)
+
+
+async def test_a_file_that_gets_the_inode_of_a_deleted_one(tmp_path: Path) -> None:
+    """Even with the same first lines it is another file, and read whole."""
+    log, positions = tmp_path / "a.log", MemoryPositions()
+    log.write_bytes(b"header\n")
+    (tmp_path / "b.log").write_bytes(b"")
+    async with opened(make(tmp_path, positions, follow=True, poll=POLL)) as source:
+        assert await take(source, 1) == [b"header"]
+    async with opened(make(tmp_path, positions, follow=True, poll=POLL)) as source:
+        log.unlink()
+        await eventually(lambda: not positions.entries, source)
+        for n in range(20):  # inodes are given out again at once on some file systems, later on others
+            (tmp_path / f"{n}.log").write_bytes(b"header\n")
+        assert await take(source, 20) == [b"header"] * 20
+
+
 @pytest.mark.parametrize("name", ["a.log.1", "rotated.log"])
 async def test_rotation_by_rename(tmp_path: Path, name: str) -> None:
     """The renamed file is read to its end, before the new one, whether its new name matches or not."""
@@ -605,6 +655,56 @@ async def test_rotation_while_it_was_down(tmp_path: Path) -> None:
     log.write_bytes(b"5\n")
     async with opened(make(tmp_path, positions, follow=True, poll=POLL)) as source:
         assert await take(source, 4) == [b"2", b"3", b"4", b"5"]
+
+
+async def test_a_rotated_file_whose_inode_was_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Another file that got the inode of one that is gone is never read: no pattern names it."""
+    log, positions = tmp_path / "a.log", MemoryPositions()
+    log.write_bytes(b"1\n")
+    async with opened(make(tmp_path, positions, follow=True, poll=POLL)) as source:
+        assert await take(source, 1) == [b"1"]
+    log.rename(tmp_path / "letter.txt")
+    (tmp_path / "letter.txt").write_bytes(b"private\n")
+    async with opened(make(tmp_path, positions, follow=True, poll=POLL)) as source:
+        await nothing_more(source)
+    assert positions.entries == {}
+    assert "a.log is gone" in caplog.text
+
+
+async def test_a_rotated_file_that_is_overwritten(tmp_path: Path) -> None:
+    """When a file is something else after it was rotated away, what it is then is not read."""
+    log = tmp_path / "a.log"
+    log.write_bytes(b"1\n")
+    async with opened(make(tmp_path, follow=True, poll=POLL)) as source:
+        assert await take(source, 1) == [b"1"]
+        log.rename(tmp_path / "letter.txt")
+        log.write_bytes(b"2\n")
+        assert await take(source, 1) == [b"2"]
+        (tmp_path / "letter.txt").write_bytes(b"private\n")
+        await nothing_more(source)
+
+
+async def test_the_oldest_first(tmp_path: Path) -> None:
+    """Files that are followed begin with the one that was changed longest ago."""
+    for age, name in enumerate(["b.log", "c.log", "a.log"]):
+        (tmp_path / name).write_bytes(name.encode() + b"\n")
+        os.utime(tmp_path / name, (1000 + age, 1000 + age))
+    async with opened(make(tmp_path, follow=True, poll=POLL)) as source:
+        assert await take(source, 3) == [b"b.log", b"c.log", b"a.log"]
+
+
+async def test_a_busy_file_does_not_keep_others_waiting(tmp_path: Path) -> None:
+    """A file that always has more has its turn up to where it ended when the turn began."""
+    (tmp_path / "a.log").write_bytes(b"a\n" * 50)
+    (tmp_path / "b.log").write_bytes(b"b\n")
+    os.utime(tmp_path / "a.log", (1000, 1000))
+    async with opened(make(tmp_path, follow=True, poll=POLL, read=10)) as source:
+        for _ in range(30):
+            if (await source.read()).values == [b"b"]:
+                break
+            append(tmp_path / "a.log", b"a\n" * 50)
+        else:
+            pytest.fail("the other file never had its turn")
 
 
 async def test_a_literal_path_between_rotation_and_recreation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -827,6 +927,24 @@ async def test_lag_of_what_is_followed(tmp_path: Path) -> None:
         assert 0 <= lag.seconds < 10**6
         await source.ack(batch.token)
         assert [lag.bytes for lag in await source.lag()] == [0]
+
+
+async def test_lag_of_a_file_that_never_rests(tmp_path: Path) -> None:
+    """Where there is always something under way, seconds are the age of that and do not add up."""
+    log = tmp_path / "a.log"
+    log.write_bytes(b"1\n")
+    os.utime(log, (1_000_000_000, 1_000_000_000))
+    async with opened(make(tmp_path, follow=True, poll=POLL)) as source:
+        held = await source.read()
+        for _ in range(5):
+            append(log, b"22\n")
+            batch = await source.read()
+            await source.ack(held.token)
+            held = batch
+            [lag] = await source.lag()
+            assert lag.bytes == 3
+            assert lag.seconds is not None
+            assert 0 <= lag.seconds < 10**6
 
 
 async def test_lag_of_many_files_is_bounded(tmp_path: Path) -> None:

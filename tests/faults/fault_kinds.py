@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness import SOURCES, Rig
 from oracle import Id
-from harness import Rig
 from shop import SINKS
 
 
@@ -26,8 +26,11 @@ class Stage:
 
 
 def kill(stage: Stage) -> None:
-    """kill -9, and start again."""
+    """kill -9 in the middle of a burst, and start again."""
     with stage.turn:
+        for source in SOURCES:
+            stage.rig.feed(source, 5000)
+        time.sleep(stage.rng.uniform(0, 0.2))
         stage.rig.daemon.kill()
         stage.rig.expect_repeats_of_kill()
         stage.rig.daemon.start()
@@ -102,12 +105,15 @@ def refuse_record(stage: Stage) -> None:
     chosen = _some(stage, stage.rng.randint(1, 3))
     stage.rig.destination.refused.update(chosen)
     stage.rig.refusable["wire"].update(chosen)
+    _wait_for(stage, chosen)
 
 
 def busy_record(stage: Stage) -> None:
     """The server refuses single records for now."""
-    for record in _some(stage, stage.rng.randint(1, 5)):
+    chosen = _some(stage, stage.rng.randint(1, 5))
+    for record in chosen:
         stage.rig.destination.busy[record] = stage.rng.randint(1, 3)
+    _wait_for(stage, chosen)
 
 
 def poison(stage: Stage) -> None:
@@ -115,11 +121,19 @@ def poison(stage: Stage) -> None:
     chosen = _some(stage, 1)
     stage.rig.destination.poison.update(chosen)
     stage.rig.refusable["wire"].update(chosen)
+    _wait_for(stage, chosen)
 
 
 def _some(stage: Stage, count: int) -> list[Id]:
+    """Records of those that are fed next."""
     found = stage.rig.upcoming("wire", "a", 1500)
     return stage.rng.sample(found, min(count, len(found)))
+
+
+def _wait_for(stage: Stage, chosen: Sequence[Id]) -> None:
+    """Until they are fed, so that they do their harm in this round."""
+    while any(number >= len(stage.rig.ledgers[source]) for source, number in chosen):
+        time.sleep(0.05)
 
 
 def sink_disk_full(stage: Stage) -> None:

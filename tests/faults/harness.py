@@ -14,14 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from daemon_process import Daemon, install_plugins
+from destination import Destination
+from oracle import LETTERS, Findings, Id, Ledger, Oracle, lines_of
+from shop import ALPHA, BETA, SINKS, Shop
+from small_disk import CannotMount, SmallDisk
+
 from router.deadletters import DeadLetters, Letter
 from router.pipeline import UNSETTLED_BYTES
 from router.state import StateDir
-from daemon_process import Daemon, install_plugins
-from destination import Destination
-from small_disk import CannotMount, SmallDisk
-from oracle import LETTERS, Findings, Id, Ledger, Oracle, lines_of
-from shop import ALPHA, BETA, SINKS, Shop
 
 SOURCES = ("a", "b")
 TIMEOUT = 2.0
@@ -54,7 +55,8 @@ class Rig:
         self.shop = shop or Shop()
         self.folder = Path(tempfile.mkdtemp(prefix="sluiceway-faults-"))
         self.why_no_disks = "not asked for"
-        self.small_disk = self.state_disk = None
+        self.small_disk: SmallDisk | None = None
+        self.state_disk: SmallDisk | None = None
         for name in ("in", "out", "small", "state", "truth"):
             (self.folder / name).mkdir()
         if disks:
@@ -62,7 +64,7 @@ class Rig:
         self.ledgers = {source: Ledger(self.folder / "truth" / source) for source in SOURCES}
         self.destination = Destination(self.folder / "out" / "wire.ndjson", self.shop.identify, _key_of)
         self.destination.start()
-        self.daemon = Daemon(self._configure(follow), install_plugins(self.folder / "site"))
+        self.daemon: Daemon = Daemon(self._configure(follow), install_plugins(self.folder / "site"))
         self.rng = random.Random(seed)
         self.repeatable: Counter[str] = Counter()
         """How many repeats the test has to expect, by sink: it adds what its faults may cause."""
@@ -142,13 +144,13 @@ class Rig:
             path.touch()
 
     def upcoming(self, sink: str, source: str, count: int) -> list[Id]:
-        """Records of those that will be fed next and that the sink will get: the first of every so many."""
+        """Of the so many records that are fed next, those that the sink will get."""
         first = len(self.ledgers[source])
-        found = []
-        for number in range(first, first + count):
-            if sink in self.shop.judge(source, self.shop.line(source, number)).sinks:
-                found.append((source, number))
-        return found
+        return [
+            (source, number)
+            for number in range(first, first + count)
+            if sink in self.shop.judge(source, self.shop.line(source, number)).sinks
+        ]
 
     # Judging
 

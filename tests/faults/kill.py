@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+from daemon_process import Daemon, NotReady
+from oracle import Findings, Id, Ledger, Oracle, Verdict, lines_of
 
 from bench.events import events_file
 from bench.route import SINKS, write_configuration
 from router.pipeline import UNSETTLED_BYTES
-from daemon_process import Daemon, NotReady
-from oracle import Findings, Id, Ledger, Oracle, Verdict, lines_of
 
 _ID = re.compile(rb'\{"id":(\d+),')
 _USER = re.compile(rb'"user":\{"id":"(u\d+)"')

@@ -104,7 +104,8 @@ class Findings:
     @property
     def violations(self) -> int:
         """How many records broke a promise."""
-        return sum(getattr(self, kind) for kind in self.KINDS) + max(0, self.repeats - self.bound)
+        wrong: int = sum(getattr(self, kind) for kind in self.KINDS)
+        return wrong + max(0, self.repeats - self.bound)
 
     def note(self, kind: str, example: object) -> None:
         """Count one, and keep the first as an example."""

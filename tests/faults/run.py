@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import threading
 import time
 from collections import Counter
@@ -12,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fault_kinds import CALM, DISKS, FAULTS, Stage
-from oracle import Findings
 from harness import SOURCES, Rig
+from oracle import Findings
 
 COLUMNS = ("lost", "unknown", "torn", "altered", "misrouted", "disordered", "stray", "repeats", "bound")
 
@@ -56,7 +55,7 @@ class Feeder(threading.Thread):
 
 
 def play(rig: Rig, kinds: Sequence[str], rng: random.Random, rate: int = 1500) -> tuple[dict[str, Findings], list[str]]:
-    """One round: these faults, at chance moments, over a running load. What the oracle found, and what else was wrong."""
+    """One round: these faults, at chance moments, over a running load. What the oracle found, and other complaints."""
     stage = Stage(rig, rng, wounded=any(kind not in CALM for kind in kinds))
     feeder = Feeder(rig, rate)
     feeder.start()
@@ -83,7 +82,7 @@ def _act(stage: Stage, kind: str, delay: float) -> None:
     time.sleep(delay)
     try:
         FAULTS[kind](stage)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told at the end of the round, which goes on
         stage.complaints.append(f"{kind}: {type(error).__name__}: {error}")
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from oracle import LETTERS, Findings, Ledger, Oracle, lines_of
 from shop import SINKS, Shop
 
@@ -48,8 +47,8 @@ def judged(ledgers: dict[str, Ledger], world: World, prepare: Callable[[Oracle],
         for line in world[sink]:
             oracle.arrived(sink, line)
     for letter in world[LETTERS]:
-        source, stage, sink, value = letter.split(b"|", 3)
-        oracle.lettered(source.decode(), stage.decode(), sink.decode(), value)
+        origin, stage, at, value = letter.split(b"|", 3)
+        oracle.lettered(origin.decode(), stage.decode(), at.decode(), value)
     return oracle
 
 

@@ -1,0 +1,204 @@
+"""The command, as a person or a script runs it: what it prints, where, and how it exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+SLUICEWAY = Path(sys.executable).with_name("sluiceway")
+
+
+def sluiceway(*arguments: str | Path, cwd: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SLUICEWAY, *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def started(cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([SLUICEWAY, "run"], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def project(folder: Path, *, lines: str = "", vip: str = "{type: file, path: out/vip.ndjson}") -> Path:
+    (folder / "in.ndjson").write_text(lines)
+    (folder / "orders.yaml").write_text(
+        "from: [orders]\n"
+        "contract: {expect: {positive: event.amount > 0}}\n"
+        "rules:\n"
+        "  - {name: vip, when: event.amount > 500, to: vip}\n"
+        "  - {name: rest, to: rest}\n"
+        "tests:\n"
+        "  - name: big ones are vip\n"
+        "    given: [{event: {amount: 501}}]\n"
+        "    then: {vip: 1}\n"
+    )
+    (folder / "sluiceway.yaml").write_text(
+        "http: null\n"
+        "sources: {orders: {type: file, path: in.ndjson}}\n"
+        f"sinks: {{vip: {vip}, rest: {{type: file, path: out/rest.ndjson}}}}\n"
+        "flows: [orders.yaml]\n"
+    )
+    return folder
+
+
+def test_the_example_of_init_checks_tests_and_runs(tmp_path: Path) -> None:
+    made = sluiceway("init", "demo", cwd=tmp_path)
+    assert made.returncode == 0
+    assert sluiceway("init", "demo", cwd=tmp_path).returncode == 2, "what is there is not overwritten"
+    assert sluiceway("check", "demo/sluiceway.yaml", cwd=tmp_path).stderr == ""
+    tested = sluiceway("test", "demo/sluiceway.yaml", cwd=tmp_path)
+    assert tested.stdout.endswith("3 passed, 0 failed\n")
+    config = tmp_path / "demo/sluiceway.yaml"
+    config.write_text(config.read_text().replace("rate: 10/s", "count: 200").replace("127.0.0.1:9600", "127.0.0.1:0"))
+    ran = sluiceway("run", "demo/sluiceway.yaml", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "flow orders: orders -> " in ran.stdout
+    assert {path.name for path in (tmp_path / "demo/out").iterdir()} >= {"free.ndjson", "pro.ndjson", "team.ndjson"}
+
+
+def test_run_ends_by_itself_and_dead_letters_can_be_seen_replayed_and_purged(tmp_path: Path) -> None:
+    project(tmp_path, lines='{"amount": 900}\n{"amount": -1}\nno json\n{"amount": 1}\n')
+    ran = sluiceway("run", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "out/vip.ndjson").read_text() == '{"amount": 900}\n'
+    assert (tmp_path / "out/rest.ndjson").read_text() == '{"amount": 1}\n'
+    listed = [json.loads(line) for line in sluiceway("dead", "list", "--json", cwd=tmp_path).stdout.splitlines()]
+    stages = {letter["stage"]: letter["value"] for letter in listed}
+    assert stages == {"contract": '{"amount": -1}', "decode": "no json"}
+    assert list(listed[0]) == [
+        "id", "time", "flow", "stage", "source", "rule", "sink", "reason", "detail", "attempts", "version", "value",
+    ]  # fmt: skip
+    shown = json.loads(sluiceway("dead", "show", str(listed[0]["id"]), "--json", cwd=tmp_path).stdout)
+    assert shown["value"] == listed[0]["value"]
+    assert sluiceway("dead", "show", "999", cwd=tmp_path).returncode == 1
+    assert sluiceway("dead", "purge", cwd=tmp_path).returncode == 2, "it wants to be told which"
+    rules = tmp_path / "orders.yaml"
+    rules.write_text(rules.read_text().replace("event.amount > 0", "event.amount > -5"))
+    replayed = sluiceway("dead", "replay", "--stage", "contract", cwd=tmp_path)
+    assert (replayed.returncode, replayed.stdout) == (0, "replayed 1 dead letter(s)\n")
+    assert (tmp_path / "out/rest.ndjson").read_text() == '{"amount": 1}\n{"amount": -1}\n'
+    again = sluiceway("dead", "replay", "--all", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (1, "replayed 0 dead letter(s), 1 failed again\n")
+    [letter] = [json.loads(line) for line in sluiceway("dead", "list", "--json", cwd=tmp_path).stdout.splitlines()]
+    assert letter["attempts"] == 2
+    assert sluiceway("dead", "purge", "--all", cwd=tmp_path).stdout == "purged 1 dead letter(s)\n"
+    assert sluiceway("dead", "list", cwd=tmp_path).stdout == ""
+
+
+def test_sigterm_drains_and_exits_with_0(tmp_path: Path) -> None:
+    project(tmp_path, lines='{"amount": 900}\n')
+    config = tmp_path / "sluiceway.yaml"
+    config.write_text(config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
+    with subprocess.Popen(
+        [SLUICEWAY, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "out/vip.ndjson").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = sluiceway("run", cwd=tmp_path)
+        assert (second.returncode, str(run.pid) in second.stderr) == (1, True), "the other instance is named by its pid"
+        run.send_signal(signal.SIGTERM)
+        _, errors = run.communicate(timeout=20)
+    assert run.returncode == 0, errors
+    assert all(json.loads(line) for line in errors.splitlines())
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    project(tmp_path, lines='{"amount": 900}\n', vip="{type: file, path: out/vip.ndjson, retry: {backoff: 10s}}")
+    config = tmp_path / "sluiceway.yaml"
+    config.write_text(config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
+    (tmp_path / "out" / "vip.ndjson").mkdir(parents=True)  # it can never be opened: the drain has no end
+    with subprocess.Popen(
+        [SLUICEWAY, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        time.sleep(0.5)
+        os.kill(run.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        assert run.poll() is None
+        os.kill(run.pid, signal.SIGTERM)
+        run.communicate(timeout=20)
+    assert run.returncode == 1
+
+
+def test_check_reports_every_fault_with_its_place_and_exits_with_2(tmp_path: Path) -> None:
+    project(tmp_path)
+    rules = tmp_path / "orders.yaml"
+    rules.write_text(rules.read_text().replace("to: vip}", "to: vipp}").replace("event.amount > 0", "event.amount >"))
+    checked = sluiceway("check", cwd=tmp_path)
+    assert checked.returncode == 2
+    faults = checked.stderr.splitlines()
+    assert re.match(r"\S*orders\.yaml:2:\d+: ", faults[0])
+    assert re.match(r"\S*orders\.yaml:4:\d+: .*vip", faults[1])
+    assert faults[-1] == "refused: 2 faults"
+    as_json = [json.loads(line) for line in sluiceway("check", "--json", cwd=tmp_path).stdout.splitlines()]
+    assert [fault["line"] for fault in as_json] == [2, 4]
+    assert sluiceway("run", cwd=tmp_path).returncode == 2
+
+
+def test_a_failing_test_is_told_and_exits_with_1(tmp_path: Path) -> None:
+    project(tmp_path)
+    rules = tmp_path / "orders.yaml"
+    rules.write_text(rules.read_text().replace("then: {vip: 1}", "then: {rest: 1}"))
+    tested = sluiceway("test", "--junit", "junit.xml", cwd=tmp_path)
+    assert tested.returncode == 1
+    assert tested.stdout.endswith("0 passed, 1 failed\n")
+    assert "vip" in tested.stdout
+    suite = ET.parse(tmp_path / "junit.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+    assert suite.find("testcase/failure") is not None
+
+
+@pytest.mark.parametrize(
+    ("expression", "given", "status", "printed"),
+    [
+        ("1 + 1", None, 0, "2\n"),
+        ("event.user.name + '!'", '{"user": {"name": "Ann"}}', 0, '"Ann!"\n'),
+        ("[1, 2.5, true, null, 'é']", None, 0, '[1, 2.5, true, null, "é"]\n'),
+        ("event.missing", "{}", 1, ""),
+        ("1 +", None, 2, ""),
+    ],
+)
+def test_eval(tmp_path: Path, expression: str, given: str | None, status: int, printed: str) -> None:
+    options = [] if given is None else ["--event", "-"]
+    done = sluiceway("eval", expression, *options, cwd=tmp_path, given=given)
+    assert (done.returncode, done.stdout) == (status, printed)
+    assert bool(done.stderr) == bool(status)
+    assert "Traceback" not in done.stderr
+
+
+def test_connectors_and_schemas_are_listed(tmp_path: Path) -> None:
+    listed = sluiceway("connectors", cwd=tmp_path).stdout
+    for name in ("file", "stdin", "stdout", "generate", "http", "memory"):
+        assert f" {name} " in listed
+    assert "fsync" in sluiceway("connectors", "file", cwd=tmp_path).stdout
+    missing = sluiceway("connectors", "fil", cwd=tmp_path)
+    assert missing.returncode == 2
+    for kind in ("config", "rules"):
+        assert json.loads(sluiceway("schema", kind, cwd=tmp_path).stdout)["$schema"]
+    assert sluiceway("schema", "nonsense", cwd=tmp_path).returncode == 2
+
+
+def test_records_flow_from_stdin_to_stdout_and_nothing_else_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("from: [in]\nrules: [{when: event.n > 1, to: out}, {to: drop}]\n")
+    (tmp_path / "sluiceway.yaml").write_text(
+        "http: null\nsources: {in: {type: stdin}}\nsinks: {out: {type: stdout}}\nflows: [rules.yaml]\n"
+    )
+    done = sluiceway("run", cwd=tmp_path, given='{"n": 1}\n{"n": 2}\n{"n": 3}')
+    assert (done.returncode, done.stdout) == (0, '{"n": 2}\n{"n": 3}\n')
+
+
+def test_a_missing_file_is_a_fault_not_a_traceback(tmp_path: Path) -> None:
+    done = sluiceway("run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "sluiceway.yaml" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,99 @@
+"""Rulesets from the text of a rules file, for the tests of the rules engine."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from router.batch import Batch
+from rules.decisions import Decisions
+from rules.faults import Refused
+from rules.flow import Flow, Value
+from rules.plan import SinkFacts, sink_targets
+from rules.reader import read_flow
+from rules.ruleset import Ruleset, compile_flow
+
+
+def flow_of(text: str) -> Flow:
+    """The flow that a text says; ``from`` may be left out."""
+    text = textwrap.dedent(text)
+    if "from:" not in text:
+        text = "from: s\n" + text
+    flow, faults = read_flow(text, "flow.yaml", lambda name: (_ for _ in ()).throw(OSError(name)))
+    if faults or flow is None:
+        raise Refused(faults)
+    return flow
+
+
+def sinks_of(flow: Flow) -> dict[str, SinkFacts]:
+    """Plain facts of every sink that a flow names, each with a per-record ``topic`` and ``path``."""
+    otherwise = flow.otherwise
+    many = [rule.to for rule in flow.rules]
+    many += [targets for targets in (otherwise.undecodable, otherwise.error, otherwise.unmatched or ())]
+    many += [otherwise.invalid] if isinstance(otherwise.invalid, tuple) else []
+    names = [target.sink for targets in many for target in sink_targets(targets)]
+    return {name: SinkFacts(name, per_record=frozenset({"topic", "path"})) for name in names}
+
+
+def ruleset_of(
+    text: str,
+    *,
+    decode: str = "json",
+    names: Mapping[str, object] | None = None,
+    models: Mapping[str, Any] | None = None,
+    facts: Sequence[SinkFacts] = (),
+) -> Ruleset:
+    """The compiled ruleset of a text."""
+    flow = flow_of(text)
+    sinks = sinks_of(flow) | {fact.name: fact for fact in facts}
+    return compile_flow(flow, decode=decode, sinks=sinks, vars=names or {}, models=models or {})
+
+
+def template(text: str) -> Value:
+    """A value of a configuration in which ``${CEL}`` is filled in."""
+    flow = flow_of(f"rules: [{{name: r, emit: {{v: {text!r}}}, to: a}}]")
+    emitted = flow.rules[0].shape.emit
+    assert isinstance(emitted, Mapping)
+    return emitted["v"]
+
+
+def batch_of(*events: object, **columns: Any) -> Batch:
+    """A batch of events; bytes stand for themselves."""
+    values = [event if isinstance(event, bytes) else msgspec.json.encode(event) for event in events]
+    return Batch(values, **columns)
+
+
+def both(ruleset: Ruleset, batch: Batch, source: str = "s") -> Decisions:
+    """What the compiled ruleset decides, after making sure that the exact interpreter decides the same."""
+    decisions = ruleset.route(batch, source)
+    assert summary(decisions) == summary(ruleset.route_exactly(batch, source))
+    return decisions
+
+
+def summary(decisions: Decisions) -> dict[str, object]:
+    """Everything that was decided, in a form that compares."""
+    return {
+        "deliveries": [
+            (d.sink, list(d.indices), None if d.values is None else list(d.values), dict(d.settings), list(d.rules))
+            for d in decisions.deliveries
+        ],
+        "letters": decisions.letters,
+        "matched": decisions.matched,
+        "missing": decisions.missing,
+        "dropped": decisions.dropped,
+        "unmatched": decisions.unmatched,
+        "errors": decisions.errors,
+        "violations": decisions.violations,
+    }
+
+
+def sent(decisions: Decisions, batch: Batch) -> dict[str, list[object]]:
+    """By sink, the events that go there, decoded."""
+    found: dict[str, list[object]] = {}
+    for delivery in decisions.deliveries:
+        values = delivery.values or [batch.values[index] for index in delivery.indices]
+        found[delivery.sink] = [msgspec.json.decode(value) for value in values]
+    return found

@@ -1,0 +1,222 @@
+"""A YAML text comes back as data that knows where everything stands, and whatever is wrong with it as faults."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.document import Document, load, merge
+
+
+def read(text: str | bytes) -> Document:
+    document, faults = load(text, "f.yaml")
+    assert faults == []
+    assert document is not None
+    return document
+
+
+def faults_of(text: str | bytes) -> list[str]:
+    return [str(fault) for fault in load(text, "f.yaml")[1]]
+
+
+def test_scalars_are_read_by_the_core_schema_of_yaml_1_2() -> None:
+    text = "[NO, yes, on, 012, 0o17, 0x1F, 1_000, 1e3, .5, ~, null, True, 2026-01-31, '1', \"2\", +7, .inf, 1:30, '']"
+    assert read(text).data == [
+        "NO", "yes", "on", 12, 15, 31, "1_000", 1000.0, 0.5, None, None, True, "2026-01-31", "1", "2", 7,
+        float("inf"), "1:30", "",
+    ]  # fmt: skip
+
+
+def test_a_number_too_long_for_python_stays_text() -> None:
+    assert read("a: " + "1" * 5000).data == {"a": "1" * 5000}
+
+
+def test_a_document_without_faults_holds_what_json_holds() -> None:
+    data = {"a": [1, {"b": None, "c": "x"}], "d": {}, "e": [], "é": "😀"}
+    assert read(json.dumps(data, ensure_ascii=False)).data == data
+    assert read(json.dumps(data, indent=2)).data == data
+
+
+def test_places_are_those_of_keys_and_values() -> None:
+    document = read("a:\n  - x\n  - {b: 1, 'c d': [2]}\n")
+    assert str(document.place(("a", 0))) == "f.yaml:2:5"
+    assert str(document.place(("a", 1, "c d", 0))) == "f.yaml:3:19"
+    assert str(document.key_place(("a", 1, "c d"))) == "f.yaml:3:12"
+    assert str(document.key_place(("a", 1))) == "f.yaml:3:5"
+
+
+def test_the_place_of_what_is_not_there_is_that_of_the_nearest_parent() -> None:
+    document = read("a:\n  b: 1\n")
+    assert str(document.place(("a", "x", 3))) == "f.yaml:2:3"
+    assert str(document.key_place(("a", "x"))) == "f.yaml:2:3"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_not_move_places() -> None:
+    document = read("\ufeffa: 1\r\nb:\r\n  c: 2\r\n".encode())
+    assert str(document.place(("b", "c"))) == "f.yaml:3:6"
+
+
+@pytest.mark.parametrize(
+    ("text", "needle", "place"),
+    [
+        ("a: one two", "two", "1:8"),
+        ("a: 'it''s two'", "two", "1:11"),
+        (r'a: "x\n\u00e9\x41\U0001F600 two"', "two", "1:28"),
+        ('a: "x \\\n  two"', "two", "2:3"),
+        ("a: one\n   and\n   two", "two", "3:4"),
+        ("a: |\n  one\n  two\n", "two", "3:3"),
+        ("a: |2-  # comment\n    one\n\n  two\n", "two", "4:3"),
+        ("a: >-\n  one\n  and\n\n  two\n", "two", "5:3"),
+        ("a: >\n  one\n    more\n  two\n", "two", "4:3"),
+        ("a: 'one\n\n   two'", "two", "3:4"),
+        ("a: &anchor two", "two", "1:12"),
+        ("a: !!str two", "two", "1:10"),
+        ("a: &x !!str 'two'", "two", "1:14"),
+    ],
+)
+def test_a_character_of_a_text_is_found_in_the_file(text: str, needle: str, place: str) -> None:
+    document = read(text)
+    value = document.data["a"]  # type: ignore[index]
+    assert str(document.text_place(("a",), value.index(needle))) == f"f.yaml:{place}"
+
+
+WORDS = st.lists(st.text("abcde'\"\\:é😀", min_size=1, max_size=6), min_size=1, max_size=5)
+
+
+@given(words=WORDS, style=st.sampled_from(["'", '"', "|", ">"]), indent=st.integers(1, 6))
+def test_every_character_of_every_style_is_found(words: list[str], style: str, indent: int) -> None:
+    """Each word stands on a line of its own; the place of each character holds that character, or its escape."""
+    text = _written(words, style, " " * indent)
+    document = read(text)
+    value = document.data["a"]  # type: ignore[index]
+    lines = text.split("\n")
+    for offset, character in enumerate(value.rstrip("\n")):
+        place = document.text_place(("a",), offset)
+        found = lines[place.line - 1][place.column - 1 : place.column]
+        assert found == character or character.isspace() or (style == '"' and found == "\\")
+
+
+def _written(words: list[str], style: str, indent: str) -> str:
+    if style == "'":
+        words = [word.replace("'", "''") for word in words]
+    if style == '"':
+        words = [json.dumps(word)[1:-1] for word in words]
+    body = ("\n" + indent).join(words)
+    return f"a: {style}{body}{style}" if style in "'\"" else f"a: {style}\n{indent}{body}\n"
+
+
+FAULTS = [
+    ("", ["f.yaml: the file is empty"]),
+    ("# nothing\n", ["f.yaml: the file is empty"]),
+    ("a: 1\nb: 2\na: 3\n", ["f.yaml:3:1: `a` is given twice; it stands already in line 1"]),
+    ("1: x\nb: y\n", ["f.yaml:1:1: the key `1` is not text; should be text: '1'"]),
+    ("null: x\n", ["f.yaml:1:1: the key `null` is not text; should be text: 'null'"]),
+    ("[a, b]: x\n", ["f.yaml:1:1: a key that is not text; should be text"]),
+    ("a:\n\tb: 1\n", ["f.yaml:2:1: a tab; YAML indents with spaces"]),
+    ("a: 1\n---\nb: 2\n", ["f.yaml:2:1: a second document begins; a file holds one document"]),
+    ("a: 'x\nb: 1\n", ["f.yaml:1:4: a quote is opened and never closed"]),
+    ("a: [1,\n  2\n", ["f.yaml:3:1: `,` or the end of the `[` of line 1 should stand here"]),
+    (
+        "a:\n  b: 1\n c: 2\n",
+        ["f.yaml:3:2: this does not belong to what stands before it; check quotes and indentation"],
+    ),
+    ("a: &x [*x]\n", ["f.yaml:1:8: `*x` stands for something that contains it"]),
+    ("- *x\n", ["f.yaml:1:3: `*x` stands for nothing; no `&x` before it"]),
+    ("- !thing {a: 1}\n", ["f.yaml:1:3: `!thing` is a YAML tag; tags are not used here"]),
+    ("a: !!int x\n", ["f.yaml:1:4: YAML does not read `!!int x` as one text; should be quoted: a: '!!int x'"]),
+    ("a: \x07\n", ["f.yaml:1:4: the character U+0007 may not stand in YAML; should be written as an escape in double quotes"]),
+    (b"a: x\nb: \xc3\xa9\xff\n", ["f.yaml:2:5: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
+    ("a: x\n".encode("utf-16"), ["f.yaml:1:1: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
+    ("[" * 10_000, ["f.yaml:1:101: nested deeper than 100 levels"]),
+    ("- " * 10_000, ["f.yaml:1:201: nested deeper than 100 levels"]),
+    ("{a: " * 10_000, ["f.yaml:1:401: nested deeper than 100 levels"]),
+    ("x" * (8 << 20) + "yz", ["f.yaml: holds 8,388,610 characters; at most 8,388,608 can be read"]),
+]
+
+
+@pytest.mark.parametrize(("text", "faults"), FAULTS, ids=[repr(text[:20]) for text, _ in FAULTS])
+def test_what_is_no_yaml_is_a_fault_at_its_place(text: str | bytes, faults: list[str]) -> None:
+    assert faults_of(text) == faults
+
+
+MENDED = [
+    ("when: !event.ok", 7, "!event.ok", "when: '!event.ok'"),
+    ("when: !event.ok && event.x", 7, "!event.ok && event.x", "when: '!event.ok && event.x'"),
+    ('- when: "a" in b', 9, '"a" in b', "when: '\"a\" in b'"),
+    ("when: a ? b : c  # why", 7, "a ? b : c", "when: 'a ? b : c'"),
+    ("when: a ? 'b' : \"c\"", 7, "a ? 'b' : \"c\"", "when: 'a ? ''b'' : \"c\"'"),
+    ("{when: a ? b : c, to: [x]}", 8, "a ? b : c", "when: 'a ? b : c'"),
+    ("- {name: x, when: 'a' in [b, c], to: d}", 19, "'a' in [b, c]", "when: \"'a' in [b, c]\""),
+    ("when: {a: 1}.a == 1", 7, "{a: 1}.a == 1", "when: '{a: 1}.a == 1'"),
+    ("when: [1, 2].exists(x, x > 1)", 7, "[1, 2].exists(x, x > 1)", "when: '[1, 2].exists(x, x > 1)'"),
+    ("a: b: c", 4, "b: c", "a: 'b: c'"),
+    ("a: @x", 4, "@x", "a: '@x'"),
+    ("a: *.yaml", 4, "*.yaml", "a: '*.yaml'"),
+    ("{set: {event.x: ${event.y}}}", 17, "${event.y}", "event.x: '${event.y}'"),
+    ("set: {event.items[*].x: 1}", 7, "event.items[*].x", "'event.items[*].x'"),
+]
+
+
+@pytest.mark.parametrize(("line", "column", "value", "mended"), MENDED, ids=[line for line, *_ in MENDED])
+def test_a_value_that_yaml_broke_is_shown_mended(line: str, column: int, value: str, mended: str) -> None:
+    """The rest of the file is read as if it had been quoted, so that its faults are reported with it."""
+    text = f"{line}\nlast: 1\nlast: 2\n" if not line.startswith(("-", "{")) else f"- {line}\n- {{last: 1, last: 2}}\n"
+    shift = 2 if text.startswith("- ") else 0
+    place = text.split("\n")[1].rindex("last") + 1 if shift else 1
+    line_of = 2 if shift else 3
+    first = 2 if shift else 2
+    assert faults_of(text) == [
+        f"f.yaml:1:{column + shift}: YAML does not read `{value}` as one text; should be quoted: {mended}",
+        f"f.yaml:{line_of}:{place}: `last` is given twice; it stands already in line {first}",
+    ]
+
+
+def test_a_mended_line_keeps_its_columns() -> None:
+    document, _ = load("x: {when: 'a' in \"b'c\", to: [y]}", "f.yaml")
+    assert document is not None
+    assert document.data == {"x": {"when": "'a' in \"b'c\"", "to": ["y"]}}
+    assert str(document.place(("x", "to", 0))) == "f.yaml:1:30"
+    assert str(document.text_place(("x", "when"), 4)) == "f.yaml:1:15"
+    assert str(document.text_place(("x", "when"), 9)) == "f.yaml:1:20"
+
+
+def test_an_alias_is_what_its_anchor_says() -> None:
+    assert read("a: &x {b: [1]}\nc: *x\n").data == {"a": {"b": [1]}, "c": {"b": [1]}}
+
+
+def test_aliases_that_stand_for_too_much_are_a_fault() -> None:
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 20))
+    assert faults_of("l0: &l0 x\n" + levels) == ["f.yaml:6:14: aliases stand for more than 100,000 values"]
+
+
+def test_aliases_that_nest_too_deep_are_a_fault() -> None:
+    levels = "".join(f"l{n}: &l{n} [*l{n - 1}]\n" for n in range(1, 200))
+    assert faults_of("l0: &l0 x\n" + levels) == ["f.yaml:101:13: nested deeper than 100 levels"]
+
+
+def test_merging_replaces_values_and_merges_mappings_and_keeps_places() -> None:
+    base, _ = load("a: {x: 1, y: [1, 2]}\nb: 1\n", "base.yaml")
+    over, _ = load("\na:\n  y: [3]\n  z: 4\n", "prod.yaml")
+    assert base is not None
+    assert over is not None
+    merged = merge(base, over)
+    assert merged.data == {"a": {"x": 1, "y": [3], "z": 4}, "b": 1}
+    assert str(merged.place(("a", "x"))) == "base.yaml:1:8"
+    assert str(merged.key_place(("a", "x"))) == "base.yaml:1:5"
+    assert str(merged.place(("a", "y", 0))) == "prod.yaml:3:7"
+    assert str(merged.key_place(("a", "z"))) == "prod.yaml:4:3"
+
+
+@given(st.text(max_size=60) | st.text("abc:- \n{}[]'\"!&*#|>?,$\\\t%@`", max_size=60))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    document, faults = load(text, "f.yaml")
+    assert document is not None or faults
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    document, faults = load(data, "f.yaml")
+    assert document is not None or faults
