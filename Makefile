@@ -40,4 +40,4 @@ bench: $(VENV)/.stamp
 	$(BIN)/python -m bench $(ARGS)
 
 faults: $(VENV)/.stamp
-	$(BIN)/python -m tests.faults $(ARGS)
+	$(BIN)/python tests/faults $(ARGS)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
-from typing import Any
-
-import structlog
+from datetime import UTC, datetime
 
 REPEAT_SECONDS = 10.0
 REPEAT_BURST = 5
 
 
-def configure(level: str = "info", *, json: bool | None = None) -> None:
-    """Send every log line of the process to stderr. ``json`` None: unless stderr is a terminal."""
-    as_json = not sys.stderr.isatty() if json is None else json
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
-    ]
-    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if as_json:
-        final += [structlog.processors.format_exc_info, _message, structlog.processors.JSONRenderer()]
-    else:
-        final += [structlog.dev.ConsoleRenderer(colors=True)]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final))
+def configure(level: str = "info", *, as_json: bool | None = None) -> None:
+    """Send every log line of the process to stderr. ``as_json`` None: unless stderr is a terminal."""
+    handler = _terminal() if not (as_json or (as_json is None and not sys.stderr.isatty())) else _lines()
     handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -36,9 +22,33 @@ def configure(level: str = "info", *, json: bool | None = None) -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
-def _message(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event["message"] = event.pop("event")
-    return event
+def _lines() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    return handler
+
+
+def _terminal() -> logging.Handler:
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    return RichHandler(console=Console(stderr=True), show_path=False, markup=False, highlighter=None)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``timestamp`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record, without its end."""
+        told = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
 
 
 class RepeatFilter(logging.Filter):

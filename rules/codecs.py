@@ -13,7 +13,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
-from rules.cel.values import Duration, Timestamp, type_name
+from rules.cel.values import type_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class Codec:
     encode_plain: Callable[[object], bytes]
 
 
-_ATOMS: Final = frozenset({str, int, bool, type(None), Timestamp, Duration})
+# Not the time types: msgspec writes them as the dataclasses that they are, and asks nobody.
+_ATOMS: Final = frozenset({str, int, bool, type(None)})
 
 
 def is_plain(value: object) -> bool:

@@ -174,6 +174,8 @@ class RecordCompiler(Compiler):
                 parts.append(repr(part))
                 continue
             operand = self.value(self.node(part))
+            if operand.is_constant:
+                operand = Operand(self.code.let(operand.text))
             if operand.missable:
                 self.code.line(f"if {operand.text} is M: raise Surprise")
             parts.append(f"({operand.text} if {operand.text}.__class__ is str else text_of({operand.text}))")

@@ -12,7 +12,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     import difflib  # costly, and needed for a fault alone
 
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower()[:200], by_lower, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower()[:200], by_lower, n=1, cutoff=0.7)
     return by_lower[found[0]] if found else None
 
 

@@ -307,7 +307,7 @@ class FollowingFiles:
             return None
         key = key_of(Path(found).stat())
         known = self._by_key.get(key)
-        if known is not None and known.place.offset > 0:
+        if key in self._entries or (known is not None and known.place.offset > 0):
             return None
         if known is not None:
             self._drop(known)

@@ -17,4 +17,4 @@ def schema(kind: str) -> None:
             f"sluiceway: there is no schema {kind!r}; config is the daemon's file, rules a rules file", file=sys.stderr
         )
         raise typer.Exit(2)
-    print(json.dumps(json_schema(kind), indent=2))
+    print(json.dumps(json_schema("config" if kind == "config" else "rules"), indent=2))

@@ -96,10 +96,10 @@ class _Reading:
         self._filled = filled
         self._kind: Kind = kind
         self._common = common
-        self._is_mapping = isinstance(entry.data, Mapping)
+        self._is_readable = isinstance(entry.data, Mapping)
         self._name = name
         self.form = Form(entry, f"{kind} `{name}`")
-        if not self._is_mapping:
+        if not self._is_readable:
             self.form.wrong((), entry.data, _WANTED[kind])
             return
         connection = self._connection(entry)
@@ -131,6 +131,7 @@ class _Reading:
         if own is not None and its is not None and own.data != its.data:
             what = f"`type` is `{own.data}`, and connection `{name}` is of type `{its.data}`"
             self.form.fault(("type",), what, "should be left out beside `use`")
+            self._is_readable = False
         return found
 
     def source(self, name: str, place: Place) -> SourceSpec | None:
@@ -164,7 +165,7 @@ class _Reading:
         return str(node.data) if node is not None else ""
 
     def _connector(self) -> type[Any] | None:
-        if not self._is_mapping:
+        if not self._is_readable:
             return None
         node = self.form.document.node(("type",))
         if node is None:
@@ -192,13 +193,13 @@ class _Reading:
     def _settings(self, connector: type[Any], templates: Mapping[str, Value]) -> Settings | None:
         """The connector's own settings. A setting with ``${CEL}`` is given as it is written where its type takes text,
         and else left out."""
-        common = {*self._common.model_fields, *_SELECTORS, *(("allow",) if self._kind == "sink" else ())}
+        common = [*_SELECTORS, *self._common.model_fields, *(("allow",) if self._kind == "sink" else ())]
         own = [key for key in self.form.document.root.entries if key not in common]
         form = Form(document_of(self.form.document, own))
-        made = validate(form, self._filled, connector.Config, [*common])
+        made = validate(form, self._filled, connector.Config, common)
         if made is None and templates and not form.faults:
             form = Form(document_of(self.form.document, [key for key in own if key not in templates]))
-            made = validate(form, self._filled, connector.Config, [*common])
+            made = validate(form, self._filled, connector.Config, common)
         self._check_plain(form)
         self.form.faults += form.faults
         return made if isinstance(made, Settings) else None

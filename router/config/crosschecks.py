@@ -71,17 +71,24 @@ class _Checks:
         reader: dict[str, Flow] = {}
         for flow in flows:
             for name, place in flow.sources:
-                if name not in self._sources:
+                if name not in self._sources and self._are_declared("sources"):
                     self._fault(place, f"there is no source `{name}`", did_you_mean(name, self._sources))
                 elif name in reader and reader[name] is not flow:
                     what = f"source `{name}` is read by flow `{reader[name].name}` already"
                     self._fault(place, what, "should be another source, declared for this flow with its own group")
                 reader.setdefault(name, flow)
 
+    def _are_declared(self, key: str) -> bool:
+        """Whether names under a key can be known: it is absent, or a mapping."""
+        node = self._document.node((key,))
+        return node is None or isinstance(node.data, dict)
+
     def targets(self, flow: Flow) -> None:
         """Every sink exists, and lets deliveries choose what its targets set."""
         for target in sink_targets(flow.rules, flow.otherwise):
             if target.sink not in self._sinks:
+                if not self._are_declared("sinks"):
+                    continue
                 known = [*self._sinks, DROP, DEAD_LETTER]
                 place = self._place(target, "sink", at_value=True)
                 self._fault(place, f"there is no sink `{target.sink}`", did_you_mean(target.sink, known))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from router.config.secrets import Secrets
@@ -49,10 +49,27 @@ class Filled:
     secrets: Secrets
     faults: tuple[Fault, ...]
 
+    def masked(self, fault: Fault) -> Fault:
+        """The fault with nothing in it that came from outside."""
+        every = any(node.place == fault.place for node in self.hidden)
+        what, hint = (self.secrets.mask(text, every=every) for text in (fault.what, fault.hint))
+        return Fault(fault.place, what, hint)
+
     def stray(self, node: Node, taking: Collection[str] = ()) -> list[Fault]:
         """A fault for each text at or below a node that has ``${CEL}`` in it, where none belongs. ``taking`` are
         settings beside it that may have it."""
         return [_not_filled(self.cel[text], taking) for text in node.texts() if text in self.cel]
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """The same pieces, with neighbours that are no expressions made one."""
+    found: list[Piece] = []
+    for piece in pieces:
+        if piece.is_cel or not found or found[-1].is_cel:
+            found.append(piece)
+        else:
+            found[-1] = replace(found[-1], text=found[-1].text + piece.text)
+    return [piece for piece in found if piece.text or piece.is_cel]
 
 
 def _not_filled(mixed: Mixed, taking: Collection[str]) -> Fault:
@@ -149,7 +166,7 @@ class _Filler:
                 pieces.append(Piece(text[at:end], at, is_cel=True))
                 at = end + 1
         pieces.append(Piece(text[at:], at, is_cel=False))
-        return [piece for piece in pieces if piece.text or piece.is_cel], from_outside, failed
+        return _joined(pieces), from_outside, failed
 
     def _fault(self, node: Node, offset: int, what: str, hint: str) -> None:
         self.faults.append(Fault(node.origin.place(node.text_index(offset)), what, hint))

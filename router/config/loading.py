@@ -56,9 +56,7 @@ def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) ->
     configuration = loading.run()
     faults += [*filled.faults, *loading.faults]
     if faults or configuration is None:
-        raise Refused(
-            Fault(fault.place, filled.secrets.mask(fault.what), filled.secrets.mask(fault.hint)) for fault in faults
-        )
+        raise Refused(map(filled.masked, faults))
     return configuration
 
 
@@ -151,6 +149,11 @@ class _Loading:
         if node is None:
             return Http()
         if node.data is None or node.data is False:
+            return None
+        if not isinstance(node.data, dict):
+            form = Form(self._document)
+            form.wrong(("http",), node.data, "a mapping such as {listen: 127.0.0.1:9600}, or false")
+            self.faults += form.faults
             return None
         http = self._validated(("http",), Http)
         if isinstance(http, Http) and http.token is None and not http.is_loopback:

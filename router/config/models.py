@@ -27,7 +27,7 @@ def import_models(document: Document, folder: Path, faults: list[Fault]) -> dict
         return {}
     form = Form(document)
     mapping = (
-        form.mapping(("models",), node.data, f"a mapping of names to models, such as {{order: {_WANTED[17:]}}}") or {}
+        form.mapping(("models",), node.data, "a mapping of names to models, such as {order: 'shop.models:Order'}") or {}
     )
     with _importable(folder):
         found = {name: _model(form, ("models", name), value) for name, value in mapping.items()}

@@ -8,18 +8,20 @@ MASK = "***"
 
 
 class Secrets:
-    """Texts that must not be shown. Very short ones, which are part of every other word, mask nothing."""
+    """Texts that must not be shown. Very short ones, which are part of every other word, are only masked on
+    demand."""
 
     _SHORTEST = 4
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         found = {part for text in texts for part in (text, repr(text)[1:-1], text.strip())}
-        self._texts = sorted((text for text in found if len(text) >= self._SHORTEST), key=len, reverse=True)
+        self._texts = sorted(found - {""}, key=len, reverse=True)
 
-    def mask(self, text: str) -> str:
-        """The text with every secret in it masked."""
+    def mask(self, text: str, *, every: bool = False) -> str:
+        """The text with every secret in it masked; with ``every``, very short ones too."""
         for secret in self._texts:
-            text = text.replace(secret, MASK)
+            if every or len(secret) >= self._SHORTEST:
+                text = text.replace(secret, MASK)
         return text
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from router.config.interpolation import Filled
 from router.config.secrets import MASK
+from router.units import parse_duration
 from rules.document import Document, Key, Node
 from rules.form import Form, kind
 
@@ -54,6 +55,7 @@ _WANTED = {
     "url_parsing": "a URL",
     "url_scheme": "a URL that begins with {expected_schemes}",
 }
+_BOUNDS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 _SHOWN = 40
 
 
@@ -87,7 +89,7 @@ class _Faults:
             elif error["type"] == "missing":
                 self._missing(path, error)
             else:
-                wanted.setdefault(path, []).append(_message(error))
+                wanted.setdefault(path, []).append(_message(error) + self._unit(node, error))
         for path, messages in wanted.items():
             self._report(path, list(dict.fromkeys(messages)))
 
@@ -105,6 +107,16 @@ class _Faults:
                 path.append(step)
                 node = below
         return tuple(path)
+
+    def _unit(self, node: Node | None, error: ErrorDetails) -> str:
+        """The unit of a bound that a duration does not keep."""
+        if error["type"] not in _BOUNDS or node is None or not isinstance(node.data, str):
+            return ""
+        try:
+            parse_duration(node.data)
+        except ValueError:
+            return ""
+        return "s"
 
     def _missing(self, path: Key, error: ErrorDetails) -> None:
         key = str(error["loc"][-1])

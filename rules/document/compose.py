@@ -32,6 +32,7 @@ _ALIASED = 100_000
 _MENDS = 30
 
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*)+")
+_HALF = re.compile("[\ud800-\udfff]")
 _CORE = "tag:yaml.org,2002:"
 
 
@@ -51,15 +52,17 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
     origin = Origin(file, text)
     faults: list[Fault] = []
     composer = _compose(origin)
-    while composer.broken is not None and composer.broken.mendable and len(faults) < _MENDS:
-        mended = _mended(composer, composer.broken)
-        if mended is None:
+    while composer.broken is not None and len(faults) < _MENDS:
+        broken = composer.broken
+        mended = _mended(composer, broken) if broken.mendable else None
+        if mended is not None:
+            faults.append(broken.mended_by(mended[0], composer.origin))
+            composer = mended[1]
+            continue
+        faults.append(broken.fault(composer.origin))
+        if not broken.passable:
             break
-        mend, mended_composer = mended
-        faults.append(composer.broken.mended_by(mend, composer.origin))
-        composer = mended_composer
-    if composer.broken is not None:
-        faults.append(composer.broken.fault(composer.origin))
+        composer = _compose(composer.origin, composer.passed | {composer.origin.place(broken.index)})
     faults += composer.faults
     if composer.root is None and not faults:
         faults.append(Fault(Place(file), "the file is empty"))
@@ -81,6 +84,8 @@ class _Broken:
     problem: str
     hint: str = ""
     mendable: bool = True
+    passable: bool = False
+    """Whether reading can go on all the same."""
 
     def fault(self, origin: Origin) -> Fault:
         return Fault(origin.place(self.index), self.problem, self.hint)
@@ -93,8 +98,8 @@ class _Broken:
 def _mended(composer: _Composer, broken: _Broken) -> tuple[Mend, _Composer] | None:
     """The mend that lets reading get furthest past the spot where it stopped."""
     best: tuple[int, Mend, _Composer] | None = None
-    for mend in mends(composer.origin, broken.index):
-        attempt = _compose(composer.origin.mended(mend))
+    for mend in mends(composer.origin, broken.index, flow=composer.in_flow):
+        attempt = _compose(composer.origin.mended(mend), composer.passed)
         grown = len(attempt.origin.text) - len(composer.origin.text)
         further = max(mend.start + len(mend.quoted), broken.index + grown + 1)
         reached = len(attempt.origin.text) + 1 if attempt.broken is None else attempt.broken.index
@@ -103,8 +108,8 @@ def _mended(composer: _Composer, broken: _Broken) -> tuple[Mend, _Composer] | No
     return None if best is None else best[1:]
 
 
-def _compose(origin: Origin) -> _Composer:
-    composer = _Composer(origin)
+def _compose(origin: Origin, passed: frozenset[Place] = frozenset()) -> _Composer:
+    composer = _Composer(origin, passed)
     composer.run()
     return composer
 
@@ -123,9 +128,13 @@ class _Composer:
     """Builds nodes from the parser's events, without recursion, so that no depth of nesting breaks it."""
 
     origin: Origin
+    passed: frozenset[Place]
+    """What was found broken before, and is passed over."""
     faults: list[Fault] = field(default_factory=list)
     root: Node | None = None
     broken: _Broken | None = None
+    in_flow: bool = False
+    """Whether reading stopped inside ``{...}`` or ``[...]``."""
     _open: list[_Open] = field(default_factory=list)
     _anchors: dict[str, Node] = field(default_factory=dict)
     _aliased: int = 0
@@ -140,6 +149,7 @@ class _Composer:
         except (YAMLError, ValueError, IndexError, AttributeError, TypeError, AssertionError) as error:
             # Beside its own errors, the parser lets some of Python's escape on texts that are far from YAML.
             self.broken = _explain(error, self.origin)
+        self.in_flow = bool(self._open) and self.origin.text.startswith(("{", "["), self._open[-1].node.start)
         while self._open:
             self._close(len(self.origin.text))
 
@@ -168,8 +178,7 @@ class _Composer:
         data: object = {} if isinstance(event, MappingStartEvent) else []
         tag = _tag(event)
         if tag and tag != _CORE + ("map" if isinstance(event, MappingStartEvent) else "seq"):
-            self.broken = self._tagged(event, tag)
-            return
+            self._tagged(event, tag)
         node = Node(data, self.origin, event.start_mark.index, event.end_mark.index)
         if event.anchor:
             self._anchors.pop(event.anchor, None)
@@ -186,11 +195,21 @@ class _Composer:
         tag = _tag(event)
         style = event.style or ""
         data: object = event.value if style or tag in ("!", _CORE + "str") else resolve(event.value)
+        if style == '"' and _HALF.search(event.value):
+            data = self._paired(event)
         node = Node(data, self.origin, self._start(event, tag), event.end_mark.index, style)
         if tag and tag not in ("!", _CORE + "str") and not _is_of(data, tag):
-            self.broken = self._tagged(event, tag)
-            return
+            self._tagged(event, tag)
         self._place(node, event.anchor)
+
+    def _paired(self, event: ScalarEvent) -> str:
+        """A text in which escapes of two halves of a character, as JSON writes them, are that character."""
+        text: str = event.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if text.count("\ufffd") > event.value.count("\ufffd"):
+            hint = "should be both, such as \\ud83d\\ude00"
+            place = self.origin.place(event.start_mark.index + 1)
+            self.faults.append(Fault(place, "half of a character that takes two escapes", hint))
+        return text
 
     def _start(self, event: ScalarEvent, tag: str) -> int:
         """Where a scalar itself begins, behind its anchor and its tag."""
@@ -198,11 +217,17 @@ class _Composer:
         properties = _PROPERTIES.match(self.origin.text, start, event.end_mark.index) if tag or event.anchor else None
         return properties.end() if properties else start
 
-    def _tagged(self, event: Event, tag: str) -> _Broken:
+    def _stop(self, broken: _Broken) -> None:
+        """Stop reading, unless this was passed before."""
+        if self.origin.place(broken.index) not in self.passed:
+            self.broken = broken
+
+    def _tagged(self, event: Event, tag: str) -> None:
         index = event.start_mark.index
         shown = tag.replace(_CORE, "!!")
         start = self.origin.text.rfind(shown, 0, event.end_mark.index)
-        return _Broken(start if start >= 0 else index, f"`{shown}` is a YAML tag", "tags are not used here")
+        at = start if start >= 0 else index
+        self._stop(_Broken(at, f"`{shown}` is a YAML tag", "tags are not used here", passable=True))
 
     def _alias(self, event: AliasEvent) -> None:
         node = self._anchors.get(event.anchor)
@@ -252,6 +277,8 @@ class _Composer:
                 return
         else:
             name = key.data
+        if value.start == value.end and ":" not in self.origin.text[key.end : value.start + 1]:
+            self._stop(_Broken(key.start, f"the key `{name}` has no value", "should be `key: value`", passable=True))
         if name in parent.entries:
             first = parent.entries[name][0].place
             self.faults.append(Fault(key.place, f"`{name}` is given twice", f"it stands already in line {first.line}"))

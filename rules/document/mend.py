@@ -14,24 +14,21 @@ _OPENING = "([{"
 _CLOSING = ")]}"
 
 
-def mends(origin: Origin, index: int) -> Iterator[Mend]:
+def mends(origin: Origin, index: int, *, flow: bool) -> Iterator[Mend]:
     """Every path as a key and then every value on the line around ``index`` that begins before it, put into quotes:
-    the innermost first, and each value once as part of a ``{...}`` and once as the rest of its line."""
+    the innermost first. With ``flow`` they are parts of a ``{...}``, else a value is the rest of its line."""
     start, end = origin.line_bounds(index)
     line = origin.text[start:end]
     for path in _PATH.finditer(line):
-        if start + path.start() <= index:
+        if flow and start + path.start() <= index:
             yield Mend(start + path.start(), start + path.end(), quote(path[0]), "")
     for key in reversed(list(_KEY.finditer(line))):
         begin = key.end()
         if start + begin > index:
             continue
-        seen = set()
-        for flow in (True, False):
-            stop = _value_end(line, begin, flow=flow)
-            if stop > begin and stop not in seen and not _is_other(line, begin, stop):
-                seen.add(stop)
-                yield Mend(start + begin, start + stop, quote(line[begin:stop]), key[0].rstrip())
+        stop = _value_end(line, begin, flow=flow)
+        if stop > begin and not _is_other(line, begin, stop):
+            yield Mend(start + begin, start + stop, quote(line[begin:stop]), key[0].rstrip())
 
 
 def _is_other(line: str, begin: int, stop: int) -> bool:

@@ -68,7 +68,9 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-_SHORT = {"0": 1, "x": 3, "u": 5, "U": 9}
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?=\\u[dD][c-fC-F])")
+"""The first of two escapes that are one character, as JSON writes those beyond U+FFFF."""
+_LONG = {"x": 4, "u": 6, "U": 10}
 
 
 def _characters(source: str, style: str) -> Iterator[tuple[int, str, bool]]:
@@ -83,7 +85,7 @@ def _characters(source: str, style: str) -> Iterator[tuple[int, str, bool]]:
             after = source[index + 1 : index + 2]
             if after not in ("\r", "\n", ""):
                 yield index, "", False
-            index += _SHORT.get(after, 1) + 1 if after in ("x", "u", "U") else 2
+            index += 12 if _PAIR.match(source, index) else _LONG.get(after, 2)
         else:
             yield index, character, character.isspace()
             index += 1

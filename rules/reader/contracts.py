@@ -26,7 +26,7 @@ def read_contract(form: Form, data: object, scope: Scope, read_file: ReadFile) -
     mapping = form.mapping(_PATH, data, _WANTED, _CONTRACT)
     if mapping is None:
         return Contract(), b""
-    if not mapping:
+    if not data:
         form.fault(_PATH, "`contract` is empty", f"should be {_WANTED}")
     if "schema" in mapping and "model" in mapping:
         form.key_fault((*_PATH, "model"), "`model` beside `schema`", "should be one of them")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import PurePath
 
-from rules.document import load
+from rules.document import Key, load
 from rules.faults import Fault, Place, Refused
 from rules.flow import ROOTS, Contract, Expr, Flow
 from rules.form import Form
@@ -111,10 +111,13 @@ def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
     if isinstance(otherwise, Mapping) and "unmatched" in otherwise:
         return
     items = mapping.get("rules")
-    last = items[-1] if isinstance(items, list) and items else {}
-    if isinstance(last, Mapping) and "to" in last and "when" not in last:
-        return
-    path = ("rules", len(items) - 1) if isinstance(items, list) and items else ()
+    path: Key = ()
+    if "rules" in mapping:
+        if not isinstance(items, list) or not items or not isinstance(items[-1], Mapping):
+            return  # which is a fault already
+        if "to" in items[-1] and "when" not in items[-1]:
+            return
+        path = ("rules", len(items) - 1)
     what = "what happens to records that no rule takes is not said"
     form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
 

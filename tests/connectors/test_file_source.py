@@ -751,6 +751,35 @@ async def test_copy_and_truncate_while_it_was_down(tmp_path: Path) -> None:
             assert await take(source, 3, ack=False) == [b"3", b"new 4", b"new 5"]
 
 
+async def test_a_restart_while_a_copy_is_drained(tmp_path: Path) -> None:
+    """What was acknowledged of the copy does not come again, although nothing of the truncated file has been yet."""
+    log, positions = tmp_path / "a.log", MemoryPositions()
+    log.write_bytes(b"1\n2\n3\n")
+    async with opened(make(tmp_path, positions, follow=True, poll=POLL, read=2)) as source:
+        assert await take(source, 1) == [b"1"]
+    shutil.copyfile(log, tmp_path / "a.log.1")
+    log.write_bytes(b"new 4\n")
+    for expected in ([b"2"], [b"3"], [b"new 4"]):
+        async with opened(
+            make(tmp_path, positions, follow=True, poll=POLL, read=2 if len(expected[0]) == 1 else 99)
+        ) as source:
+            assert await take(source, 1) == expected
+
+
+async def test_an_unfinished_line_that_is_taken_back(tmp_path: Path) -> None:
+    """A last line that is replaced before its newline came is read as it is in the end."""
+    log = tmp_path / "a.log"
+    log.write_bytes(b"1\nhalf")
+    async with opened(make(tmp_path, follow=True, poll=POLL)) as source:
+        assert await take(source, 1) == [b"1"]
+        reading = asyncio.ensure_future(source.read())
+        await asyncio.sleep(0.05)
+        os.truncate(log, 2)
+        append(log, b"full\n")
+        async with asyncio.timeout(20):
+            assert (await reading).values == [b"full"]
+
+
 async def test_truncated_without_a_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It begins again, regrown longer than before or not, and a warning says that something may be lost."""
     log = tmp_path / "a.log"

@@ -1,6 +1,6 @@
 """Mutated configuration files and expressions: each gives a configuration, or faults at places that exist.
 
-    python -m tests.router.fuzz_config --count 100000 --seed 1
+python -m tests.router.fuzz_config --count 100000 --seed 1
 """
 
 from __future__ import annotations
@@ -165,10 +165,12 @@ def fuzz_expression(random_: random.Random) -> str:
     try:
         cel.compile(text)
     except cel.CelSyntaxError as error:
-        assert error.message
-        assert 0 <= error.offset <= len(text)
-        return "no expression"
-    return "expression"
+        fault = error
+    else:
+        return "expression"
+    assert fault.message
+    assert 0 <= fault.offset <= len(text)
+    return "no expression"
 
 
 def fuzz(count: int, seed: int) -> Iterator[str]:

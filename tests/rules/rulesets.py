@@ -20,7 +20,7 @@ from rules.ruleset import Ruleset, compile_flow
 def flow_of(text: str) -> Flow:
     """The flow that a text says; ``from`` may be left out."""
     text = textwrap.dedent(text)
-    if "from:" not in text:
+    if not text.startswith(("{", "from:")):
         text = "from: s\n" + text
     flow, faults = read_flow(text, "flow.yaml", lambda name: (_ for _ in ()).throw(OSError(name)))
     if faults or flow is None:
@@ -69,7 +69,10 @@ def batch_of(*events: object, **columns: Any) -> Batch:
 def both(ruleset: Ruleset, batch: Batch, source: str = "s") -> Decisions:
     """What the compiled ruleset decides, after making sure that the exact interpreter decides the same."""
     decisions = ruleset.route(batch, source)
-    assert summary(decisions) == summary(ruleset.route_exactly(batch, source))
+    compiled, exact = summary(decisions), summary(ruleset.route_exactly(batch, source))
+    for name, decided in compiled.items():
+        if decided != exact[name]:
+            raise AssertionError(f"{name}: compiled {decided}, exact {exact[name]}\n{ruleset.code}")
     return decisions
 
 

@@ -43,7 +43,7 @@ def test_a_document_without_faults_holds_what_json_holds() -> None:
 def test_places_are_those_of_keys_and_values() -> None:
     document = read("a:\n  - x\n  - {b: 1, 'c d': [2]}\n")
     assert str(document.place(("a", 0))) == "f.yaml:2:5"
-    assert str(document.place(("a", 1, "c d", 0))) == "f.yaml:3:19"
+    assert str(document.place(("a", 1, "c d", 0))) == "f.yaml:3:20"
     assert str(document.key_place(("a", 1, "c d"))) == "f.yaml:3:12"
     assert str(document.key_place(("a", 1))) == "f.yaml:3:5"
 
@@ -64,11 +64,12 @@ def test_a_byte_order_mark_and_windows_line_ends_do_not_move_places() -> None:
     [
         ("a: one two", "two", "1:8"),
         ("a: 'it''s two'", "two", "1:11"),
-        (r'a: "x\n\u00e9\x41\U0001F600 two"', "two", "1:28"),
+        (r'a: "x\n\u00e9\x41\U0001F600 two"', "two", "1:29"),
         ('a: "x \\\n  two"', "two", "2:3"),
         ("a: one\n   and\n   two", "two", "3:4"),
         ("a: |\n  one\n  two\n", "two", "3:3"),
         ("a: |2-  # comment\n    one\n\n  two\n", "two", "4:3"),
+        (r'a: "\ud83d\uDE00 two"', "two", "1:18"),
         ("a: >-\n  one\n  and\n\n  two\n", "two", "5:3"),
         ("a: >\n  one\n    more\n  two\n", "two", "4:3"),
         ("a: 'one\n\n   two'", "two", "3:4"),
@@ -127,7 +128,14 @@ FAULTS = [
     ("- *x\n", ["f.yaml:1:3: `*x` stands for nothing; no `&x` before it"]),
     ("- !thing {a: 1}\n", ["f.yaml:1:3: `!thing` is a YAML tag; tags are not used here"]),
     ("a: !!int x\n", ["f.yaml:1:4: YAML does not read `!!int x` as one text; should be quoted: a: '!!int x'"]),
-    ("a: \x07\n", ["f.yaml:1:4: the character U+0007 may not stand in YAML; should be written as an escape in double quotes"]),
+    (
+        "a: \x07\n",
+        ["f.yaml:1:4: the character U+0007 may not stand in YAML; should be written as an escape in double quotes"],
+    ),
+    (
+        r'a: "x\ud83d"',
+        ["f.yaml:1:5: half of a character that takes two escapes; should be both, such as \\ud83d\\ude00"],
+    ),
     (b"a: x\nb: \xc3\xa9\xff\n", ["f.yaml:2:5: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
     ("a: x\n".encode("utf-16"), ["f.yaml:1:1: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
     ("[" * 10_000, ["f.yaml:1:101: nested deeper than 100 levels"]),
@@ -164,13 +172,10 @@ MENDED = [
 def test_a_value_that_yaml_broke_is_shown_mended(line: str, column: int, value: str, mended: str) -> None:
     """The rest of the file is read as if it had been quoted, so that its faults are reported with it."""
     text = f"{line}\nlast: 1\nlast: 2\n" if not line.startswith(("-", "{")) else f"- {line}\n- {{last: 1, last: 2}}\n"
-    shift = 2 if text.startswith("- ") else 0
-    place = text.split("\n")[1].rindex("last") + 1 if shift else 1
-    line_of = 2 if shift else 3
-    first = 2 if shift else 2
+    shift, twice = (2, "2:13") if text.startswith("- ") else (0, "3:1")
     assert faults_of(text) == [
         f"f.yaml:1:{column + shift}: YAML does not read `{value}` as one text; should be quoted: {mended}",
-        f"f.yaml:{line_of}:{place}: `last` is given twice; it stands already in line {first}",
+        f"f.yaml:{twice}: `last` is given twice; it stands already in line 2",
     ]
 
 
@@ -189,12 +194,12 @@ def test_an_alias_is_what_its_anchor_says() -> None:
 
 def test_aliases_that_stand_for_too_much_are_a_fault() -> None:
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 20))
-    assert faults_of("l0: &l0 x\n" + levels) == ["f.yaml:6:14: aliases stand for more than 100,000 values"]
+    assert faults_of("l0: &l0 x\n" + levels) == ["f.yaml:6:45: aliases stand for more than 100,000 values"]
 
 
 def test_aliases_that_nest_too_deep_are_a_fault() -> None:
     levels = "".join(f"l{n}: &l{n} [*l{n - 1}]\n" for n in range(1, 200))
-    assert faults_of("l0: &l0 x\n" + levels) == ["f.yaml:101:13: nested deeper than 100 levels"]
+    assert faults_of("l0: &l0 x\n" + levels) == ["f.yaml:101:14: nested deeper than 100 levels"]
 
 
 def test_merging_replaces_values_and_merges_mappings_and_keeps_places() -> None:

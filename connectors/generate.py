@@ -1,0 +1,370 @@
+"""``generate``: a synthetic stream from a template, to try out rules, to load a system, to show a dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from itertools import accumulate
+from random import Random, SystemRandom
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
+
+from router import Batch, Constant, EndOfStream, Lag, Settings
+
+_BLOCK = 256  # records that share a generator of random numbers: seeding one takes as long as some records
+_TICK = 0.01  # seconds: at high rates, what is due is sent this often
+_PER = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_WORDS = (  # noqa: SIM905 - words read better as a text
+    "amber anchor apple autumn beacon birch bridge canyon cedar cloud copper coral delta ember falcon fern garden "
+    "harbor hazel island ivory lantern maple meadow mirror nectar ocean olive orchard pebble prairie quartz raven "
+    "river saffron shadow silver sparrow summit thunder timber tulip valley velvet walnut willow winter zephyr"
+).split()
+
+
+def parse_rate(value: Any) -> float | None:
+    """Records per second from ``100/s``, ``5/m``, ``1/h`` or a number. Raises ValueError with examples."""
+    if value is None:
+        return None
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smhd])\s*", value)):
+        value = float(found[1]) / _PER[found[2]]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return float(value)
+    raise ValueError(f"{value!r} should be a rate above 0 such as 100/s, 5/m or 1/h")
+
+
+def _checked(template: JsonValue) -> JsonValue:
+    _Templates(template)
+    return template
+
+
+class GenerateConfig(Settings):
+    """The settings of the source ``generate``."""
+
+    template: Annotated[JsonValue, AfterValidator(_checked)]
+    """What a record is: any value, in which texts may hold placeholders. A list is several to choose from; an entry
+    `{weight: 3, template: ...}` is chosen three times as often."""
+    rate: Annotated[
+        float | None,
+        BeforeValidator(parse_rate),
+        WithJsonSchema({"type": ["string", "number", "null"], "pattern": r"^\s*\d+(\.\d+)?\s*/\s*[smhd]\s*$"}),
+    ] = None
+    """How many records, such as 100/s, 5/m or 1/h. Without it, as fast as they are taken."""
+    count: Annotated[int, Field(ge=0)] | None = None
+    """How many records there are in all, restarts included. Without it, no end."""
+    seed: int | None = None
+    """The same seed and template give the same records. Without it, one is drawn at the first start."""
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """How many records to make at a time at most."""
+
+
+class GenerateSource:
+    r"""Makes records from a template.
+
+    **Records** are the template as JSON; a template that is one text is taken as it is. Texts of values (not of keys)
+    may hold placeholders, typed when one is all of the text, text otherwise. In YAML they stand in quotes. ``{{`` and
+    ``}}`` are braces.
+
+    ================== ====================================================================================
+    ``{sequence}``     the number of the record, from 0
+    ``{int:1:100}``    an integer, both ends included
+    ``{float:0:5:2}``  a number, here with 2 decimals; without the last part, with all it has
+    ``{choice:a|b|c}`` one of these texts
+    ``{word}``         an English word
+    ``{bool}``         true or false
+    ``{uuid}``         a UUID of version 4, as text
+    ``{now}``          the time at which it is made, in UTC (RFC 3339, milliseconds), as text
+    ================== ====================================================================================
+
+    **Guarantee**: at least once. Record n depends on the seed and n alone (but for ``{now}``), so what was not
+    acknowledged is made again as it was. A token is the number of the next record; after a restart it goes on at the
+    acknowledged one. Its seed, when the settings name none, is kept too.
+
+    **Rate**: the first record comes at once. What is due is counted from ``open()``, so nothing drifts, and after
+    having been held up it catches up. **Lag**: what is due (without a rate: what was made) and not acknowledged, and
+    how long the oldest of it has been due. It has nothing to be away from.
+    """
+
+    Config: ClassVar[type[GenerateConfig]] = GenerateConfig
+    replays: ClassVar[bool] = True
+    ack_order: ClassVar[Literal["read", "any"]] = "read"
+
+    def __init__(self, config: GenerateConfig) -> None:
+        self.config = config
+        self._templates = _Templates(config.template)
+        self._positions = config.context.positions
+        self._seed = 0
+        self._next = self._acked = self._first = 0
+        self._opened = 0.0
+        self._random = Random()  # noqa: S311 - made-up data, not secrets
+
+    async def open(self) -> None:
+        """Begin at the acknowledged record."""
+        kept = self._positions.load()
+        seed = kept.get("seed") if self.config.seed is None else self.config.seed
+        self._seed = seed if isinstance(seed, int) else SystemRandom().getrandbits(63)
+        sequence = kept.get("sequence")
+        self._acked = self._first = sequence if isinstance(sequence, int) else 0
+        if kept.get("seed") != self._seed:
+            await self._positions.save({"seed": self._seed, "sequence": self._acked})
+        self._next = self._acked - self._acked % _BLOCK
+        self._make(self._acked - self._next)  # to bring the random numbers of the block to where they were
+        self._opened = time.monotonic()
+
+    async def read(self) -> Batch:
+        """The records that are due. Raises EndOfStream after ``count``. Cancelled, it has made none."""
+        if self.config.count is not None and self._next >= self.config.count:
+            raise EndOfStream
+        await asyncio.sleep(0)  # without a rate nothing else lets the loop turn
+        while (due := self._due() - self._next) <= 0:  # noqa: ASYNC110 - it waits for time itself
+            await asyncio.sleep(self._pause())
+        values = self._make(min(due, self.config.batch))
+        return Batch(values, token=self._next, times=Constant(time.time_ns(), len(values)))
+
+    async def ack(self, token: Any) -> None:
+        """Remember that everything before this record is safe."""
+        await self._positions.save({"sequence": token})
+        self._acked = token
+
+    async def lag(self) -> Sequence[Lag]:
+        """What is due and not acknowledged."""
+        records = self._due() - self._acked if self.config.rate else self._next - self._acked
+        seconds = None
+        if self.config.rate:
+            oldest = self._opened + (self._acked - self._first) / self.config.rate
+            seconds = max(0.0, time.monotonic() - oldest) if records else 0.0
+        return [Lag("0", records=records, seconds=seconds)]
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    def _due(self) -> int:
+        """The number of the record before which all are due by now."""
+        due = self._next + self.config.batch
+        if self.config.rate is not None:
+            due = self._first + 1 + int((time.monotonic() - self._opened) * self.config.rate)
+        return due if self.config.count is None else min(due, self.config.count)
+
+    def _pause(self) -> float:
+        assert self.config.rate is not None  # noqa: S101 - without a rate something is always due
+        at = self._opened + (self._next - self._first) / self.config.rate
+        return max(at - time.monotonic(), _TICK)
+
+    def _make(self, records: int) -> list[bytes]:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        draw = _Draw(self._random, now)
+        values = []
+        for sequence in range(self._next, self._next + records):
+            if not sequence % _BLOCK:
+                self._random.seed(f"{self._seed}/{sequence}")
+            draw.sequence = sequence
+            values.append(self._templates.render(draw))
+        self._next += records
+        return values
+
+
+class _Draw:
+    """What a placeholder is filled in from."""
+
+    __slots__ = ("bits", "now", "random", "sequence")
+
+    def __init__(self, source: Random, now: str) -> None:
+        self.random = source.random
+        self.bits = source.getrandbits
+        self.now = now
+        self.sequence = 0
+
+
+Hole = Callable[[_Draw], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Placeholder:
+    """``fill`` gives what stands in its place, already fit for JSON; ``text`` says whether it needs quotes there."""
+
+    fill: Hole
+    text: bool = False
+
+
+_Quote = Callable[[str], str]
+_Maker = Callable[[str, _Quote], _Placeholder]
+
+
+class _Template:
+    """A value as a format with holes, so that a record costs one ``%`` and a call for each placeholder."""
+
+    def __init__(self, template: JsonValue) -> None:
+        self._holes: list[Hole] = []
+        self._format = self._join(_parts(template, str)) if isinstance(template, str) else self._json(template)
+        self._format.encode()  # a text that is no Unicode is found here
+
+    def render(self, draw: _Draw) -> bytes:
+        return (self._format % tuple([hole(draw) for hole in self._holes])).encode()
+
+    def _json(self, value: JsonValue) -> str:
+        if isinstance(value, str):
+            parts = list(_parts(value, _escape))
+            alone = parts[0] if len(parts) == 1 else None
+            text = self._join(parts)
+            return text if isinstance(alone, _Placeholder) and not alone.text else f'"{text}"'
+        if isinstance(value, dict):
+            _refuse_unquoted(value)
+            entries = [f'"{_literal(_escape(key))}":{self._json(inner)}' for key, inner in value.items()]
+            return "{" + ",".join(entries) + "}"
+        if isinstance(value, list):
+            return "[" + ",".join(map(self._json, value)) + "]"
+        return json.dumps(value, allow_nan=False)
+
+    def _join(self, parts: Iterable[str | _Placeholder]) -> str:
+        joined = ""
+        for part in parts:
+            if isinstance(part, str):
+                joined += _literal(part)
+            else:
+                joined += "%s"
+                self._holes.append(part.fill)
+        return joined
+
+
+class _Templates:
+    """One template or several to choose from by weight."""
+
+    def __init__(self, template: JsonValue) -> None:
+        entries = template if isinstance(template, list) else [template]
+        if not entries:
+            raise ValueError("an empty list of templates makes no records")
+        weighted = [_weighted(entry) for entry in entries]
+        self._templates = [_Template(entry) for _, entry in weighted]
+        self._bounds = list(accumulate(weight for weight, _ in weighted))
+        if len(self._templates) == 1:
+            self.render: Callable[[_Draw], bytes] = self._templates[0].render
+        else:
+            self.render = self._choose
+
+    def _choose(self, draw: _Draw) -> bytes:
+        at = bisect(self._bounds, draw.random() * self._bounds[-1])
+        return self._templates[min(at, len(self._templates) - 1)].render(draw)
+
+
+def _weighted(entry: JsonValue) -> tuple[float, JsonValue]:
+    if not (isinstance(entry, dict) and entry.keys() == {"weight", "template"}):
+        return 1.0, entry
+    weight = entry["weight"]
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+        raise ValueError(f"weight: {weight!r} should be a number above 0")
+    return float(weight), entry["template"]
+
+
+_TOKEN = re.compile(r"(\{\{)|(\}\})|\{([^{}]*)\}|([{}])")
+
+
+def _parts(text: str, quote: _Quote) -> Iterator[str | _Placeholder]:
+    """A text as the literal parts (quoted) and placeholders it consists of."""
+    at = 0
+    for token in _TOKEN.finditer(text):
+        if token.start() > at:
+            yield quote(text[at : token.start()])
+        at = token.end()
+        if token[4]:
+            raise ValueError(f"{text!r} holds a single {token[4]!r}; a brace is written {token[4] * 2!r}")
+        yield token[0][0] if token[1] or token[2] else _placeholder(token[3], quote)
+    if at < len(text):
+        yield quote(text[at:])
+
+
+def _placeholder(inside: str, quote: _Quote) -> _Placeholder:
+    name, _, arguments = inside.partition(":")
+    maker = _MAKERS.get(name)
+    if maker is None:
+        near = get_close_matches(name, _MAKERS, 1)
+        hint = f"did you mean {{{near[0]}}}?" if near else f"there are {', '.join(f'{{{n}}}' for n in _MAKERS)}"
+        raise ValueError(f"there is no placeholder {{{inside}}}; {hint} (braces themselves are written {{{{ and }}}})")
+    try:
+        return maker(arguments, quote)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{{{inside}}}: {error}") from error
+
+
+def _refuse_unquoted(value: dict[str, JsonValue]) -> None:
+    """``a: {word}`` is, in YAML, a map with the key ``word``: hardly ever what was meant."""
+    for key, inner in value.items():
+        if inner is None and len(value) == 1 and key.partition(":")[0] in _MAKERS:
+            raise ValueError(f"{{{key}}} should stand in quotes: YAML takes it for a map otherwise")
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _escape(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _numbers(arguments: str, kind: Callable[[str], Any], wanted: str) -> list[Any]:
+    try:
+        low, high = numbers = list(map(kind, arguments.split(":")))
+    except ValueError:
+        raise ValueError(f"should be {wanted}") from None
+    if not low <= high or high - low == float("inf"):
+        raise ValueError("the first number should not be above the second, and both finite")
+    return numbers
+
+
+def _make_int(arguments: str, _: _Quote) -> _Placeholder:
+    low, high = _numbers(arguments, int, "written like {int:1:100}")
+    span = high - low + 1
+    if span < 1 << 52:
+        return _Placeholder(lambda draw: low + int(draw.random() * span))
+    bits = span.bit_length() + 64  # so many that the remainder favours no number noticeably
+    return _Placeholder(lambda draw: low + draw.bits(bits) % span)
+
+
+def _make_float(arguments: str, _: _Quote) -> _Placeholder:
+    *bounds, digits = arguments.split(":") if arguments.count(":") > 1 else [arguments, ""]
+    low, high = _numbers(":".join(bounds), float, "written like {float:0:500} or {float:0:500:2}")
+    span = high - low
+    if not digits:
+        return _Placeholder(lambda draw: repr(low + draw.random() * span))
+    if not (digits.isdecimal() and int(digits) <= 17):
+        raise ValueError("the number of decimals should be from 0 to 17")
+    form = f"%.{int(digits)}f"
+    return _Placeholder(lambda draw: form % (low + draw.random() * span))
+
+
+def _make_choice(arguments: str, quote: _Quote) -> _Placeholder:
+    choices = [quote(choice) for choice in arguments.split("|")]
+    number = len(choices)
+    return _Placeholder(lambda draw: choices[int(draw.random() * number)], text=True)
+
+
+def _uuid(draw: _Draw) -> str:
+    digits = f"{draw.bits(128) & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62:032x}"  # RFC 9562, 5.4
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _plain(placeholder: _Placeholder) -> _Maker:
+    def make(arguments: str, _: _Quote) -> _Placeholder:
+        if arguments:
+            raise ValueError("takes nothing after its name")
+        return placeholder
+
+    return make
+
+
+_MAKERS: dict[str, _Maker] = {
+    "sequence": _plain(_Placeholder(lambda draw: draw.sequence)),
+    "int": _make_int,
+    "float": _make_float,
+    "choice": _make_choice,
+    "word": _plain(_Placeholder(lambda draw: _WORDS[int(draw.random() * len(_WORDS))], text=True)),
+    "bool": _plain(_Placeholder(lambda draw: "true" if draw.random() < 0.5 else "false")),
+    "uuid": _plain(_Placeholder(_uuid, text=True)),
+    "now": _plain(_Placeholder(lambda draw: draw.now, text=True)),
+}

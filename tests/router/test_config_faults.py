@@ -1,0 +1,752 @@
+"""Every fault of a configuration is reported, at its place, in these words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fuzz_config import DAEMON, ENVIRONMENT, RULES, fuzz, mutate, write_files
+
+from router.config import load
+from rules.faults import Refused
+
+SECRET = "hunter2!"
+
+# ruff: noqa: E501 - what a fault says stands here as it is shown
+FAULTS = [
+    (
+        "",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml: the file is empty",
+        ],
+    ),
+    (
+        "[a]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:1: this is no configuration; should be a mapping with `sources` and so on",
+        ],
+    ),
+    (
+        "a: b: c\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:1: `a` is not known here; known: state_dir, http, vars, drain_timeout, connections, models, defaults, sources, sinks, flows",
+            "sluiceway.yaml:1:1: `flows` is missing; should be the rules files, such as [rules/*.yaml]",
+            "sluiceway.yaml:1:4: YAML does not read `b: c` as one text; should be quoted: a: 'b: c'",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nsinks: {}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:1: `sinks` is given twice; it stands already in line 2",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nsorces: {}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:1: `sorces` is not known here; did you mean `sources`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:1: `flows` is missing; should be the rules files, such as [rules/*.yaml]",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nstate_dir: 5\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:12: `state_dir` is `5`; should be text",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nstate_dir:\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:5:1: `state_dir` is empty; should be text",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndrain_timeout: 5\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `drain_timeout` is `5`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndrain_timeout: soon\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `drain_timeout` is `soon`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nvars: [a]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:7: `vars` is a list; should be a mapping",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nvars: {a: .nan}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:11: `a` is a number that JSON does not have; should be a finite number",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nvars: {a: '${event.x}'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:12: `${...}` is not filled in here; only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {listen: '9600'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `listen` is `9600`; should be host:port, such as 127.0.0.1:9600 or [::1]:9600",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {lisen: x}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:8: `lisen` is not known here; did you mean `listen`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {listen: '0.0.0.0:9600'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `0.0.0.0:9600` can be reached from other machines, and there is no `token`; should have a `token`, or listen on 127.0.0.1",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {listen: 'example.org:9600'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `example.org:9600` can be reached from other machines, and there is no `token`; should have a `token`, or listen on 127.0.0.1",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: true\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:7: `http` is a boolean; should be a mapping such as {listen: 127.0.0.1:9600}, or false",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {token: ''}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:15: `token` is text; should be at least 1 long",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: {}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:18: `type` is missing; should be the type of the connectors that use it",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: {type: kafak}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:25: no connector of type `kafak` is installed; known: file, generate, http, memory, stdin, stdout",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: 5}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:18: connection `m` is a number; should be a mapping such as {type: kafka, brokers: ...}",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: [m]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:14: `connections` is a list; should be a mapping of names to settings",
+        ],
+    ),
+    (
+        "sources: {a: {use: man}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: memory}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:20: there is no connection `man`; did you mean `main`?",
+        ],
+    ),
+    (
+        "sources: {a: {use: main, type: file}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: memory}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:32: `type` is `file`, and connection `main` is of type `memory`; should be left out beside `use`",
+        ],
+    ),
+    (
+        "sources: {a: {use: main}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: stdout}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:28: no source of type `stdout` is installed; known: file, generate, http, memory, stdin",
+        ],
+    ),
+    (
+        "sources: {a: {use: main}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: memory, chanel: x}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:36: `chanel` is not known here; did you mean `channel`?",
+        ],
+    ),
+    (
+        "sources: {a: {use: main}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: memory, replays: maybe}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:45: `replays` is `maybe`; should be true or false",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndefaults: {snk: {}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:12: `snk` is not known here; did you mean `sink`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndefaults: {sink: {batch: {recods: 1}}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:27: `recods` is not known here; did you mean `records`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndefaults: {sink: {path: x}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:19: `path` is not known here; known: encode, batch, retry, timeout, queue, when_full, ordered",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndefaults: {source: {decode: xml}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:29: `decode` is `xml`; should be json, text or bytes",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndefaults: 5\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:11: `defaults` is a number; should be a mapping such as {sink: {timeout: 10s}}",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: 5}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `m` is a number; should be a pydantic model such as shop.models:Order; as text it is '5'",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: shop}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `shop` is no name of a model; should be a pydantic model such as shop.models:Order",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: 'no_such_module:X'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: there is no module `no_such_module`; should be installed, or lie beside the daemon's file",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: 'json:Nope'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `json` has no `Nope`; there are none",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: 'json:dumps'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `json:dumps` is no pydantic model; should be a pydantic model such as shop.models:Order",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: 'broken_models:X'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `broken_models` cannot be imported: ZeroDivisionError: division by zero",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: [m]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:9: `models` is a list; should be a mapping of names to models, such as {order: 'shop.models:Order'}",
+        ],
+    ),
+    (
+        "sources: {a: 5}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:14: source `a` is a number; should be a mapping such as {type: file, path: in.ndjson}",
+        ],
+    ),
+    (
+        "sources: {a: {}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:14: `type` is missing; should be the type of a source: file, generate, http, memory, stdin",
+        ],
+    ),
+    (
+        "sources: {a: {type: memry}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:21: no source of type `memry` is installed; did you mean `memory`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: 5}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:21: `type` is a number; should be the type of a source; as text it is '5'",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory, decode: csv}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:37: `decode` is `csv`; should be json, text or bytes",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory, batch: {}}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:29: `batch` is not known here; known: channel, records, replays, ack_order, type, use, decode",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory, channel: '${event.x}'}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:39: `${...}` is not filled in here; only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory, ack_order: never, replays: 5}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:40: `ack_order` is `never`; should be read or any",
+            "sluiceway.yaml:1:56: `replays` is `5`; should be true or false",
+        ],
+    ),
+    (
+        "sources: {' a': {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: ' a'\nrules: [{to: x}]\n",
+        [
+            "flow.yaml:1:7: `from` cannot be a name; should be printable, with no space at its ends",
+            "sluiceway.yaml:1:11: ` a` cannot be a name; should be printable, with no space at its ends",
+        ],
+    ),
+    (
+        "sources: [a]\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:10: `sources` is a list; should be a mapping of names to settings",
+        ],
+    ),
+    (
+        "sinks: {x: {type: file}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:12: `path` is missing; should be given: the file, relative to the daemon's file",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, batch: 5}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:34: `batch` is `5`; should be a mapping",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, batch: {records: 0, bytes: 1XB, wait: -1}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:44: `records` is `0`; should be more than 0",
+            "sluiceway.yaml:1:54: `bytes` is `1XB`; should be a size such as 64KiB, 10MB or 1GiB",
+            "sluiceway.yaml:1:65: `wait` is `-1`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, retry: {attempts: many, backoff: 1h}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:45: `attempts` is `many`; should be a whole number",
+            "sluiceway.yaml:1:60: `backoff` is `1h`; should be at most 30s",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, timeout: 0}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:36: `timeout` is `0`; should be more than 0",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, queue: {records: 1.5}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:44: `records` is `1.5`; should be a whole number",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, when_full: drop, ordered: yes, encode: csv}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:38: `when_full` is `drop`; should be block or dead_letter",
+            "sluiceway.yaml:1:66: `encode` is `csv`; should be same, json or text",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, buffer: {type: disk}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:27: `buffer` is not known here; known: channel, keeps_order, path, topic, key, headers, subject, table, type, use, encode, batch, retry, timeout, queue, ...",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, topic: 5}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:34: `topic` is `5`; should be text",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, topic: 'a${event.x +}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:47: the expression ends here, where a value should follow",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, topic: 'a${evnt.x}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:38: `evnt` is not known here; did you mean `event`?",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, topic: 'a${event.x'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:36: this `${` is never closed; should end with `}`; `$${` is a plain `${`",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, channel: 'a${event.x}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:38: `${...}` is not filled in here; only what each record may choose takes CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, headers: {a: '${evnt.x}'}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:43: `evnt` is not known here; did you mean `event`?",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, allow: {tpic: [a]}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:35: `tpic` is no setting that a record may choose; did you mean `topic`?",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, allow: {topic: []}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:42: `topic` is an empty list; should be a list of patterns",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, allow: {topic: [5]}}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:43: `topic[0]` is a number; should be a pattern such as events.*; as text it is '5'",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, allow: [topic]}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:34: `allow` is a list; should be a mapping of settings to patterns, such as {topic: [events.*]}",
+        ],
+    ),
+    (
+        "sinks: {drop: {type: memory}, x: {type: memory}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:9: `drop` is a word of the rules; should be another name",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: []\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:8: `flows` is an empty list; should be a list of rules files, such as [rules/*.yaml]",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: 5\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:8: `flows` is a number; should be a list of rules files, such as [rules/*.yaml]",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [rules/*.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:9: no file matches `rules/*.yaml`; should be relative to FOLDER",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [gone.yaml, 5]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:9: no file matches `gone.yaml`; should be relative to FOLDER",
+            "sluiceway.yaml:3:20: `flows[1]` is a number; should be a list of rules files, such as [rules/*.yaml]; as text it is '5'",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nstate_dir: '${env:NOPE}'\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: the environment has no `NOPE`; should be set, or have a default: `${env:NOPE:-default}`",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nstate_dir: 'a/${env:a-b}'\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:15: `a-b` is no name of a variable; should be like `${env:NAME:-default}`",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nstate_dir: '${file:gone}'\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `gone` cannot be read: No such file or directory; should be a file that holds the value",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nstate_dir: '${file:latin}'\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `latin` cannot be read: it is not UTF-8; should be a file that holds the value",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndrain_timeout: '${env:SECRET}'\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `drain_timeout` is not accepted; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory, when_full: '${env:SECRET}', timeout: '${env:SECRET}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:38: `when_full` is text; should be block or dead_letter",
+            "sluiceway.yaml:1:64: `timeout` is not accepted; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {listen: '${env:SECRET}'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:16: `listen` is not accepted; should be host:port, such as 127.0.0.1:9600 or [::1]:9600",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nmodels: {m: '${env:SECRET}'}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:13: `***` is no name of a model; should be a pydantic model such as shop.models:Order",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: b\nrules: [{to: x}]\n",
+        [
+            "flow.yaml:1:7: there is no source `b`; known: a",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: X1}]\n",
+        [
+            "flow.yaml:2:14: there is no sink `X1`; known: x, drop, dead_letter",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: [drp]}, {to: {sink: y, key: 1}}]\n",
+        [
+            "flow.yaml:2:15: there is no sink `drp`; did you mean `drop`?",
+            "flow.yaml:2:34: there is no sink `y`; known: x, drop, dead_letter",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: {sink: x, topc: t}}]\n",
+        [
+            "flow.yaml:2:24: a delivery to `x` cannot choose `topc`; did you mean `topic`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\ncontract: {model: m}\n",
+        [
+            "flow.yaml:3:19: there is no model `m`; there are none",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\ntests: [{given: {event: 1}, then: {x: [{tpic: a}]}}]\n",
+        [
+            "flow.yaml:3:39: a record at `x` has no `tpic`; did you mean `topic`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\notherwise: {error: {sink: z}}\n",
+        [
+            "flow.yaml:3:27: there is no sink `z`; known: x, drop, dead_letter",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml, other.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "other.yaml:1:7: a second flow is named `flow`; the first is in flow.yaml; should have another `flow:`",
+            "other.yaml:2:7: source `a` is read by flow `flow` already; should be another source, declared for this flow with its own group",
+        ],
+    ),
+]
+
+
+TEN = [
+    "prod.yaml:2:1: `,` or the end of the `{` of line 1 should stand here",
+    "rules/orders.schema.json:1:10: this is not a JSON Schema: \"objct\" is not valid under any of the schemas listed in the 'anyOf' keyword; at /type",
+    'rules/orders.yaml:14:11: YAML does not read `"gold" in event.tiers` as one text; should be quoted: when: \'"gold" in event.tiers\'',
+    "rules/orders.yaml:15:22: there is no sink `tenants`; did you mean `tenant`?",
+    "rules/orders.yaml:19:7: `evnt` is not known here; did you mean `event`?",
+    "rules/orders.yaml:22:5: `continue` with `to: drop`; what is dropped does not go on",
+    "rules/orders.yaml:33:20: this flow has no sink `tenant`; did you mean `tenants`?",
+    "sluiceway.yaml:3:16: `drain_timeout` is `10 parsecs`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+    "sluiceway.yaml:8:62: `backoff` is `1h`; should be at most 30s",
+    "sluiceway.yaml:10:23: `replys` is not known here; did you mean `replays`?",
+    "sluiceway.yaml:13:54: '&' is not CEL: use && for 'and'",
+    "sluiceway.yaml:15:11: no sink of type `fiel` is installed; did you mean `file`?",
+]
+
+
+def faults_of(folder: Path, *names: str, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(Refused) as refused:
+        load([folder / name for name in names], environment or {})
+    shown = [str(fault).replace(f"{folder}/", "") for fault in refused.value.faults]
+    return [text.replace(str(folder.resolve()), "FOLDER") for text in shown]
+
+
+@pytest.mark.parametrize(("daemon", "rules", "faults"), FAULTS, ids=range(len(FAULTS)))
+def test_a_fault_is_reported_at_its_place(tmp_path: Path, daemon: str, rules: str, faults: list[str]) -> None:
+    (tmp_path / "sluiceway.yaml").write_text(daemon)
+    (tmp_path / "flow.yaml").write_text(rules)
+    (tmp_path / "other.yaml").write_text("flow: flow\nfrom: a\nrules: [{to: x}]\n")
+    (tmp_path / "latin").write_bytes(b"\xff")
+    (tmp_path / "broken_models.py").write_text("1 / 0\n")
+    assert faults_of(tmp_path, "sluiceway.yaml", environment={"SECRET": SECRET}) == faults
+
+
+def test_ten_faults_in_four_files_are_ten_faults(tmp_path: Path) -> None:
+    """Syntax, structure, types, expressions and names, of every file at once."""
+    daemon = DAEMON.replace("drain_timeout: 10s", "drain_timeout: 10 parsecs")
+    daemon = daemon.replace("replays: true", "replys: true").replace("type: file", "type: fiel")
+    daemon = daemon.replace("${event.tenant}", "${event.tenant &}").replace("backoff: 200ms", "backoff: 1h")
+    rules = RULES.replace('when: big && event.tier == "gold"', 'when: "gold" in event.tiers')
+    rules = rules.replace("sink: tenant", "sink: tenants").replace('event.type == "heartbeat" ||', "evnt.type ||")
+    rules = rules.replace("to: drop", "to: drop\n    continue: true")
+    write_files(tmp_path)
+    (tmp_path / "prod.yaml").write_text("vars: {limit: 1\n")
+    (tmp_path / "sluiceway.yaml").write_text(daemon)
+    (tmp_path / "rules" / "orders.yaml").write_text(rules)
+    (tmp_path / "rules" / "orders.schema.json").write_text('{"type": "objct"}')
+    found = faults_of(tmp_path, "sluiceway.yaml", "prod.yaml", environment=ENVIRONMENT)
+    assert found == TEN
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert faults_of(tmp_path, "gone.yaml", "folder") == [
+        "folder: cannot be read: Is a directory; should be the daemon's file",
+        "gone.yaml: cannot be read: No such file or directory; should be the daemon's file",
+    ]
+
+
+def test_a_fault_of_a_merged_file_is_placed_in_the_file_that_says_it(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    (tmp_path / "prod.yaml").write_text("sinks:\n  vip: {timeout: 0, topc: x}\n")
+    assert faults_of(tmp_path, "sluiceway.yaml", "prod.yaml", environment=ENVIRONMENT) == [
+        "prod.yaml:2:18: `timeout` is `0`; should be more than 0",
+        "prod.yaml:2:21: `topc` is not known here; did you mean `topic`?",
+    ]
+
+
+@pytest.mark.parametrize("secret", ["x", "5s!", "0.0.0.0:9600", "it's \\ secret", "naïve-pässword"])
+def test_what_comes_from_outside_is_never_shown(tmp_path: Path, secret: str) -> None:
+    """Wherever it stands, and however short it is."""
+    text = """
+sources: {a: {type: memory, ack_order: '${env:S}', replays: '${env:S}'}, b: {type: '${env:S}'}, c: {use: '${env:S}'}}
+sinks: {x: {type: memory, timeout: '${env:S}', queue: {bytes: '${env:S}'}, when_full: '${env:S}', topic: ['${env:S}']}}
+http: {listen: '${env:S}'}
+models: {m: '${env:S}', n: 'json:${env:S}', o: '${env:S}:x'}
+flows: ['${env:S}']
+drain_timeout: '${env:S}'
+"""
+    (tmp_path / "sluiceway.yaml").write_text(text)
+    with pytest.raises(Refused) as refused:
+        load([tmp_path / "sluiceway.yaml"], {"S": secret})
+    assert len(refused.value.faults) >= 12
+    for fault in refused.value.faults:
+        words = f"{fault.what} {fault.hint}".split()
+        assert not any(word.strip("`'\",:;") == secret for word in words), fault
+        assert len(secret) < 4 or secret not in str(fault), fault
+
+
+def test_mutated_files_and_expressions_give_faults_and_nothing_else() -> None:
+    outcomes = set(fuzz(2000, seed=20))
+    assert outcomes >= {"refused", "accepted", "expression", "no expression"}
+
+
+def test_mutations_depend_on_the_seed_alone() -> None:
+    import random
+
+    assert mutate(random.Random(7), b"abc") == mutate(random.Random(7), b"abc")
+    assert {mutate(random.Random(n), b"abc") for n in range(50)} != {b"abc"}
