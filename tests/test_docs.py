@@ -72,7 +72,7 @@ def names_in(data: Any) -> Iterator[str]:
 
 def test_every_example_is_of_a_kind_that_is_tried() -> None:
     """Nobody adds an example that nothing runs."""
-    kinds = {("yaml", "config"), ("yaml", "rules"), ("sh", ""), ("cel", ""), ("json", "event"), ("python", "")}
+    kinds = {("yaml", "config"), ("yaml", "rules"), ("sh", ""), ("text", "output"), ("cel", ""), ("json", "event")}
     untried = [
         str(b) for b in BLOCKS if (b.language, b.label) not in kinds and not re.fullmatch(r"[\w./-]+\.\w+", b.label)
     ]
@@ -206,11 +206,13 @@ def runnable(page: Path) -> bool:
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES if runnable(p)])
 def test_commands_in_the_docs_work(page: Path, tmp_path: Path) -> None:
-    """Read from top to bottom, a page's files are written and its commands run; each must succeed."""
+    """Read from top to bottom, a page's files are written and its commands run; what they show is what stands there."""
+    shown = ""
     with Reader(tmp_path) as reader:
         for block in blocks_of(page):
             if block.language == "sh":
-                for line in block.text.splitlines():
-                    reader.run(line)
+                shown = "\n".join(reader.run(line).rstrip("\n") for line in block.text.splitlines())
+            elif block.label == "output":
+                assert shown == block.text.rstrip("\n"), block
             elif "." in block.label:
                 write(tmp_path / block.label, block.text)

@@ -90,10 +90,10 @@ EXPRESSIONS = (
 )
 
 _SCRAPS = (
-    b"'", b'"', b": ", b" #", b"!", b"&a ", b"*a", b"- ", b"{", b"}", b"[", b"]", b",", b"\n", b"\n  ", b"\t", b"|", b">",
-    b"${", b"$${", b"${env:X}", b"${env:PASSWORD}", b"${file:/nope}", b"? ", b"---\n", b"...", b"%", b"@", b"`", b"\\",
-    b"\xff", b"\x00", b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80", b"\r\n", b"<<: ", b"null", b"true", b"1e999", b"-1", b".nan",
-    b"!!int ", b"!x", b" in ", b" && ", b"event", b"meta.x", b"((((", b"))))", b"[[[[[[[[", b"0x", b"'''",
+    b"'", b'"', b": ", b" #", b"!", b"&a ", b"*a", b"- ", b"{", b"}", b"[", b"]", b",", b"\n", b"\n  ", b"\t", b"|",
+    b">", b"${", b"$${", b"${env:X}", b"${env:PASSWORD}", b"${file:/nope}", b"? ", b"---\n", b"...", b"%", b"@", b"`", b"\\",
+    b"\xff", b"\x00", b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80", b"\r\n", b"<<: ", b"null", b"true", b"1e999", b"-1",
+    b".nan", b"!!int ", b"!x", b" in ", b" && ", b"event", b"meta.x", b"((((", b"))))", b"[[[[[[[[", b"0x", b"'''",
 )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def fuzz(count: int, seed: int) -> Iterator[str]:
         for _ in range(count):
             before = random_.getstate()
             try:
-                yield fuzz_file(random_, folder) if random_.random() < 0.7 else fuzz_expression(random_)
+                yield fuzz_file(random_, folder) if random_.random() < 0.4 else fuzz_expression(random_)
             except GeneratorExit:
                 return
             except BaseException:

@@ -193,7 +193,8 @@ def test_the_version_is_of_what_all_files_mean_but_not_of_secrets(tmp_path: Path
 
 
 def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
-    text = "sources: {a: {type: memory}, b: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\nflows: flow.yaml\n"
+    text = "sources: {a: {type: memory}, b: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\n"
+    text += "flows: flow.yaml\n"
     rules = "from: a\nrules:\n  - {name: all, to: x}\n  - {name: never, when: event.a, to: x}\n  - to: drop\n"
     found = config(tmp_path, text, rules)
     assert [str(warning).removeprefix(f"{tmp_path}/") for warning in found.warnings] == [
