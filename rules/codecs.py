@@ -13,7 +13,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
-from rules.cel.values import type_name
+from rules.cel.values import a_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _bytes() -> Codec:
             return value
         if isinstance(value, str):
             return value.encode()
-        raise CelError(f"a {type_name(value)} has no bytes to write: only bytes and strings do")
+        raise CelError(f"{a_type(value)} has no bytes to write: only bytes and strings do")
 
     return Codec("bytes", bytes, encode, encode)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import Run
-from rules.cel.values import type_name
+from rules.cel.values import a_type
 from rules.codecs import Codec, codec
 from rules.contract import Validator, Violation, describe
 from rules.decisions import Dispatch, Outcome, Stage
@@ -262,7 +262,7 @@ def _broken(checks: Sequence[tuple[str, Run]], bindings: Bindings) -> list[Viola
             found.append(Violation(name, "", str(error)))
             continue
         if answer is not True:
-            message = "it is not so" if answer is False else f"it is a {type_name(answer)}, not true or false"
+            message = "it is not so" if answer is False else f"it is {a_type(answer)}, not true or false"
             found.append(Violation(name, "", message))
     return found
 
@@ -276,7 +276,7 @@ def _matches(outcome: Outcome, rule: _Rule, when: Run, bindings: Bindings) -> bo
     except Exception as error:
         raise Failed("when", error) from error
     if type(answer) is not bool:
-        raise Failed("when", CelError(f"it is a {type_name(answer)}, not true or false"))
+        raise Failed("when", CelError(f"it is {a_type(answer)}, not true or false"))
     return answer
 
 
@@ -290,7 +290,7 @@ def _parcels(record: _Record, rule: _Rule, bindings: Bindings) -> list[_Parcel]:
     name, each = rule.split
     elements = attempt("split", each, bindings)
     if not isinstance(elements, list):
-        raise Failed("split", CelError(f"each is a {type_name(elements)}, not a list"))
+        raise Failed("split", CelError(f"each is {a_type(elements)}, not a list"))
     parcels = []
     for element in elements:
         inner = {**bindings, name: element}

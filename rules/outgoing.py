@@ -7,7 +7,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
-from rules.cel.values import type_name
+from rules.cel.values import a_type
 from rules.codecs import in_text
 
 _AS_IT_IS: Final = frozenset({str, int, float, bool, type(None)})
@@ -29,7 +29,7 @@ def setting(name: str, value: object) -> object:
 
 def _headers(value: object) -> tuple[tuple[str, bytes], ...]:
     if not isinstance(value, Mapping):
-        raise CelError(f"headers are a map of names to values, not a {type_name(value)}")
+        raise CelError(f"headers are a map of names to values, not {a_type(value)}")
     if not all(isinstance(name, str) for name in value):
         raise CelError("the names of headers are strings")
     return tuple((name, _bytes(content)) for name, content in value.items() if content is not None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rules.cel.errors import CelError
-from rules.cel.values import type_name
+from rules.cel.values import a_type
 from rules.flow import EachItem, Path
 
 _MISSING: Final = object()
@@ -44,7 +44,7 @@ def _assign_field(here: object, path: Path, depth: int, name: str, value: object
     if here is _MISSING:
         here = {}
     if not isinstance(here, Mapping):
-        raise CelError(f"{write(path[:depth])} is a {type_name(here)}, not a map in which {name} could be set")
+        raise CelError(f"{write(path[:depth])} is {a_type(here)}, not a map in which {name} could be set")
     made = _assign(here.get(name, _MISSING), path, depth + 1, value)
     return here if made is _MISSING else {**here, name: made}
 
@@ -52,7 +52,7 @@ def _assign_field(here: object, path: Path, depth: int, name: str, value: object
 def _list_at(here: object, path: Path, depth: int) -> list[object]:
     if isinstance(here, list):
         return here
-    what = "missing" if here is _MISSING else f"a {type_name(here)}"
+    what = "missing" if here is _MISSING else f"{a_type(here)}"
     raise CelError(f"{write(path[:depth])} is {what}, not a list with elements to set")
 
 

@@ -131,6 +131,21 @@ class OutputFile:
             start += len(block)
 
 
+def make_sure_of_room(path: Path, start: int, size: int) -> None:
+    """See that ``size`` bytes can be written at ``start`` in a file beside this one, durably. Raises OSError."""
+    probe = path.with_name(f".{path.name}.probe"[-255:])
+    fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        rest = memoryview(bytes(size))
+        while rest:
+            written = os.pwrite(fd, rest, start)
+            start, rest = start + written, rest[written:]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+        probe.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Return when the names in the folder are on the disk, if it may be read at all. Raises OSError."""
     try:

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from connectors.file.destination import Destination
-from connectors.file.output import OutputFile, Refused, sync_folder
+from connectors.file.output import OutputFile, Refused, make_sure_of_room, sync_folder
 from connectors.file.packed import Packing, packer
 from connectors.file.rotation import move_aside, prune
 from connectors.file.worker import Worker
@@ -96,7 +96,7 @@ class FileSink:
     While it is open a file is locked against other sinks and processes (flock).
 
     **Away**: a full or broken disk, or a configured file that may not be written, is ``NotConnected``, and nothing of
-    the batch remains in any file, whichever of them failed.
+    the batch remains in any file, whichever of them failed. It stays so until as much can be written again.
     """
 
     Config: ClassVar[type[FileSinkConfig]] = FileSinkConfig
@@ -112,6 +112,8 @@ class FileSink:
         self._ends: dict[Path, int] = {}  # where each file ended before what is not yet committed
         self._folders: set[Path] = set()
         self._failed: OSError | None = None
+        self._attempt: tuple[Path, int, int] | None = None  # the last append: file, where, how much
+        self._to_probe: tuple[Path, int, int] | None = None  # the append that failed, until there is room for it
         self._synced_at = float("-inf")
 
     async def open(self) -> None:
@@ -146,6 +148,7 @@ class FileSink:
 
     def _open(self) -> None:
         self._failed = None
+        self._probe()
         self._pack = bytes if self._packing is None else packer(self._packing)
         fixed, base = self._destination.fixed, self._destination.base
         try:
@@ -159,6 +162,17 @@ class FileSink:
             raise NotConnected(f"{fixed or base} cannot be written: {error.strerror or error}") from error
         if not os.access(base, os.W_OK | os.X_OK, effective_ids=True):
             raise NotConnected(f"{base} cannot be written: permission denied")
+
+    def _probe(self) -> None:
+        """After a write for which there was no room, stay away until there is: an outage is no fault of a record."""
+        if self._to_probe is None:
+            return
+        path, start, size = self._to_probe
+        try:
+            make_sure_of_room(path, start, size)
+        except OSError as error:
+            raise NotConnected(f"{path} cannot be written: {error.strerror or error}") from error
+        self._to_probe = None
 
     def _write(self, batch: Batch) -> dict[int, str]:
         """Write the records; those that cannot be, with the reason. Raises NotConnected when nothing was."""
@@ -195,6 +209,7 @@ class FileSink:
             self._refuse(path, indices, f"{path} cannot be written: {error.strerror}", refused)
             return
         self._ends.setdefault(path, file.size)
+        self._attempt = (path, file.size, len(data))
         file.append(data)
 
     def _refuse(self, path: Path, indices: Sequence[int], reason: str, refused: dict[int, str]) -> None:
@@ -290,7 +305,7 @@ class FileSink:
 
     def _undo(self, error: OSError) -> None:
         """Take back everything that is not committed: it will be written again, so it must not be there twice."""
-        self._failed = error
+        self._failed, self._to_probe = error, self._attempt
         for path, end in self._ends.items():
             try:
                 if path in self._files:

@@ -9,7 +9,7 @@ from router.config.model import SinkSpec, SourceSpec
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, Flow, Target
-from rules.reader import sink_targets
+from rules.reader import expressions, sink_targets
 from rules.suggest import did_you_mean
 
 _RECORD = ("event", "raw", "key", "headers")
@@ -32,7 +32,7 @@ def cross_check(
         checks.targets(flow)
         checks.model(flow)
         checks.tests(flow)
-    return [*checks.idle(flows), *unreachable(flows)]
+    return [*checks.idle(flows), *checks.absent_vars(flows), *unreachable(flows)]
 
 
 class _Checks:
@@ -140,6 +140,17 @@ class _Checks:
         for name in self._sinks:
             if name not in named:
                 yield Fault(self._document.key_place(("sinks", name)), f"no flow sends anything to sink `{name}`")
+
+    def absent_vars(self, flows: Sequence[Flow]) -> Iterator[Fault]:
+        """Expressions that read something of ``vars`` that is not there."""
+        node = self._document.node(("vars",))
+        known = node.data if node is not None and isinstance(node.data, dict) else {}
+        templates = [spec.templates for spec in self._sinks.values() if spec is not None]
+        for expr in expressions((*flows, *templates)):
+            for path in sorted(expr.cel.references):
+                if path[0] == "vars" and len(path) > 1 and path[1] not in known:
+                    what = f"`vars.{path[1]}` is not among `vars` of the daemon's file"
+                    yield Fault(expr.place, what, did_you_mean(path[1], known))
 
 
 def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:

@@ -41,7 +41,7 @@ class Top(Part):
 
 
 def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:
-    """Read the daemon's files, later ones merged over earlier ones, and every rules file that they name.
+    """Read the daemon's files, one at least, later ones merged over earlier ones, and every rules file they name.
 
     ``environment`` is what ``${env:NAME}`` is filled in from; by default that of the process. Raises
     ``rules.faults.Refused`` with every fault of every file.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import cast
 
 from rules import cel
@@ -64,6 +64,22 @@ def read_value(form: Form, path: Key, data: object, scope: Scope) -> Value:
         return tuple(read_value(form, (*path, index), value, scope) for index, value in enumerate(data))
     form.json(path, data)
     return cast("bool | int | float | None", data)
+
+
+def expressions(part: object) -> Iterator[Expr]:
+    """Every expression of a flow, or of a part of one."""
+    if isinstance(part, Expr):
+        yield part
+        return
+    below: Iterable[object] = ()
+    if isinstance(part, Mapping):
+        below = part.values()
+    elif isinstance(part, tuple):
+        below = part
+    elif is_dataclass(part):
+        below = (getattr(part, field.name) for field in fields(part))
+    for inner in below:
+        yield from expressions(inner)
 
 
 def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scope) -> str | Template | None:

@@ -343,6 +343,26 @@ async def test_a_full_disk(fsync: str) -> None:
         assert content(disk) == {"a": b"1\n2\n", "b": b"1\n2\n", "c": b"1\n" + b"y" * 700_000 + b"\n", "d": b"2\n"}
 
 
+async def test_a_full_disk_stays_an_outage_until_there_is_room() -> None:
+    """It cannot be opened before what failed would fit, so that the router does not take its records for poison."""
+    with small_disk("1m") as disk:
+        ballast = disk / "ballast"
+        sink = make(disk)
+        await sink.open()
+        ballast.write_bytes(b"x" * 900_000)
+        with pytest.raises(NotConnected, match="No space left"):
+            await sink.write(batch(b"y" * 400_000))
+        for _ in range(2):
+            await sink.close()
+            with pytest.raises(NotConnected, match="No space left"):
+                await sink.open()
+        ballast.unlink()
+        await sink.open()
+        await sink.write(batch(b"y" * 400_000))
+        await sink.close()
+        assert content(disk) == {"out/a.ndjson": b"y" * 400_000 + b"\n"}
+
+
 async def test_a_limit_on_the_size_of_a_file(tmp_path: Path) -> None:
     """A short write because of such a limit is no room either: taken back whole, other files too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -89,12 +89,15 @@ EXPRESSIONS = (
     "event.?a[?0].orValue('''x''') + string(cel.bind(y, 1, y + y)) // end",
 )
 
-_SCRAPS = (
-    b"'", b'"', b": ", b" #", b"!", b"&a ", b"*a", b"- ", b"{", b"}", b"[", b"]", b",", b"\n", b"\n  ", b"\t", b"|",
-    b">", b"${", b"$${", b"${env:X}", b"${env:PASSWORD}", b"${file:/nope}", b"? ", b"---\n", b"...", b"%", b"@", b"`", b"\\",
-    b"\xff", b"\x00", b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80", b"\r\n", b"<<: ", b"null", b"true", b"1e999", b"-1",
-    b".nan", b"!!int ", b"!x", b" in ", b" && ", b"event", b"meta.x", b"((((", b"))))", b"[[[[[[[[", b"0x", b"'''",
-)  # fmt: skip
+_SCRAPS = tuple(
+    scrap.encode("latin-1")
+    for scrap in (
+        *"'\"!{}[],\n\t|>%@`\\-$.:#&*?~\0\r\xff",
+        *(": ", " #", "&a ", "*a", "- ", "\n  ", "? ", "---\n", "...", "\r\n", "<<: ", "!!int ", "!x", "'" * 3),
+        *("${", "$${", "${env:X}", "${env:PASSWORD}", "${file:/nope}", "\xef\xbb\xbf", "\xf0\x9f\x98\x80", "null"),
+        *("true", "1e999", "-1", ".nan", " in ", " && ", "event", "meta.x", "((((", "))))", "[[[[[[", "0x"),
+    )
+)
 
 
 def mutate(random_: random.Random, data: bytes) -> bytes:

@@ -194,11 +194,13 @@ def test_the_version_is_of_what_all_files_mean_but_not_of_secrets(tmp_path: Path
 
 def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     text = "sources: {a: {type: memory}, b: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\n"
-    text += "flows: flow.yaml\n"
-    rules = "from: a\nrules:\n  - {name: all, to: x}\n  - {name: never, when: event.a, to: x}\n  - to: drop\n"
+    text += "flows: flow.yaml\nvars: {limit: 1}\n"
+    rules = "from: a\nlet: {a: vars.limt > vars.limit}\n"
+    rules += "rules:\n  - {name: all, to: x}\n  - {name: never, when: event.a, to: x}\n  - to: drop\n"
     found = config(tmp_path, text, rules)
     assert [str(warning).removeprefix(f"{tmp_path}/") for warning in found.warnings] == [
-        "flow.yaml:4:5: no record gets to rule `never`; rule `all` of line 3 takes all of them",
+        "flow.yaml:2:10: `vars.limt` is not among `vars` of the daemon's file; did you mean `limit`?",
+        "flow.yaml:5:5: no record gets to rule `never`; rule `all` of line 4 takes all of them",
         "sluiceway.yaml:1:30: no flow reads source `b`",
         "sluiceway.yaml:2:28: no flow sends anything to sink `y`",
     ]
