@@ -105,6 +105,7 @@ class Daemon:
         self.metrics.last_reload_successful.set(1)
         self._build_outlets(state)
         for flow in configuration.flows:
+            self.metrics.begin(flow)
             for name, _ in flow.sources:
                 source_spec = configuration.sources[name]
                 self.pipelines[name] = Pipeline(
@@ -201,8 +202,14 @@ class Daemon:
             "started": self.started,
             "ready": not self.not_ready,
             "state": self.not_ready or "running",
-            "sources": {name: pipeline.status() for name, pipeline in self.pipelines.items()},
-            "sinks": {name: outlet.status() for name, outlet in self.outlets.items()},
+            "sources": {
+                name: {"type": configuration.sources[name].type, **pipeline.status()}
+                for name, pipeline in self.pipelines.items()
+            },
+            "sinks": {
+                name: {"type": configuration.sinks[name].type, **outlet.status()}
+                for name, outlet in self.outlets.items()
+            },
             "flows": {
                 flow.name: {
                     "version": flow.version,

@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from router.interfaces import Lag
 from rules.decisions import Decisions
+from rules.flow import DEAD_LETTER, DROP, Flow
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series that nobody alerts on
 
@@ -176,6 +177,17 @@ class Metrics:
     def flow(self, name: str) -> FlowMetrics:
         """The counters of one flow."""
         return FlowMetrics(name, self)
+
+    def begin(self, flow: Flow) -> None:
+        """Show what is counted of a flow as 0 before anything is counted, so that its first rise is one."""
+        self.unmatched.labels(flow.name)
+        for rule in flow.rules:
+            self.rule_records.labels(flow.name, rule.name)
+            for target in rule.to:
+                if target.sink == DROP:
+                    self.dropped.labels(flow.name, rule.name)
+                elif target.sink != DEAD_LETTER:
+                    self.routed.labels(flow.name, target.sink)
 
     def set_lag(self, source: str, lags: Sequence[Lag]) -> None:
         """Show the lag of each partition, and forget partitions that are gone."""
