@@ -18,6 +18,7 @@ from router.config import Configuration
 from router.daemon import Daemon
 from router.logs import configure
 from router.metrics import version
+from rules.flow import DROP
 
 
 def run(files: Sequence[Path], log_level: str, log_format: str) -> None:
@@ -66,7 +67,7 @@ def _greet(daemon: Daemon) -> None:
         return  # the log is JSON there
     lines = [f"Sluiceway {version()} is running: {', '.join(map(str, configuration.files))}"]
     for flow in configuration.flows:
-        sinks = {target.sink: None for rule in flow.rules for target in rule.to}
+        sinks = {target.sink: None for rule in flow.rules for target in rule.to if target.sink != DROP}
         lines.append(f"  flow {flow.name}: {', '.join(name for name, _ in flow.sources)} -> {', '.join(sinks)}")
     if daemon.admin is not None:
         lines.append(f"  metrics  {daemon.admin.url}/metrics")
