@@ -110,7 +110,9 @@ class Pipeline:
 
     async def _epoch_until_failure(self) -> None:
         try:
-            await self._epoch()
+            # A task of its own: a TaskGroup that fails may leave its task marked as cancelled before Python 3.13, and
+            # with that mark the timeouts of Python 3.11.2 do not end.
+            await asyncio.create_task(self._epoch(), name=f"epoch of {self.name}")
         except* (NotConnected, TimeoutError, ConnectionError) as group:
             self._fail(f"{_first(group)}" or "not connected", logging.WARNING)
         except* Exception as group:  # noqa: BLE001 - a connector that crashes is opened again, never the daemon

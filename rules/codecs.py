@@ -71,7 +71,7 @@ def _json() -> Codec:
     # msgspec, not orjson: it keeps integers of any size, and is as strict as RFC 8259 and RFC 3629 are.
     import msgspec
 
-    write = msgspec.json.Encoder(enc_hook=to_json).encode
+    write = msgspec.json.Encoder().encode
 
     def encode(value: object) -> bytes:
         try:

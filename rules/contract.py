@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ class Validator:
     violations: Validate
 
 
-def schema_validator(schema: object) -> Validator:
+def schema_validator(schema: Mapping[str, object] | bool) -> Validator:
     """A validator of a JSON Schema; draft 2020-12 unless ``$schema`` says otherwise. No reference is ever fetched.
 
     Raises ValueError for a schema that is not valid, with its reason.
@@ -60,8 +60,7 @@ def schema_validator(schema: object) -> Validator:
         raise ValueError(f"{uri} is not in the schema, and nothing is fetched: put it under $defs")
 
     try:
-        # msgspec's dicts hold integers of any size, which this library takes as they are.
-        found = jsonschema_rs.validator_for(schema, retriever=refuse)
+        found = jsonschema_rs.validator_for(schema if isinstance(schema, bool) else dict(schema), retriever=refuse)
     except ValueError as error:
         raise ValueError(getattr(error, "message", str(error))) from error
 

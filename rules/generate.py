@@ -13,7 +13,7 @@ from typing import Final
 
 from rules.cel import nodes
 from rules.cel.compile_code import Code, Operand
-from rules.cel.compiler import is_impure
+from rules.cel.compile_forms import is_impure
 from rules.cel.nodes import Node
 from rules.cel.scope import free_variables
 from rules.codecs import codec
@@ -221,7 +221,7 @@ class _Generator:
             return "raw"
         if form.local == "event":
             return self._written_once(lane, write, changed)
-        key = (write, form.local)
+        key = (write, form.local, changed)
         known = self._code.known.get(key)
         if known is None:
             text = f"{write}({form.local})"
@@ -271,9 +271,10 @@ def _nodes(flow: Flow, record: RecordCompiler) -> Iterator[Node]:
     for check in flow.contract.expect:
         yield record.node(check.expr)
     for rule in flow.rules:
-        for expr in (rule.when, *(check.expr for check in rule.expect), rule.split and rule.split.each):
-            if expr is not None:
-                yield record.node(expr)
+        exprs = [check.expr for check in rule.expect]
+        exprs += [rule.when] if rule.when else []
+        exprs += [rule.split.each] if rule.split else []
+        yield from map(record.node, exprs)
         for shape in (rule.shape, *(target.shape for target in rule.to)):
             for value in (shape.emit, *(assignment.value for assignment in shape.set)):
                 yield from _in_value(value, record)

@@ -126,7 +126,7 @@ class Interpreter:
         )
 
     def _compile_targets(self, targets: Disposition) -> tuple[_Target, ...]:
-        return () if targets == PASS else tuple(self._compile_target(target) for target in targets if target != PASS)
+        return () if isinstance(targets, str) else tuple(map(self._compile_target, targets))
 
     def _compile_target(self, target: Target) -> _Target:
         if target.sink in {DROP, DEAD_LETTER}:

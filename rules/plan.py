@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rules.flow import DEAD_LETTER, DROP, PASS, Flow, Rule, Target, Value
+from rules.flow import DEAD_LETTER, DROP, Flow, Rule, Target, Value
 
 UNDECODABLE = "otherwise.undecodable"
 INVALID = "otherwise.invalid"
@@ -147,7 +147,7 @@ def _uses(flow: Flow) -> Iterator[_Use]:
         yield _Use(UNMATCHED, target, changed or bool(target.shape))
     parts = ((UNDECODABLE, otherwise.undecodable), (INVALID, otherwise.invalid), (ERROR, otherwise.error))
     for label, targets in parts:
-        for target in sink_targets(() if targets == PASS else targets):
+        for target in sink_targets(() if isinstance(targets, str) else targets):
             yield _Use(label, target, bool(target.shape))
 
 

@@ -14,7 +14,7 @@ from rules.codecs import codec_names
 from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
 from rules.faults import Fault, Refused
-from rules.flow import PASS, Flow, Target
+from rules.flow import Flow, Target
 from rules.generate import Generated, generate
 from rules.interpret import Interpreter
 from rules.lets import Lets
@@ -133,8 +133,8 @@ def _targets(flow: Flow) -> Iterator[Target]:
         yield from rule.to
     otherwise = flow.otherwise
     for targets in (otherwise.undecodable, otherwise.invalid, otherwise.error, otherwise.unmatched or ()):
-        if targets != PASS:
-            yield from (target for target in targets if isinstance(target, Target))
+        if not isinstance(targets, str):
+            yield from targets
 
 
 def _validator(flow: Flow, decode: str, models: Mapping[str, Any]) -> Validator | None:

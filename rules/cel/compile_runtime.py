@@ -57,16 +57,11 @@ def surprise() -> bool:
     raise Surprise
 
 
-def no_fields(value: object) -> object:
-    """A field of something that is not a ``dict``: missing, unless it is a rarer value with fields."""
-    if value is not MISSING and isinstance(value, Mapping | Optional):
-        raise Surprise
-    return MISSING
-
-
 def has_none(value: object) -> bool:
-    """``has()`` of something that is not a ``dict``: never true."""
-    return no_fields(value) is not MISSING
+    """``has()`` of something that is not a ``dict``: not so, unless it is a rarer value with fields."""
+    if isinstance(value, Mapping | Optional):
+        raise Surprise
+    return False
 
 
 def not_that(value: object) -> bool:
@@ -113,7 +108,6 @@ RUNTIME: Final[Mapping[str, object]] = {
     "M": MISSING,
     "Surprise": Surprise,
     "surprise": surprise,
-    "no_fields": no_fields,
     "has_none": has_none,
     "not_that": not_that,
     "element": element,

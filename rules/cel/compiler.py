@@ -7,38 +7,24 @@ exact evaluator decides. Where the generated code does answer, it answers as the
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from rules.cel import compile_forms as forms
 from rules.cel import functions, nodes
 from rules.cel.compile_code import DEEPEST, Code, Operand
+from rules.cel.compile_forms import Cond, is_impure
 from rules.cel.compile_runtime import RUNTIME
 from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import evaluator
 from rules.cel.nodes import Node
 from rules.cel.operators import PROMOTING, STRICT, negate
 from rules.cel.scope import free_variables, from_record
-from rules.cel.values import UInt
 
-_EXACT: Final = 2**53  # up to here an integer and its double are the same
 _ORDERINGS: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}  # and what they are with the sides exchanged
 _LAZY: Final = frozenset({"or", "orValue"})
-_NUMBERS: Final = frozenset({int, float, UInt})
-_TALLEST: Final = 60  # a taller tree is left to the evaluator, so that compiling never runs out of stack
-_WIDEST: Final = 12  # terms of one && that become nested ifs
 _NOTHING: Final = Operand("M", missable=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Cond:
-    """A condition as Python expressions, to be asked in this order: is it ``true``; if not, is it ``missing``; if
-    neither, it is false. ``missing`` is None where that cannot be."""
-
-    true: str
-    missing: str | None = None
 
 
 class Compiler:
@@ -72,7 +58,7 @@ class Compiler:
     def branch(self, node: Node, yes: Callable[[], None], missing: Callable[[], None] | None = None) -> None:
         """Write what happens when a condition is true, and when it is missing. When it is false, control goes on."""
         if isinstance(node, nodes.And) and self._native(node) and node not in self.memos:
-            self._all(_chunked(node.terms), yes, missing)
+            self._all(forms.chunked(node.terms), yes, missing)
             return
         cond = self.condition(node)
         if cond.true == "True":
@@ -123,17 +109,17 @@ class Compiler:
     def condition(self, node: Node) -> Cond:
         """Write what a condition needs, and return how to ask for it."""
         if node in self.code.known or node in self.memos or not self._native(node):
-            return _of(self.value(node))
+            return forms.of(self.value(node))
         constant = self._constant(node)
-        return self._asked(node) if constant is None else _of(constant)
+        return self._asked(node) if constant is None else forms.of(constant)
 
     def _asked(self, node: Node) -> Cond:
         match node:
             case nodes.Unary(operator="!"):
-                return _negated(self.condition(node.operand))
+                return forms.negated(self.condition(node.operand))
             case nodes.Binary(operator="==" | "!="):
                 cond = self._equality(node.left, node.right)
-                return cond if node.operator == "==" else _negated(cond)
+                return cond if node.operator == "==" else forms.negated(cond)
             case nodes.Binary(operator="in"):
                 return self._membership(node.left, node.right)
             case nodes.Binary() if node.operator in _ORDERINGS:
@@ -141,22 +127,22 @@ class Compiler:
             case nodes.Has():
                 return self._presence(node)
             case nodes.Call(target=Node() as target, args=(nodes.Literal(value=str() as text),)):
-                return self._text_test(node.name, target, text) or _of(self.value(node))
-        return _of(self.value(node))
+                return self._text_test(node.name, target, text) or forms.of(self.value(node))
+        return forms.of(self.value(node))
 
     def _equality(self, left: Node, right: Node) -> Cond:
         first, second = self.value(left), self.value(right)
         if first.is_constant:
             first, second = second, first
-        text, missing = first.text, _either(first, second)
+        text, missing = first.text, forms.either(first, second)
         if second.is_constant:
             constant = second.constant
             if type(constant) in {str, bytes}:
                 return Cond(f"{text} == {second.text}", missing)
             if constant is None or constant is True or constant is False:
                 return Cond(f"{text} is {constant!r}", missing)
-            if _is_safe(constant):
-                return Cond(f"({text} == {_number(constant)} and {text}.__class__ is not bool)", missing)
+            if forms.is_safe(constant):
+                return Cond(f"({text} == {forms.number(constant)} and {text}.__class__ is not bool)", missing)
         asked = f"equal({text}, {second.text})"
         if not second.is_constant:
             asked = f"({text} == {second.text} if {text}.__class__ is str else {asked})"
@@ -164,33 +150,33 @@ class Compiler:
 
     def _ordering(self, symbol: str, left: Node, right: Node) -> Cond:
         first, second = self.value(left), self.value(right)
-        missing = _either(first, second)
+        missing = forms.either(first, second)
         if first.is_constant:
             first, second, mirrored = second, first, _ORDERINGS[symbol]
         else:
             mirrored = symbol
         text, constant = first.text, second.constant
-        if second.is_constant and _is_safe(constant):
+        if second.is_constant and forms.is_safe(constant):
             # Of all that Python would compare with a number, only a bool is none in CEL.
-            asked = f"{text} {mirrored} {_number(constant)}"
+            asked = f"{text} {mirrored} {forms.number(constant)}"
             return Cond(f"({asked} if {text} is not True and {text} is not False else surprise())", missing)
         if second.is_constant and isinstance(constant, str):
             asked = f"{text} {mirrored} {second.text}"
             return Cond(f"({asked} if {self._class_of(first)} is str else not_that({text}))", missing)
-        return Cond(_unless(missing, f"ordered({mirrored!r}, {text}, {second.text})"), missing)
+        return Cond(forms.unless(missing, f"ordered({mirrored!r}, {text}, {second.text})"), missing)
 
     def _membership(self, left: Node, right: Node) -> Cond:
         first, second = self.value(left), self.value(right)
-        missing = _either(first, second)
+        missing = forms.either(first, second)
         if second.is_constant and isinstance(second.constant, list):
-            asked = _in_list(first.text, second.constant)
+            asked = forms.in_list(first.text, second.constant)
             if asked is not None:
                 return Cond(asked, missing)
         if first.is_constant and isinstance(first.constant, str) and not second.is_constant:
             kind = self._class_of(second)
             asked = f"{first.text} in {second.text}"
             return Cond(f"({asked} if {kind} is dict or {kind} is list else not_that({second.text}))", missing)
-        return Cond(_unless(missing, f"contains({_normal(first)}, {second.text})"), missing)
+        return Cond(forms.unless(missing, f"contains({forms.normal(first)}, {second.text})"), missing)
 
     def _presence(self, node: nodes.Has) -> Cond:
         found = self.field(node.operand, node.field)
@@ -211,7 +197,7 @@ class Compiler:
         elif name not in {"startsWith", "endsWith", "contains"}:
             return None
         operand = self.value(target)
-        subject, missing = operand.text, _either(operand)
+        subject, missing = operand.text, forms.either(operand)
         if name in {"startsWith", "endsWith"}:  # only texts and bytes have these, and bytes refuse a text
             return Cond(f"{subject}.{name.lower()}({text!r})", missing)
         asked = f"{text!r} in {subject}" if name == "contains" else ""
@@ -253,7 +239,7 @@ class Compiler:
         """The operand of what is the same for every record."""
         if isinstance(node, nodes.Literal):
             return self.code.constant(node.value)
-        if not free_variables(node) <= self.constants.keys() or is_impure(node) or _height(node) > _TALLEST:
+        if not free_variables(node) <= self.constants.keys() or is_impure(node) or forms.height(node) > forms.TALLEST:
             return None
         try:
             return self.code.constant(evaluator(node)(self.constants))
@@ -315,7 +301,7 @@ class Compiler:
             missable = True
             self.code.line(f"{result} = M")
 
-        self._all(_chunked(node.terms), lambda: self.code.line(f"{result} = True"), missing)
+        self._all(forms.chunked(node.terms), lambda: self.code.line(f"{result} = True"), missing)
         return Operand(result, missable=missable, is_bool=True)
 
     def _disjunction(self, node: nodes.Or) -> Operand:
@@ -334,7 +320,7 @@ class Compiler:
                         self.code.line(f"{result} = M")
                 return ascend(terms[1:], missable=missable or cond.missing is not None)
 
-        return Operand(result, missable=ascend(_chunked(node.terms, nodes.Or), missable=False), is_bool=True)
+        return Operand(result, missable=ascend(forms.chunked(node.terms, nodes.Or), missable=False), is_bool=True)
 
     def _choice(self, node: nodes.Conditional) -> Operand:
         cond = self.condition(node.condition)
@@ -360,7 +346,7 @@ class Compiler:
         function = (PROMOTING if promote else STRICT)[node.operator]
         left, right = self.value(node.left), self.value(node.right)
         general = self._call_text(function, (left, right))
-        doubles = [_is_double(operand, promote=promote) for operand in (left, right)]
+        doubles = [forms.is_double(operand, promote=promote) for operand in (left, right)]
         if node.operator in {"+", "-", "*"} and None not in doubles:
             test = " and ".join(filter(None, doubles))
             general = f"{left.text} {node.operator} {right.text} if {test} else {general}"
@@ -386,7 +372,7 @@ class Compiler:
         name = self.code.outside(function, "F")
         if any(operand.missable for operand in operands):
             return f"call({', '.join([name, *(operand.text for operand in operands)])})"
-        return f"{name}({', '.join(map(_normal, operands))})"
+        return f"{name}({', '.join(map(forms.normal, operands))})"
 
     def _exactly(self, node: Node) -> Operand:
         run = self.code.outside(evaluator(node), "RUN")
@@ -400,84 +386,7 @@ class Compiler:
 
     def _native(self, node: Node) -> bool:
         """Whether a node may be written as statements: not where code or tree are very deep already."""
-        return self.code.depth < DEEPEST and _height(node) <= _TALLEST
-
-
-def is_impure(node: Node) -> bool:
-    """Whether equal records may give different values: ``now()``, ``uuid()``."""
-    if isinstance(node, nodes.Call):
-        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
-        if function is not None and not function.pure:
-            return True
-    return any(map(is_impure, nodes.children(node)))
-
-
-def _height(node: Node) -> int:
-    level, height = [node], 0
-    while level and height <= _TALLEST:
-        level, height = [child for parent in level for child in nodes.children(parent)], height + 1
-    return height
-
-
-def _chunked(terms: tuple[Node, ...], kind: type[nodes.And | nodes.Or] = nodes.And) -> tuple[Node, ...]:
-    """The same terms, the last of them joined into one where they are many."""
-    return terms if len(terms) <= _WIDEST else (*terms[: _WIDEST - 1], kind(terms[_WIDEST - 1 :]))
-
-
-def _of(operand: Operand) -> Cond:
-    if operand.is_constant:
-        return Cond(repr(operand.constant) if isinstance(operand.constant, bool) else "surprise()")
-    text, missing = operand.text, _either(operand)
-    if operand.is_bool:
-        return Cond(f"{text} is True" if operand.missable else text, missing)
-    return Cond(f"({text} is True or {text} is not False and not_that({text}))", missing)
-
-
-def _negated(cond: Cond) -> Cond:
-    if cond.missing is None:
-        return Cond(f"not {cond.true}")
-    return Cond(f"(not {cond.true} and not ({cond.missing}))", cond.missing)
-
-
-def _either(*operands: Operand) -> str | None:
-    asked = [f"{operand.text} is M" for operand in operands if operand.missable]
-    return "(" + " or ".join(asked) + ")" if len(asked) > 1 else "".join(asked) or None
-
-
-def _unless(missing: str | None, asked: str) -> str:
-    return asked if missing is None else f"(not ({missing}) and {asked})"
-
-
-def _normal(operand: Operand) -> str:
-    return f"normal({operand.text})" if operand.raw else operand.text
-
-
-def _is_safe(value: object) -> bool:
-    """Whether Python compares any number with this one as CEL does: the two agree on which is larger."""
-    return type(value) in _NUMBERS and math.isfinite(value) and abs(value) < _EXACT  # type: ignore[arg-type]
-
-
-def _number(value: object) -> str:
-    return repr(int(value)) if isinstance(value, UInt) else repr(value)
-
-
-def _in_list(text: str, elements: list[object]) -> str | None:
-    """``text in elements`` by one look into a set, where Python's equality is CEL's for all of them."""
-    if not elements:
-        return "False"
-    if not all(type(element) is str or _is_safe(element) for element in elements):
-        return None
-    asked = f"{text} in {{{', '.join(dict.fromkeys(map(_number, elements)))}}}"
-    return asked if all(type(element) is str for element in elements) else f"({asked} and {text}.__class__ is not bool)"
-
-
-def _is_double(operand: Operand, *, promote: bool) -> str | None:
-    """What to ask so that Python's arithmetic is that of doubles; empty for nothing, None where it never is."""
-    if not operand.is_constant:
-        return f"{operand.text}.__class__ is float"
-    if type(operand.constant) is float or (promote and type(operand.constant) is int and _is_safe(operand.constant)):
-        return ""
-    return None
+        return self.code.depth < DEEPEST and forms.height(node) <= forms.TALLEST
 
 
 class _Condition(Compiler):

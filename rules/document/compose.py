@@ -70,9 +70,8 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
 
 
 def _not_text(data: bytes, error: UnicodeDecodeError, file: str) -> Fault:
-    before = data[: error.start]
-    start = before.rfind(b"\n") + 1
-    place = Place(file, before.count(b"\n") + 1, len(before[start:].decode()) + 1)
+    before = data[: error.start].decode()
+    place = Origin(file, before).place(len(before))
     return Fault(place, f"the byte 0x{data[error.start]:02x} is not UTF-8", "should be saved as UTF-8")
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from rules.contract import schema_validator
 from rules.document import Document, Key, load
+from rules.document.origin import Origin
 from rules.faults import Fault, Place
 from rules.flow import Contract
 from rules.form import Form
@@ -90,7 +91,7 @@ def _checked_schema(form: Form, raw: bytes, file: str) -> Mapping[str, object] |
 
 def _not_json(error: Exception, file: str) -> Fault:
     if isinstance(error, json.JSONDecodeError):
-        return Fault(Place(file, error.lineno, error.colno), f"this is not JSON: {error.msg}")
+        return Fault(Origin(file, error.doc).place(error.pos), f"this is not JSON: {error.msg}")
     if isinstance(error, UnicodeDecodeError):
         return Fault(Place(file), "this is not JSON: it is not UTF-8")
     return Fault(Place(file), "this is not JSON that can be read: it is nested too deeply")

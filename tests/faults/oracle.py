@@ -234,10 +234,10 @@ class Oracle:
             for number in range(self._since[source], self._ends[source]):
                 self._look_for(source, number, ledger.line(number))
         for name, place in self._places.items():
-            refused = self._refused.get(name, set())
+            refusable = self._refusable.get(name, set())
             place.findings.disordered = 0
             for record in place.late:
-                if record not in refused:  # what was replayed from the dead letters comes late by its nature
+                if record not in refusable:  # what is replayed from the dead letters comes late by its nature
                     place.findings.note("disordered", record)
         return {name: place.findings for name, place in sorted(self._places.items())}
 

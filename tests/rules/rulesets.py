@@ -20,7 +20,7 @@ from rules.ruleset import Ruleset, compile_flow
 def flow_of(text: str) -> Flow:
     """The flow that a text says; ``from`` may be left out."""
     text = textwrap.dedent(text)
-    if not text.startswith(("{", "from:")):
+    if not text.startswith("{") and "\nfrom: " not in text:
         text = "from: s\n" + text
     flow, faults = read_flow(text, "flow.yaml", lambda name: (_ for _ in ()).throw(OSError(name)))
     if faults or flow is None:
@@ -32,7 +32,7 @@ def sinks_of(flow: Flow) -> dict[str, SinkFacts]:
     """Plain facts of every sink that a flow names, each with a per-record ``topic`` and ``path``."""
     otherwise = flow.otherwise
     many = [rule.to for rule in flow.rules]
-    many += [targets for targets in (otherwise.undecodable, otherwise.error, otherwise.unmatched or ())]
+    many += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
     many += [otherwise.invalid] if isinstance(otherwise.invalid, tuple) else []
     names = [target.sink for targets in many for target in sink_targets(targets)]
     return {name: SinkFacts(name, per_record=frozenset({"topic", "path"})) for name in names}
@@ -94,7 +94,7 @@ def summary(decisions: Decisions) -> dict[str, object]:
 
 
 def sent(decisions: Decisions, batch: Batch) -> dict[str, list[object]]:
-    """By sink, the events that go there, decoded."""
+    """By sink, the events that go there, decoded from JSON."""
     found: dict[str, list[object]] = {}
     for delivery in decisions.deliveries:
         values = delivery.values or [batch.values[index] for index in delivery.indices]

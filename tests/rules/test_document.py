@@ -137,6 +137,7 @@ FAULTS = [
         ["f.yaml:1:5: half of a character that takes two escapes; should be both, such as \\ud83d\\ude00"],
     ),
     (b"a: x\nb: \xc3\xa9\xff\n", ["f.yaml:2:5: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
+    (b"a\r\nb\rc \xff", ["f.yaml:3:3: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
     ("a: x\n".encode("utf-16"), ["f.yaml:1:1: the byte 0xff is not UTF-8; should be saved as UTF-8"]),
     ("[" * 10_000, ["f.yaml:1:101: nested deeper than 100 levels"]),
     ("- " * 10_000, ["f.yaml:1:201: nested deeper than 100 levels"]),

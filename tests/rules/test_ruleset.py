@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from rulesets import batch_of, both, flow_of, ruleset_of, sent, sinks_of, summary, template
 
 from router.batch import Batch, Constant
 from rules.decisions import Decisions, Letter
@@ -12,7 +14,7 @@ from rules.faults import Refused
 from rules.generate import generate
 from rules.lets import Lets
 from rules.plan import SinkFacts, make_plan
-from tests.rules.rulesets import batch_of, both, flow_of, ruleset_of, sent, sinks_of, summary, template
+from rules.ruleset import compile_flow
 
 
 def decided(text: str, *events: object, columns: dict[str, Any] | None = None, **options: Any) -> tuple[Decisions, Any]:
@@ -99,7 +101,10 @@ def test_a_shape_beside_to_and_one_in_a_target_shape_that_delivery_alone() -> No
         rules:
           - name: r
             set: {event.x: 1}
-            to: [a, {sink: b, set: {event.y: "${event.n}", event.x: "${has(event.x)}"}}, {sink: c, emit: {only: "${event.n}"}}]
+            to:
+              - a
+              - {sink: b, set: {event.y: "${event.n}", event.x: "${has(event.x)}"}}
+              - {sink: c, emit: {only: "${event.n}"}}
             continue: true
           - {name: rest, to: d}
         """,
@@ -245,7 +250,9 @@ def test_set_makes_missing_parents_and_goes_into_every_element() -> None:
         """,
         {"items": [{"price": 1}, {"price": 2, "id": 2}], "list": [1, 2], "n": 1},
     )
-    assert got == {"a": [{"items": [{"seen": True}, {"id": 2, "seen": True}], "list": [[1, 2], 2], "a": {"b": {"c": 1}}}]}
+    assert got == {
+        "a": [{"items": [{"seen": True}, {"id": 2, "seen": True}], "list": [[1, 2], 2], "a": {"b": {"c": 1}}}]
+    }
 
 
 def test_unset_of_what_is_not_there_leaves_the_record_as_it_came() -> None:
@@ -342,19 +349,16 @@ def test_what_otherwise_drops_is_counted_by_its_part() -> None:
     )
 
 
-def test_otherwise_may_shape_and_a_failing_one_is_a_dead_letter_for_the_first_reason() -> None:
-    decisions, got = decided(
-        """
+def test_an_ending_that_fails_is_a_dead_letter_for_the_first_reason() -> None:
+    text = """
         rules: [{name: r, to: a}]
-        otherwise:
-          undecodable: [{sink: b, emit: {raw: "${string(meta.raw)}"}}, {sink: c, key: "${meta.key}"}]
-        """,
-        b"nope",
-        b"also",
-        columns={"keys": [b"k", None]},
-    )
-    assert got["b"] == [{"raw": "nope"}]
-    assert [(letter.index, letter.stage, letter.reason) for letter in decisions.letters] == [(1, "decode", "undecodable")]
+        otherwise: {undecodable: [b, {sink: c, key: "${meta.key}"}]}
+        """
+    decisions = both(ruleset_of(text), batch_of(b"nope", b"also", keys=[b"k", None]))
+    assert [(d.sink, list(d.indices), d.values) for d in decisions.deliveries] == [("b", [0], None), ("c", [0], None)]
+    assert [(letter.index, letter.stage, letter.reason) for letter in decisions.letters] == [
+        (1, "decode", "undecodable")
+    ]
     assert "otherwise.undecodable failed: setting: key" in decisions.letters[0].detail
     assert decisions.errors == {("otherwise.undecodable", "setting"): 1}
 
@@ -472,7 +476,7 @@ def test_meta_decides_natively_and_what_is_absent_is_missing() -> None:
     text = """
         rules:
           - {name: topic, when: meta.topic == "orders" && meta.key.startsWith("k"), to: a}
-          - {name: header, when: meta.headers["type"] == "x" || has(meta.time), to: b}
+          - {name: header, when: 'meta.headers["type"] == "x" || has(meta.time)', to: b}
           - {name: late, when: "'type' in meta.headers", to: c}
           - {name: rest, to: d}
         """
@@ -493,7 +497,10 @@ def test_vars_are_constants() -> None:
     decisions, got = decided(
         """
         rules:
-          - {name: r, when: event.region in vars.regions && event.n < vars.limits.n, set: {event.all: "${vars.regions}"}, to: a}
+          - name: r
+            when: event.region in vars.regions && event.n < vars.limits.n
+            set: {event.all: "${vars.regions}"}
+            to: a
           - {name: gone, when: event.n == vars.gone, to: b}
           - {name: rest, to: c}
         """,
@@ -593,9 +600,7 @@ def test_spoiled_records_are_dead_letters_between_the_others() -> None:
 
 
 def test_a_batch_may_be_routed_in_slices() -> None:
-    ruleset = ruleset_of(
-        "rules: [{name: one, when: event.n > 2, to: a, continue: true}, {name: r, to: a}]"
-    )
+    ruleset = ruleset_of("rules: [{name: one, when: event.n > 2, to: a, continue: true}, {name: r, to: a}]")
     batch = batch_of(*[{"n": n} for n in range(5)], b"nope", {"n": 9})
     into = None
     for start, stop in ((0, 2), (2, 2), (2, 6), (6, 7)):
@@ -621,13 +626,17 @@ def test_integers_of_any_size_survive_being_copied_and_written() -> None:
     decisions, _ = decided(
         """
         rules:
-          - {name: r, set: {event.copy: "${event.big}", event.text: "${event.big} "}, to: {sink: a, key: "${event.big}"}}
+          - name: r
+            set: {event.copy: "${event.big}", event.text: "${event.big} "}
+            to: {sink: a, key: "${event.big}"}
         """,
         b'{"big":123456789012345678901234567890,"neg":-99999999999999999999}',
         b'{"big":18446744073709551615}',
     )
     first, second = decisions.deliveries[0].values or []
-    assert first.startswith(b'{"big":123456789012345678901234567890,"neg":-99999999999999999999,"copy":1234567890123456789012')
+    assert first.startswith(
+        b'{"big":123456789012345678901234567890,"neg":-99999999999999999999,"copy":1234567890123456789012'
+    )
     assert second == b'{"big":18446744073709551615,"copy":18446744073709551615,"text":"18446744073709551615 "}'
     assert decisions.deliveries[0].settings["key"] == [b"123456789012345678901234567890", b"18446744073709551615"]
 
@@ -637,7 +646,11 @@ def test_values_outside_json_are_written_as_text() -> None:
         """
         rules:
           - name: r
-            set: {event.at: "${timestamp(event.at)}", event.wait: "${duration('90s')}", event.raw: "${b'abc'}", event.u: "${5u}"}
+            set:
+              event.at: "${timestamp(event.at)}"
+              event.wait: "${duration('90s')}"
+              event.raw: "${b'abc'}"
+              event.u: "${5u}"
             to: a
         """,
         {"at": "2024-05-06T07:08:09.5Z"},
@@ -648,14 +661,16 @@ def test_values_outside_json_are_written_as_text() -> None:
 def test_text_and_bytes_are_decoded_too() -> None:
     text = """
         rules:
-          - {name: error, when: event.startsWith("ERROR"), set: {}, to: a}
-          - {name: wrap, emit: {line: "${event}"}, to: {sink: b}}
-        """.replace("set: {}, ", "")
-    decisions, _ = decided(text, b"ERROR x", b"fine \xc3\xa9", b"\xff", decode="text", facts=[SinkFacts("b", encode="json")])
+          - {name: error, when: event.startsWith("ERROR"), to: a}
+          - {name: wrap, emit: {line: "${event}"}, to: b}
+        """
+    ruleset = ruleset_of(text, decode="text", facts=[SinkFacts("b", encode="json")])
+    decisions = both(ruleset, batch_of(b"ERROR x", b"fine \xc3\xa9", b"\xff"))
     assert decisions.deliveries[0].values is None
     assert decisions.deliveries[1].values == ['{"line":"fine é"}'.encode()]
     assert [letter.reason for letter in decisions.letters] == ["undecodable"]
-    decisions, _ = decided("rules: [{name: r, when: size(event) > 1, to: a}, {name: x, to: b}]", b"\xff\xfe", b"", decode="bytes")
+    ruleset = ruleset_of("rules: [{name: r, when: size(event) > 1, to: a}, {name: x, to: b}]", decode="bytes")
+    decisions = both(ruleset, batch_of(b"\xff\xfe", b""))
     assert {d.sink: list(d.indices) for d in decisions.deliveries} == {"a": [0], "b": [1]}
 
 
@@ -700,7 +715,10 @@ def test_deep_events_are_decided_without_harm() -> None:
     for _ in range(400):
         deep = {"d": [deep]}
     decisions, _ = decided(
-        "rules: [{name: r, when: event.d == event.d, set: {event.x: '${event.d}'}, to: a}]\notherwise: {unmatched: drop}",
+        """
+        rules: [{name: r, when: event.d == event.d, set: {event.x: "${event.d}"}, to: a}]
+        otherwise: {unmatched: drop}
+        """,
         deep,
     )
     assert len(decisions.letters) + len(decisions.deliveries) == 1
@@ -710,10 +728,16 @@ def test_a_thousand_rules_and_long_conditions_compile() -> None:
     rules = [{"name": f"r{n}", "when": f"event.n == {n}", "to": f"s{n % 7}"} for n in range(1000)]
     rules += [{"name": "long", "when": " && ".join(f"event.n > {n}" for n in range(200)), "to": "long"}]
     rules += [{"name": "or", "when": " || ".join(f"event.n == -{n}" for n in range(200)), "to": "or"}]
-    import json
-
-    decisions, got = decided(json.dumps({"from": "s", "rules": rules, "otherwise": {"unmatched": "drop"}}), *[{"n": n} for n in (0, 999, 5000, -7, 1000)])
-    assert {sink: [event["n"] for event in events] for sink, events in got.items()} == {"s0": [0], "s5": [999], "long": [5000, 1000], "or": [-7]}
+    _, got = decided(
+        json.dumps({"from": "s", "rules": rules, "otherwise": {"unmatched": "drop"}}),
+        *[{"n": n} for n in (0, 999, 5000, -7, 1000)],
+    )
+    assert {sink: [event["n"] for event in events] for sink, events in got.items()} == {
+        "s0": [0],
+        "s5": [999],
+        "long": [5000, 1000],
+        "or": [-7],
+    }
 
 
 def test_plain_records_never_reach_the_interpreter() -> None:
@@ -722,9 +746,17 @@ def test_plain_records_never_reach_the_interpreter() -> None:
         contract: {expect: {positive: event.n >= 0}}
         let: {big: event.n > 5}
         rules:
-          - {name: step, when: has(event.user.plan), set: {event.tier: "${event.user.plan == 'pro' ? 'gold' : 'plain'}"}}
-          - {name: vip, when: big && event.tier == "gold", to: [a, {sink: b, key: "${event.user.id}", set: {event.user.id: x}}]}
-          - {name: items, when: size(event.items) > 1, split: {each: event.items, as: item}, emit: {i: "${item}"}, to: a}
+          - name: step
+            when: has(event.user.plan)
+            set: {event.tier: "${event.user.plan == 'pro' ? 'gold' : 'plain'}"}
+          - name: vip
+            when: big && event.tier == "gold"
+            to: [a, {sink: b, key: "${event.user.id}", set: {event.user.id: x}}]
+          - name: items
+            when: size(event.items) > 1
+            split: {each: event.items, as: item}
+            emit: {i: "${item}"}
+            to: a
           - {name: text, when: 'event.name.startsWith("x") || event.name.matches("^y+$") || event.n in [1, 2]', to: b}
           - {name: noise, when: meta.topic == "noise", to: drop}
         otherwise: {unmatched: dead_letter}
@@ -736,7 +768,7 @@ def test_plain_records_never_reach_the_interpreter() -> None:
         {"n": 6, "user": {"plan": "pro", "id": "u"}},
         {"n": 1, "items": [1, 2]},
         {"n": 0, "name": "yy", "user": None},
-        {"n": 2, "items": None, "name": "z"},
+        {"n": 2, "items": [1], "name": "z"},
         {"n": 7.5, "name": "z"},
         attributes={"topic": ["noise", None, "noise", "noise", "noise"]},
     )
@@ -748,26 +780,33 @@ def test_plain_records_never_reach_the_interpreter() -> None:
 
 
 def test_the_generated_code_is_the_same_for_the_same_flow() -> None:
-    text = "rules: [{name: r, when: 'event.a in [\"x\", \"y\"] && event.b == vars.b', to: a}]\notherwise: {unmatched: drop}"
+    text = (
+        'rules: [{name: r, when: \'event.a in ["x", "y"] && event.b == vars.b\', to: a}]\notherwise: {unmatched: drop}'
+    )
     assert ruleset_of(text, names={"b": 1}).code == ruleset_of(text, names={"b": 1}).code
 
 
 def test_texts_of_the_file_never_become_code() -> None:
-    evil = "x'); raise SystemExit('"
-    decisions, _ = decided(
-        f"""
-        rules:
-          - {{name: "{evil}", when: "event[\"{evil}\"] == \"{evil}\"", set: {{"event[\"{evil}\"]": "{evil}"}}, to: a, continue: true}}
-          - {{name: rest, to: {{sink: a, topic: "{evil}"}}}}
-        """,
-        {evil: evil},
-    )
+    evil = "x'); raise SystemExit('{0}"
+    flow = {
+        "from": "s",
+        "rules": [
+            {
+                "name": evil,
+                "when": f'event["{evil}"] == "{evil}"',
+                "set": {f'event["{evil}"]': evil},
+                "to": "a",
+                "continue": True,
+            },
+            {"name": "rest", "when": f'event.x.startsWith("{evil}")', "to": {"sink": "a", "topic": evil}},
+        ],
+        "otherwise": {"unmatched": "drop"},
+    }
+    decisions, _ = decided(json.dumps(flow), {evil: evil, "x": evil})
     assert list(decisions.deliveries[0].rules) == [evil, "rest"]
 
 
 def test_unknown_sinks_models_and_settings_are_refused_together() -> None:
-    from rules.ruleset import compile_flow
-
     flow = flow_of(
         """
         contract: {model: oder}

@@ -7,15 +7,14 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rulesets import both, ruleset_of, template
 
 from router.batch import Batch
 from rules import cel
 from rules.cel.compiler import predicate
 from rules.plan import SinkFacts
-from tests.rules.rulesets import both, ruleset_of, sinks_of, flow_of, template
 
 NAMES = ["type", "n", "x", "user", "plan", "tags", "flag", "deep"]
-
 
 
 def mostly(usual: st.SearchStrategy[Any], wild: st.SearchStrategy[Any], share: int = 8) -> st.SearchStrategy[Any]:
@@ -24,8 +23,10 @@ def mostly(usual: st.SearchStrategy[Any], wild: st.SearchStrategy[Any], share: i
 
 
 numbers = st.sampled_from(
-    [0, 1, -1, 2, 500, 0.0, 1.5, -0.0, 500.0, 2**53, 2**53 + 1, 2.0**53, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1]
-    + [2**64 - 1, 2**64, 2.0**64, 10**30, 1e300]
+    [
+        *(0, 1, -1, 2, 500, 0.0, 1.5, -0.0, 500.0, 2**53, 2**53 + 1, 2.0**53),
+        *(2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64 - 1, 2**64, 2.0**64, 10**30, 1e300),
+    ]
 )
 texts = st.sampled_from(["", "order", "pro", "a@b.c", "1", "é", "x" * 20, "\u0000", "\U0001f600"])
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
@@ -57,7 +58,11 @@ def literal(value: Any) -> str:
 paths = st.builds(
     lambda root, rest: root + "".join(rest),
     st.sampled_from(["event", "event", "event", "meta", "vars"]),
-    st.lists(st.sampled_from([*(f".{name}" for name in NAMES), '["n"]', "[0]", "[1]", ".topic", ".key"]), min_size=1, max_size=3),
+    st.lists(
+        st.sampled_from([*(f".{name}" for name in NAMES), '["n"]', "[0]", "[1]", ".topic", ".key"]),
+        min_size=1,
+        max_size=3,
+    ),
 )
 literals = scalars.map(literal)
 text_literals = texts.map(literal)
@@ -75,11 +80,18 @@ def grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map("!({})".format),
         inner.map("-({})".format),
         st.builds("({} ? {} : {})".format, inner, inner, inner),
-        st.builds("{}.{}({})".format, paths, st.sampled_from(["startsWith", "endsWith", "contains", "matches"]), text_literals),
+        st.builds(
+            "{}.{}({})".format, paths, st.sampled_from(["startsWith", "endsWith", "contains", "matches"]), text_literals
+        ),
         st.builds("has({}.{})".format, paths.filter(lambda path: path.startswith("event")), st.sampled_from(NAMES)),
         inner.map("size({})".format),
         inner.map("string({})".format),
-        st.builds("event.tags.{}(t, t {} {})".format, st.sampled_from(["exists", "all", "filter"]), st.sampled_from(["==", ">"]), inner),
+        st.builds(
+            "event.tags.{}(t, t {} {})".format,
+            st.sampled_from(["exists", "all", "filter"]),
+            st.sampled_from(["==", ">"]),
+            inner,
+        ),
     )
 
 
@@ -90,12 +102,19 @@ simple = st.one_of(
     st.builds("event.{} < event.{}".format, st.sampled_from(["n", "x"]), st.sampled_from(["n", "x", "user.n"])),
     st.builds("event.user.plan in [{}]".format, st.lists(text_literals, max_size=3).map(", ".join)),
     st.builds("{} in event.tags".format, text_literals),
-    st.builds("event.{}.{}({})".format, st.sampled_from(["type", "user.plan", "user.x"]), st.sampled_from(["startsWith", "contains"]), text_literals),
+    st.builds(
+        "event.{}.{}({})".format,
+        st.sampled_from(["type", "user.plan", "user.x"]),
+        st.sampled_from(["startsWith", "contains"]),
+        text_literals,
+    ),
     st.builds("has(event.{})".format, st.sampled_from(["x", "flag", "user.n", "deep.n", "type.n"])),
     st.builds("event.n {} {} > {}".format, st.sampled_from("+-*/"), numbers.map(literal), numbers.map(literal)),
     st.builds("size(event.tags) > {}".format, st.integers(0, 2)),
     st.builds("event.tags.exists(t, t == {})".format, text_literals),
-    st.sampled_from(["event.flag", "big", "!other", "meta.topic == 't'", "has(meta.key)", "vars.n == 5", "event.type in vars.tags"]),
+    st.sampled_from(
+        ["event.flag", "big", "!other", "meta.topic == 't'", "has(meta.key)", "vars.n == 5", "event.type in vars.tags"]
+    ),
 )
 usual_conditions = st.recursive(
     simple,
@@ -109,7 +128,18 @@ usual_conditions = st.recursive(
 )
 usual_values = st.one_of(
     scalars,
-    st.sampled_from(["event.type", "event.n", "event", "event.user", "event.n + 1", "event.tags", "string(event.n)", "event.type + 'x'"]).map("${{{}}}".format),
+    st.sampled_from(
+        [
+            "event.type",
+            "event.n",
+            "event",
+            "event.user",
+            "event.n + 1",
+            "event.tags",
+            "string(event.n)",
+            "event.type + 'x'",
+        ]
+    ).map("${{{}}}".format),
     st.sampled_from(["x ${event.type}", "${event.n}-${event.type}", "${event.user}!"]),
 )
 
@@ -117,10 +147,13 @@ expressions = st.recursive(st.one_of(paths, literals), grown, max_leaves=8)
 wild = st.one_of(grown(st.one_of(paths, literals)), expressions)
 conditions = mostly(usual_conditions, wild)
 
-SETTINGS = settings(max_examples=100, deadline=None)
+SETTINGS = settings(max_examples=200, deadline=None)
 
 
-@given(st.one_of(usual_conditions.filter(lambda text: "big" not in text and "other" not in text), wild), st.lists(records, min_size=1, max_size=6))
+@given(
+    st.one_of(usual_conditions.filter(lambda text: "big" not in text and "other" not in text), wild),
+    st.lists(records, min_size=1, max_size=6),
+)
 @SETTINGS
 def test_a_predicate_is_true_where_the_evaluator_says_true(text: str, events: list[object]) -> None:
     expression = cel.compile(text)
@@ -137,7 +170,9 @@ wild_paths = st.builds(
     lambda names: "event" + "".join(names),
     st.lists(st.sampled_from([*(f".{name}" for name in NAMES), "[0]", "[*]"]), min_size=1, max_size=3),
 )
-usual_paths = st.sampled_from(["event.type", "event.tier", "event.new.plan", "event.user.plan", "event.user.x", "event.tags[*]"])
+usual_paths = st.sampled_from(
+    ["event.type", "event.tier", "event.new.plan", "event.user.plan", "event.user.x", "event.tags[*]"]
+)
 event_paths = mostly(usual_paths, wild_paths)
 fillings = mostly(usual_values, expressions.flatmap(lambda text: st.sampled_from([f"${{{text}}}", f"a ${{{text}}} b"])))
 shapes = st.one_of(
@@ -145,7 +180,10 @@ shapes = st.one_of(
     st.fixed_dictionaries({"set": st.dictionaries(event_paths, fillings, min_size=1, max_size=3)}),
     st.fixed_dictionaries({"unset": st.lists(event_paths, min_size=1, max_size=2)}),
     st.fixed_dictionaries(
-        {"set": st.dictionaries(event_paths, fillings, min_size=1, max_size=2), "unset": st.lists(event_paths, min_size=1, max_size=2)}
+        {
+            "set": st.dictionaries(event_paths, fillings, min_size=1, max_size=2),
+            "unset": st.lists(event_paths, min_size=1, max_size=2),
+        }
     ),
     st.fixed_dictionaries({"emit": st.dictionaries(st.sampled_from(NAMES), fillings, max_size=3)}),
 )
@@ -205,7 +243,9 @@ flows = st.builds(
 
 @given(flows, st.lists(records, max_size=8), st.data())
 @SETTINGS
-def test_a_compiled_flow_decides_what_the_interpreter_decides(flow: Any, events: list[object], data: st.DataObject) -> None:
+def test_a_compiled_flow_decides_what_the_interpreter_decides(
+    flow: Any, events: list[object], data: st.DataObject
+) -> None:
     run_flow(flow, events, data)
 
 

@@ -1,0 +1,86 @@
+"""Payloads to events and back: strict on the way in, nothing lost on the way out."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.cel.errors import CelError
+from rules.cel.values import CelMap, Duration, Timestamp, UInt
+from rules.codecs import codec, codec_names, in_text, is_plain
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(plain)
+def test_a_plain_value_is_written_the_same_the_fast_way(value: object) -> None:
+    assert is_plain(value)
+    assert codec("json").encode_plain(value) == codec("json").encode(value)
+
+
+@given(
+    st.integers() | st.recursive(st.integers() | st.text("aé", max_size=3), lambda inner: st.lists(inner), max_leaves=5)
+)
+def test_json_survives_the_way_there_and_back(value: object) -> None:
+    assert codec("json").decode(codec("json").encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, [1.0, -math.inf], UInt(1), b"x", Timestamp(0), Duration(1), {"a": CelMap([(1, 2)])}]
+)
+def test_what_is_not_plain_is_seen(value: object) -> None:
+    assert not is_plain(value)
+
+
+@pytest.mark.parametrize("value", [math.nan, {"a": [math.inf]}, CelMap([(1, 1), ("1", 2)]), "\ud800"])
+def test_what_json_cannot_say_is_an_error(value: object) -> None:
+    with pytest.raises(CelError):
+        codec("json").encode(value)
+
+
+def test_values_outside_json_become_text() -> None:
+    value = {"at": Timestamp(0, 5), "for": Duration(90), "raw": b"abc", "u": UInt(2**64 - 1), "m": CelMap([(1, True)])}
+    written = json.loads(codec("json").encode(value))
+    assert written == {
+        "at": "1970-01-01T00:00:00.000000005Z",
+        "for": "90s",
+        "raw": "YWJj",
+        "u": 2**64 - 1,
+        "m": {"1": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("a", "a"), (1, "1"), (1.5, "1.5"), (None, "null"), ([1, "a"], '[1,"a"]'), (Timestamp(0), "1970-01-01T00:00:00Z")],
+)
+def test_inside_text_a_value_is_written_as_json_and_text_as_it_is(value: object, text: str) -> None:
+    assert in_text(value) == text
+
+
+def test_text_and_bytes() -> None:
+    assert codec("text").decode("é".encode()) == "é"
+    assert codec("text").encode({"a": "é"}) == '{"a":"é"}'.encode()
+    with pytest.raises(ValueError, match="utf-8"):
+        codec("text").decode(b"\xff")
+    assert codec("bytes").encode(b"\xff") == codec("bytes").decode(b"\xff") == b"\xff"
+    with pytest.raises(CelError, match="an int has no bytes"):
+        codec("bytes").encode(1)
+
+
+def test_an_unknown_codec_is_a_key_error() -> None:
+    assert codec_names() == sorted(codec_names())
+    with pytest.raises(KeyError):
+        codec("morse")
