@@ -181,6 +181,8 @@ class Expected:
     count: int | None
     records: tuple[Mapping[str, object], ...] | None
     place: Place
+    name_place: Place
+    """Where the sink's name stands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,14 @@ class _Checks:
             self._fault(place, f"there is no model `{name}`", did_you_mean(name, self._models))
 
     def tests(self, flow: Flow) -> None:
-        """The records that tests expect have nothing that the sink does not have."""
+        """Tests name sinks that the flow has, and expect of records nothing that the sink does not have."""
+        targets = {target.sink for target in sink_targets(flow.rules, flow.otherwise)}
+        misspelt = not targets <= self._sinks.keys()  # then that is the fault, and the test may well be right
         for test in flow.tests:
             for sink, expected in test.then.items():
+                if sink not in {*targets, DROP, DEAD_LETTER} and not (misspelt and sink in self._sinks):
+                    known = [*sorted(targets), DROP, DEAD_LETTER]
+                    self._fault(expected.name_place, f"this flow has no sink `{sink}`", did_you_mean(sink, known))
                 spec = self._sinks.get(sink)
                 known = [*_RECORD, *(sorted(spec.settings.per_record()) if spec is not None else ())]
                 for record in expected.records or () if spec is not None else ():

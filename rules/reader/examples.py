@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from rules import cel
 from rules.document import Key
-from rules.flow import DEAD_LETTER, DROP, Expected, Given, Test
+from rules.flow import DEAD_LETTER, Expected, Given, Test
 from rules.form import Form, kind
 from rules.suggest import did_you_mean
 
@@ -20,10 +20,10 @@ _LETTER = ("event", "raw", "key", "headers", "stage", "reason")
 _GIVEN_WANTED = "a record, such as {event: {type: order}}"
 
 
-def read_tests(form: Form, data: object, sources: Sequence[str], sinks: Sequence[str]) -> tuple[Test, ...]:
-    """The list under ``tests``. ``sinks`` are the ones that the flow names."""
+def read_tests(form: Form, data: object, sources: Sequence[str]) -> tuple[Test, ...]:
+    """The list under ``tests``."""
     items = form.sequence(("tests",), data, "a list of tests") or ()
-    tests = [_test(form, index, item, sources, sinks) for index, item in enumerate(items)]
+    tests = [_test(form, index, item, sources) for index, item in enumerate(items)]
     first: dict[str, int] = {}
     for index, test in enumerate(tests):
         if test is not None and test.name in first:
@@ -36,7 +36,7 @@ def read_tests(form: Form, data: object, sources: Sequence[str], sinks: Sequence
     return tuple(test for test in tests if test is not None)
 
 
-def _test(form: Form, index: int, data: object, sources: Sequence[str], sinks: Sequence[str]) -> Test | None:
+def _test(form: Form, index: int, data: object, sources: Sequence[str]) -> Test | None:
     path: Key = ("tests", index)
     mapping = form.mapping(path, data, "a test with `given` and `then`", _TEST)
     if mapping is None:
@@ -46,7 +46,7 @@ def _test(form: Form, index: int, data: object, sources: Sequence[str], sinks: S
             form.missing(path, key, wanted)
     name = form.name((*path, "name"), mapping["name"], "the test's name") if "name" in mapping else None
     given = _givens(form, (*path, "given"), mapping["given"], sources) if "given" in mapping else ()
-    then = _then(form, (*path, "then"), mapping["then"], sinks) if "then" in mapping else {}
+    then = _then(form, (*path, "then"), mapping["then"]) if "then" in mapping else {}
     exact = form.flag((*path, "exact"), mapping["exact"]) if "exact" in mapping else False
     return Test(name or f"test-{index + 1}", given, then, form.document.place(path), bool(exact))
 
@@ -126,14 +126,11 @@ def _time(form: Form, path: Key, data: object) -> str | None:
 _TIMESTAMP = cel.compile("timestamp(text)")
 
 
-def _then(form: Form, path: Key, data: object, sinks: Sequence[str]) -> Mapping[str, Expected]:
+def _then(form: Form, path: Key, data: object) -> Mapping[str, Expected]:
     mapping = form.mapping(path, data, _THEN) or {}
-    known = [*sinks, DROP, DEAD_LETTER]
     found = {}
     for sink, value in mapping.items():
         here = (*path, sink)
-        if sink not in known:
-            form.key_fault(here, f"this flow has no sink `{sink}`", did_you_mean(sink, known))
         expected = _expected(form, here, value, letter=sink == DEAD_LETTER)
         if expected is not None:
             found[sink] = expected
@@ -141,10 +138,10 @@ def _then(form: Form, path: Key, data: object, sinks: Sequence[str]) -> Mapping[
 
 
 def _expected(form: Form, path: Key, data: object, *, letter: bool) -> Expected | None:
-    place = form.document.place(path)
+    place, name_place = form.document.place(path), form.document.key_place(path)
     if isinstance(data, int) and not isinstance(data, bool):
         if data >= 0:
-            return Expected(data, None, place)
+            return Expected(data, None, place, name_place)
         form.fault(path, f"{form.named(path)} is {data}", "should be 0 or more")
         return None
     if not isinstance(data, list):
@@ -154,4 +151,4 @@ def _expected(form: Form, path: Key, data: object, *, letter: bool) -> Expected 
     records = [
         form.mapping((*path, index), item, wanted, _LETTER if letter else None) for index, item in enumerate(data)
     ]
-    return Expected(None, tuple(record for record in records if record is not None), place)
+    return Expected(None, tuple(record for record in records if record is not None), place, name_place)

@@ -15,7 +15,6 @@ from rules.lets import Lets
 from rules.reader.contracts import ReadFile, read_contract
 from rules.reader.decisions import is_variable, read_otherwise, read_rules
 from rules.reader.examples import read_tests
-from rules.reader.targets import sink_targets
 from rules.reader.values import Scope, read_expr
 
 _FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
@@ -49,7 +48,6 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
     rules = read_rules(form, mapping["rules"], scope) if "rules" in mapping else ()
     otherwise = read_otherwise(form, mapping.get("otherwise"), scope)
     _check_rest(form, mapping)
-    sinks = list(dict.fromkeys(target.sink for target in sink_targets(rules, otherwise)))
     names = [source for source, _ in sources]
     return Flow(
         name=name or PurePath(file).stem,
@@ -59,7 +57,7 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
         lets=lets,
         rules=rules,
         otherwise=otherwise,
-        tests=read_tests(form, mapping["tests"], names, sinks) if "tests" in mapping else (),
+        tests=read_tests(form, mapping["tests"], names) if "tests" in mapping else (),
         version=_version(form.document.data, raw),
     )
 

@@ -635,6 +635,21 @@ FAULTS = [
         ],
     ),
     (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\ntests: [{name: t, given: {event: 1}, then: {z: 1, y: 1}}]\n",
+        [
+            "flow.yaml:3:44: this flow has no sink `z`; known: x, drop, dead_letter",
+            "flow.yaml:3:50: this flow has no sink `y`; known: x, drop, dead_letter",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {vip: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: vipp}]\ntests: [{name: t, given: {event: 1}, then: {vip: 1}}]\n",
+        [
+            "flow.yaml:2:14: there is no sink `vipp`; did you mean `vip`?",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\notherwise: {error: {sink: z}}\n",
         [

@@ -653,7 +653,6 @@ FAULTS = [
         "from: [a]\nrules:\n  - to: x\ntests: [{given: [], then: {y: 1, x: -1, drop: all}}]\n",
         [
             "f.yaml:4:17: `given` is an empty list; should be a list of records, such as [{event: {type: order}}]",
-            "f.yaml:4:28: this flow has no sink `y`; known: x, drop, dead_letter",
             "f.yaml:4:37: `x` is -1; should be 0 or more",
             "f.yaml:4:47: `drop` is text; should be a number of records, or a list of them, such as [{event: {amount: 900}}]",
         ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from router import Batch, NotConnected, Settings, WriteError
 
@@ -61,7 +61,7 @@ class WireSink:
         if streams is not None:
             streams[1].close()
 
-    async def _ask(self, frame: bytes) -> dict[str, dict[str, str]]:
+    async def _ask(self, frame: bytes) -> dict[str, Any]:
         if self._streams is None:
             raise NotConnected("not open")
         reader, writer = self._streams
@@ -73,5 +73,5 @@ class WireSink:
             raise NotConnected(f"the connection broke: {error}") from error
         if not line.endswith(b"\n"):
             raise NotConnected("the server closed the connection")
-        answer: dict[str, dict[str, str]] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         return answer
