@@ -638,8 +638,8 @@ FAULTS = [
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\ntests: [{name: t, given: {event: 1}, then: {z: 1, y: 1}}]\n",
         [
-            "flow.yaml:3:44: this flow has no sink `z`; known: x, drop, dead_letter",
-            "flow.yaml:3:50: this flow has no sink `y`; known: x, drop, dead_letter",
+            "flow.yaml:3:45: this flow has no sink `z`; known: x, drop, dead_letter",
+            "flow.yaml:3:51: this flow has no sink `y`; known: x, drop, dead_letter",
         ],
     ),
     (
