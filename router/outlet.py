@@ -74,6 +74,9 @@ class Outlet:
         self._queue: deque[Admitted] = deque()
         self._waiting: deque[tuple[Admitted, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
+        # Whether a record was given up since the last success. The search for the first one is quick; where nothing is
+        # ever written, the sink may be away after all, and the search slows down so that it gives up little.
+        self._condemned = False
         self._allowed: dict[tuple[str, str], bool] = {}
 
     def status(self) -> dict[str, object]:
@@ -246,6 +249,7 @@ class Outlet:
         self._metrics.records.inc(records)
         self._metrics.bytes.inc(size)
         self._backoff.reset()
+        self._condemned = False
 
     def _still_leased(self, load: Load, segment: Segment) -> Segment:
         leases = load.batch.leases
@@ -295,7 +299,10 @@ class Outlet:
 
     async def _bisect(self, load: Load, segment: Segment, reason: str, why: str) -> list[Segment]:
         if len(segment.indices) > 1:
+            if not self._condemned:
+                self._backoff.reset()
             return segment.halves()
+        self._condemned = True
         await self._dead_letter(load, {segment.indices[0]: why}, reason=reason, attempts=segment.attempts + 1)
         return []
 
