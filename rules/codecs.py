@@ -5,6 +5,7 @@ Adding a codec is one function that makes it and one entry in ``_CODECS``; each 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ class Codec:
     """How payloads of one format are read and written.
 
     - ``decode`` raises ValueError or RecursionError for a payload that is none.
+    - ``decode_plain`` does the same faster, and may raise for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
     - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
     """
 
     name: str
     decode: Callable[[bytes], object]
+    decode_plain: Callable[[bytes], object]
     encode: Callable[[object], bytes]
     encode_plain: Callable[[object], bytes]
 
@@ -79,7 +82,26 @@ def _json() -> Codec:
         except (TypeError, ValueError, RecursionError) as error:
             raise CelError(f"it cannot be written as JSON: {error}") from error
 
-    return Codec("json", msgspec.json.Decoder().decode, encode, write)
+    read, skip = msgspec.json.Decoder().decode, msgspec.json.Decoder(msgspec.Raw).decode
+
+    def decode(payload: bytes) -> object:
+        try:
+            return read(payload)
+        except msgspec.ValidationError:
+            # Of untyped data only a number can be invalid: one that no double holds. It is JSON all the same, if the
+            # rest is.
+            skip(payload)
+            return json.loads(payload.decode(), parse_int=_integer)
+
+    return Codec("json", decode, read, encode, write)
+
+
+def _integer(digits: str) -> int | float:
+    """An integer of any size that Python reads; beyond that, as every number beyond the doubles, infinity."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _text() -> Codec:
@@ -89,7 +111,7 @@ def _text() -> Codec:
         except UnicodeEncodeError as error:
             raise CelError(f"it cannot be written as text: {error}") from error
 
-    return Codec("text", bytes.decode, encode, encode)
+    return Codec("text", bytes.decode, bytes.decode, encode, encode)
 
 
 def _bytes() -> Codec:
@@ -100,7 +122,7 @@ def _bytes() -> Codec:
             return value.encode()
         raise CelError(f"{a_type(value)} has no bytes to write: only bytes and strings do")
 
-    return Codec("bytes", bytes, encode, encode)
+    return Codec("bytes", bytes, bytes, encode, encode)
 
 
 _CODECS: Final[Mapping[str, Callable[[], Codec]]] = {"json": _json, "text": _text, "bytes": _bytes}

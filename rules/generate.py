@@ -15,14 +15,15 @@ from rules.cel import nodes
 from rules.cel.compile_code import Code, Operand
 from rules.cel.compile_forms import is_impure
 from rules.cel.nodes import Node
-from rules.cel.scope import free_variables
+from rules.cel.scope import free_variables, references
 from rules.codecs import codec
 from rules.contract import Validator
 from rules.decisions import Letter
-from rules.flow import DROP, Check, Flow, Rule, Split, Target, Template, Value
+from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
 from rules.plan import UNMATCHED, Lane, Plan, unmatched_targets
+from rules.projection import Projection, projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +48,63 @@ def generate(
     flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: str, names: Mapping[str, object]
 ) -> Generated:
     """The function of a flow whose sources' payloads ``decode`` reads, with these ``vars``."""
-    code = Code({"decode": codec(decode).decode, "U": object(), "Letter": Letter})
+    projected = None if validator is not None or decode != "json" else _projection(flow, plan, lets)
+    if projected is not None:
+        generator = _Generator(flow, plan, lets, names, projected.decode, projected)
+        generator.write(contract=False)
+        if not generator.reads_whole_event:
+            return generator.generated(decode)
+    generator = _Generator(flow, plan, lets, names, codec(decode).decode_plain)
     if validator is not None:
-        code.namespace["holds"] = validator.holds
-    _Generator(flow, plan, lets, code, names).write(contract=validator is not None)
-    return Generated(code.function("route", f"<ruleset {flow.name} {flow.version} {decode}>"), code.source)
+        generator.code.namespace["holds"] = validator.holds
+    generator.write(contract=validator is not None)
+    return generator.generated(decode)
+
+
+def _projection(flow: Flow, plan: Plan, lets: Lets) -> Projection | None:
+    """What to decode for a flow that sends every record out as it came."""
+    if any(lane.reshapes for lane in plan.lanes) or any(rule.shape or rule.split for rule in flow.rules):
+        return None
+    checks = [*flow.contract.expect, *(check for rule in flow.rules for check in rule.expect)]
+    found = [check.expr for check in checks] + [rule.when for rule in flow.rules if rule.when is not None]
+    values = [value for lane in plan.lanes for value in lane.templates.values()]
+    targets = [*(target for rule in flow.rules for target in rule.to), *unmatched_targets(flow)]
+    values += [value for target in targets for value in target.settings.values()]
+    found += [expr for value in values for expr in _exprs(value)]
+    paths = {path for expr in found for path in references(lets.inline(expr.cel.node)) if path[0] == "event"}
+    return projection(path[1:] for path in paths)
 
 
 class _Generator:
     """Writes the function of one flow."""
 
-    def __init__(self, flow: Flow, plan: Plan, lets: Lets, code: Code, names: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        plan: Plan,
+        lets: Lets,
+        names: Mapping[str, object],
+        decode: Callable[[bytes], object],
+        projected: Projection | None = None,
+    ) -> None:
         self._flow = flow
         self._plan = plan
-        self._code = code
-        self._record = RecordCompiler(code, lets, names)
+        self._code = self.code = Code({"decode": decode, "U": object(), "Letter": Letter})
+        self._record = RecordCompiler(self._code, lets, names, projected)
         self._record.memos = _repeated(flow, self._record)
         self._binds = len(flow.rules) <= _FEW
         self._main = Form("event", "False")
         self._ends = False  # whether no record gets any further than what is written
+
+    @property
+    def reads_whole_event(self) -> bool:
+        """Whether something that was written needs the whole event, and not only its fields."""
+        return self._record.reads_whole_event
+
+    def generated(self, decode: str) -> Generated:
+        """What was written, compiled."""
+        file = f"<ruleset {self._flow.name} {self._flow.version} {decode}>"
+        return Generated(self._code.function("route", file), self._code.source)
 
     def write(self, *, contract: bool) -> None:
         """Write all of it."""
@@ -76,6 +115,8 @@ class _Generator:
             before = code.reserve()
             with code.block("for i, raw in enumerate(values, start):"):
                 with code.block("try:"):
+                    if record.projection is not None:
+                        code.line("raw.isascii() or raw.decode()")
                     code.line("event = decode(raw)")
                     start = code.reserve()
                     self._contract(contract=contract)
@@ -277,15 +318,16 @@ def _nodes(flow: Flow, record: RecordCompiler) -> Iterator[Node]:
         yield from map(record.node, exprs)
         for shape in (rule.shape, *(target.shape for target in rule.to)):
             for value in (shape.emit, *(assignment.value for assignment in shape.set)):
-                yield from _in_value(value, record)
+                yield from map(record.node, _exprs(value))
 
 
-def _in_value(value: Value, record: RecordCompiler) -> Iterator[Node]:
+def _exprs(value: Value) -> Iterator[Expr]:
+    """The expressions inside a value of the file."""
     if isinstance(value, Template):
-        yield from (record.node(part) for part in value.parts if not isinstance(part, str))
+        yield from (part for part in value.parts if not isinstance(part, str))
     elif isinstance(value, tuple):
         for part in value:
-            yield from _in_value(part, record)
+            yield from _exprs(part)
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _in_value(part, record)
+            yield from _exprs(part)

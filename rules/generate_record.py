@@ -10,16 +10,18 @@ from typing import Final
 from rules import meta
 from rules.cel import nodes
 from rules.cel.compile_code import Code, Operand
-from rules.cel.compile_runtime import Surprise
+from rules.cel.compile_runtime import MISSING, Surprise
 from rules.cel.compiler import Compiler
 from rules.cel.errors import CelError
 from rules.cel.nodes import Node
+from rules.cel.scope import static_path
 from rules.cel.values import INT_MIN, UINT_MAX, normal
 from rules.codecs import in_text, is_plain
 from rules.flow import Expr, Path, Shape, Template, Value
 from rules.lets import Lets
 from rules.outgoing import setting
 from rules.paths import assign, remove
+from rules.projection import Part, Projection
 from rules.shaping import copied_path
 
 
@@ -44,7 +46,15 @@ def text_of(value: object) -> str:
     return in_text(normal(value))
 
 
+def no_fields(value: object) -> object:
+    """A field of something that is no map."""
+    if value is None or value is MISSING:
+        return MISSING
+    raise Surprise
+
+
 _NAMESPACE: Final[Mapping[str, object]] = {
+    "no_fields": no_fields,
     "plain": plain,
     "text_of": text_of,
     "assign": assign,
@@ -65,9 +75,13 @@ class RecordCompiler(Compiler):
     loop (``outside``) or at the start of each record (``start``).
     """
 
-    def __init__(self, code: Code, lets: Lets, names: Mapping[str, object]) -> None:
+    def __init__(
+        self, code: Code, lets: Lets, names: Mapping[str, object], projection: Projection | None = None
+    ) -> None:
         super().__init__(code, {"vars": names})
         self.lets = lets
+        self.projection = projection
+        self.reads_whole_event = False
         self.before: dict[str, str] = {}
         self.start: dict[str, str] = {}
         self._event = "event"
@@ -79,6 +93,7 @@ class RecordCompiler(Compiler):
     def variable(self, name: str) -> Operand | None:
         """``event`` as the place sees it, ``meta`` as a whole, or the element of a split."""
         if name == "event":
+            self.reads_whole_event = True
             return Operand(self._event, raw=True)
         if name == "meta":
             self.start["whole_meta"] = "None"
@@ -98,7 +113,36 @@ class RecordCompiler(Compiler):
                 return self._meta_field(name)
             case nodes.Select(operand=nodes.Ident(name="meta"), field="headers", optional=False):
                 return Operand(self.code.let(f"header_of(columns, i, {name!r})"), missable=True)
-        return None
+        part = self._part(operand)
+        return None if part is None else self._projected(operand, part, name)
+
+    def fieldless(self, operand: Node) -> str | None:
+        """When a part of a projection is no map."""
+        if self._part(operand) is None or operand == nodes.Ident("event"):
+            return None
+        return f"{self._class_of(self.value(operand))} is not {self._class_name(operand)}"
+
+    def _part(self, operand: Node) -> Part | None:
+        """The part of the projection that an expression is, if it is one."""
+        path = static_path(operand)
+        if self.projection is None or path is None or path[0] != "event":
+            return None
+        return self.projection.root.at(path[1:])
+
+    def _projected(self, operand: Node, part: Part, name: str) -> Operand:
+        attribute = part.fields[name][0]
+        if operand == nodes.Ident("event"):
+            return Operand(self.code.let(f"event.{attribute}"), missable=True, raw=True)
+        text = self.value(operand).text
+        # Null and what is missing have no fields; anything else that is no map is a surprise.
+        found = f"{text}.{attribute} if {text}.__class__ is {self._class_name(operand)} else no_fields({text})"
+        return Operand(self.code.let(found), missable=True, raw=True)
+
+    def _class_name(self, operand: Node) -> str:
+        part = self._part(operand)
+        name = "" if part is None else part.cls.__name__
+        self.code.namespace[name] = None if part is None else part.cls
+        return name
 
     def _meta_field(self, name: str) -> Operand:
         if name in {"source", "raw"}:

@@ -49,6 +49,10 @@ class Compiler:
         """Where ``operand.name`` is, if it need not be selected; None for the usual way."""
         return None
 
+    def fieldless(self, operand: Node) -> str | None:  # noqa: ARG002 - for subclasses
+        """When something whose fields ``field`` finds has none after all; None for never."""
+        return None
+
     def is_event(self, operand: Operand) -> bool:  # noqa: ARG002 - for subclasses
         """Whether a value is a whole event, which is hardly ever null."""
         return False
@@ -181,7 +185,7 @@ class Compiler:
     def _presence(self, node: nodes.Has) -> Cond:
         found = self.field(node.operand, node.field)
         if found is not None:
-            return Cond("True" if not found.missable else f"{found.text} is not M")
+            return Cond("True" if not found.missable else f"{found.text} is not M", self.fieldless(node.operand))
         operand = self.value(node.operand)
         kind = self._class_of(operand)
         asked = f"({node.field!r} in {operand.text} if {kind} is dict else has_none({operand.text}))"

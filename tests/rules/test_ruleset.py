@@ -683,7 +683,9 @@ def test_text_and_bytes_are_decoded_too() -> None:
         b'{"a":1} x',
         b'{"a":NaN}',
         b'{"a":Infinity}',
-        b'{"a":1e999}',
+        b'{"a":1e999,"b":NaN}',
+        b'{"a":1e999,"b":"\xff"}',
+        b'{"a":1e999,"b":"\\ud800"}',
         b'{"a":"\xff"}',
         b'{"\xed\xa0\x80":1}',
         b'{"a":"\\ud800"}',
@@ -820,3 +822,54 @@ def test_unknown_sinks_models_and_settings_are_refused_together() -> None:
     assert len(refused.value.faults) == 3
     for hint in ("`archive`", "`topic`", "`order`"):
         assert f"did you mean {hint}" in shown
+
+
+@pytest.mark.parametrize("rule", ["event.n == 1", "event.n == 1 && size(event) == 2"])
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 400, b"9" * 5000, b"1" * 400 + b".5"])
+def test_a_number_that_no_double_holds_is_json_and_passes_as_it_came(number: bytes, rule: str) -> None:
+    payload = b'{"n":1,"x":' + number + b"}"
+    ruleset = ruleset_of(f"rules: [{{name: r, when: '{rule}', to: a}}]\notherwise: {{unmatched: drop}}")
+    [delivery] = both(ruleset, batch_of(payload)).deliveries
+    assert delivery.values is None
+
+
+PROJECTED = (
+    "rules: [{name: r, when: 'event.a.b == 1 || has(event.a.c) || event[\"d-e\"] > 2', to: a}, {name: s, to: b}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("payload", "sink"),
+    [
+        (b'{"a":{"b":1}}', "a"),
+        (b'{"a":{"c":null}}', "a"),
+        (b'{"a":{"b":2},"d-e":3}', "a"),
+        (b'{"a":null,"d-e":3}', "a"),
+        (b'{"a":null}', "b"),
+        (b'{"a":{}}', "b"),
+        (b"{}", "b"),
+        (b'{"a":"text"}', "b"),
+        (b'{"a":[1]}', "b"),
+        (b'{"a":{"b":1},"a":{"b":2}}', "b"),
+        (b'{"\\u0061":{"b":1}}', "a"),
+        ('{"a":{"b":1},"x":"é"}'.encode(), "a"),
+    ],
+)
+def test_decoding_only_what_is_read_decides_the_same(payload: bytes, sink: str) -> None:
+    ruleset = ruleset_of(PROJECTED)
+    assert "event.get" not in ruleset.code
+    decisions = both(ruleset, batch_of(payload))
+    if payload not in (b'{"a":"text"}', b'{"a":[1]}'):
+        assert [delivery.sink for delivery in decisions.deliveries] == [sink]
+
+
+@pytest.mark.parametrize("payload", [b'{"x":"\xff"}', b'{"\xff":1}', b'{"x":"\\ud800"}', b'{"x":NaN}', b'{"x":[1,,2]}'])
+def test_what_is_no_json_is_undecodable_even_where_nothing_reads_it(payload: bytes) -> None:
+    [letter] = both(ruleset_of(PROJECTED), batch_of(payload)).letters
+    assert (letter.stage, letter.reason) == ("decode", "undecodable")
+
+
+def test_an_event_that_is_read_as_a_whole_is_decoded_as_a_whole() -> None:
+    ruleset = ruleset_of("rules: [{name: r, when: 'event.tags.exists(t, t == event.x)', to: a}, {name: s, to: b}]")
+    decisions = both(ruleset, batch_of({"tags": ["p", "q"], "x": "q"}, {"tags": [], "x": 1}))
+    assert [(d.sink, list(d.indices)) for d in decisions.deliveries] == [("a", [0]), ("b", [1])]

@@ -249,6 +249,34 @@ def test_a_compiled_flow_decides_what_the_interpreter_decides(
     run_flow(flow, events, data)
 
 
+plain_rules = st.lists(
+    st.fixed_dictionaries(
+        {
+            "when": mostly(usual_conditions, wild),
+            "to": st.one_of(
+                st.sampled_from(["a", "drop", "dead_letter"]),
+                st.builds(
+                    lambda sink, chosen: {"sink": sink, **chosen},
+                    st.sampled_from(["a", "c"]),
+                    st.dictionaries(st.sampled_from(["key", "topic"]), fillings, max_size=2),
+                ),
+            ),
+        },
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda made: [{"name": f"r{number}", **rule} for number, rule in enumerate(made)])
+
+
+@given(plain_rules, st.sampled_from(["drop", "dead_letter", "a"]), st.lists(records, max_size=8), st.data())
+@SETTINGS
+def test_a_flow_that_decodes_only_what_it_reads_decides_what_the_interpreter_decides(
+    rules: Any, unmatched: str, events: list[object], data: st.DataObject
+) -> None:
+    lets = {"big": "event.n > 100.0", "other": "event.user.plan == 'pro' && event.x < 3"}
+    run_flow({"from": "s", "let": lets, "rules": rules, "otherwise": {"unmatched": unmatched}}, events, data)
+
+
 def run_flow(flow: Any, events: list[object], data: st.DataObject) -> None:
     text = json.dumps(flow)
     payloads = [json.dumps(event).encode() for event in events]
