@@ -203,11 +203,11 @@ class Daemon:
             "ready": not self.not_ready,
             "state": self.not_ready or "running",
             "sources": {
-                name: {"type": configuration.sources[name].type, **pipeline.status()}
+                name: {"type": configuration.sources[name].type, **self._masked(pipeline.status())}
                 for name, pipeline in self.pipelines.items()
             },
             "sinks": {
-                name: {"type": configuration.sinks[name].type, **outlet.status()}
+                name: {"type": configuration.sinks[name].type, **self._masked(outlet.status())}
                 for name, outlet in self.outlets.items()
             },
             "flows": {
@@ -220,6 +220,10 @@ class Daemon:
             },
             "dead_letters": {"kept": dict(self._kept), "error": self.letters.error or None},
         }
+
+    def _masked(self, status: dict[str, object]) -> dict[str, object]:
+        error = status["error"]
+        return status | {"error": self.configuration.secrets.mask(error) if isinstance(error, str) else None}
 
 
 def build_source(spec: SourceSpec, context: Context) -> Source:

@@ -6,16 +6,24 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 REPEAT_SECONDS = 10.0
 REPEAT_BURST = 5
 
 
-def configure(level: str = "info", *, as_json: bool | None = None) -> None:
-    """Send every log line of the process to stderr. ``as_json`` None: unless stderr is a terminal."""
-    handler = _terminal() if not (as_json or (as_json is None and not sys.stderr.isatty())) else _lines()
+def configure(
+    level: str = "info", *, as_json: bool | None = None, mask: Callable[[str], str] = lambda text: text
+) -> None:
+    """Send every log line of the process to stderr. ``as_json`` None: unless stderr is a terminal.
+
+    ``mask`` takes out of a text what must not be shown.
+    """
+    plain = not sys.stderr.isatty() if as_json is None else as_json
+    handler = _lines() if plain else _terminal()
     handler.addFilter(RepeatFilter())
+    handler.addFilter(MaskFilter(mask))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -46,9 +54,24 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
+        if record.exc_text:
+            told["exception"] = record.exc_text
         return json.dumps(told, ensure_ascii=False)
+
+
+class MaskFilter(logging.Filter):
+    """Fills in a record's message and traceback, and takes out what must not be shown."""
+
+    def __init__(self, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask a record; it is always shown."""
+        record.msg, record.args = self._mask(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = self._mask(logging.Formatter().formatException(record.exc_info))
+        return True
 
 
 class RepeatFilter(logging.Filter):

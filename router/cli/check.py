@@ -16,32 +16,26 @@ from rules.faults import Refused
 
 def check(files: Sequence[Path], as_json: bool) -> None:
     """Load the configuration as ``run`` would, and compile it; report what is wrong, or what there is."""
+    from router.daemon import ruleset_of
+
     try:
         configuration = load(files)
+        for flow in configuration.flows:
+            for decode in {configuration.sources[name].decode for name, _ in flow.sources}:
+                ruleset_of(configuration, flow, decode)
     except Refused as refused:
         if as_json:
             print("\n".join(lines_of(refused.faults, "fault")))
         else:
             show(refused.faults)
         raise typer.Exit(2) from refused
-    from router.daemon import ruleset_of
-
-    for flow in configuration.flows:
-        for decode in {configuration.sources[name].decode for name, _ in flow.sources}:
-            ruleset_of(configuration, flow, decode)
     if as_json:
         print("\n".join(lines_of(configuration.warnings, "warning")))
         return
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    rules, tests = (
-        (
-            sum(len(part) for part in parts)
-            for parts in zip(*((f.rules, f.tests) for f in configuration.flows), strict=True)
-        )
-        if configuration.flows
-        else (0, 0)
-    )
+    rules = sum(len(flow.rules) for flow in configuration.flows)
+    tests = sum(len(flow.tests) for flow in configuration.flows)
     print(
         f"ok: {len(configuration.sources)} source(s), {len(configuration.flows)} flow(s) with {rules} rule(s) and "
         f"{tests} test(s), {len(configuration.sinks)} sink(s)"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -123,6 +125,37 @@ def replay_letters(files: Sequence[Path], chosen: Where, wait: str) -> None:
     raise typer.Exit(1 if waiting or again else 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """Letters whose replay was requested, by what tells them again."""
+
+    since: int
+    ids: list[int]
+    kinds: Counter[tuple[str, bytes]]
+
+    @classmethod
+    async def request(cls, letters: DeadLetters, chosen: Where) -> _Replay:
+        replay = cls(time.time_ns(), [], Counter())
+        async for letter in letters.find(chosen):
+            replay.ids.append(letter.id)
+            replay.kinds[_kind(letter)] += 1
+        await letters.request_replay(Where(ids=replay.ids))
+        return replay
+
+    async def waiting(self, letters: DeadLetters) -> int:
+        """How many are still there."""
+        return len([letter.id async for letter in letters.find(Where(ids=self.ids))])
+
+    async def again(self, letters: DeadLetters) -> int:
+        """How many have become letters of their own since."""
+        came = Counter([_kind(letter) async for letter in letters.find(Where(since=self.since))])
+        return (came & self.kinds).total()
+
+
+def _kind(letter: Letter) -> tuple[str, bytes]:
+    return letter.flow, hashlib.sha256(letter.value).digest()
+
+
 async def _replay_here(
     configuration: Configuration, state: StateDir, chosen: Where, patience: float
 ) -> tuple[int, int, int]:
@@ -130,27 +163,23 @@ async def _replay_here(
     from router.daemon import Daemon
 
     letters = DeadLetters(state)
-    kept = sum(letters.counts().values())
-    requested = await letters.request_replay(chosen)
-    ids = [letter.id async for letter in letters.find(chosen)]
+    replay = await _Replay.request(letters, chosen)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             await Daemon(configuration).replay(state)
-    waiting = len([letter async for letter in letters.find(Where(ids=ids))])
-    return requested, waiting, sum(letters.counts().values()) - (kept - requested) - waiting
+    return len(replay.ids), await replay.waiting(letters), await replay.again(letters)
 
 
 async def _replay_there(state: StateDir, chosen: Where, patience: float) -> tuple[int, int, int]:
     """A daemon runs: ask it, and wait until the letters are gone."""
     letters = DeadLetters(state)
-    ids = [letter.id async for letter in letters.find(chosen)]
-    requested = await letters.request_replay(replace(chosen, ids=ids))
+    replay = await _Replay.request(letters, chosen)
     deadline = time.monotonic() + patience
-    while True:
-        waiting = len([letter async for letter in letters.find(Where(ids=ids))])
-        if not waiting or time.monotonic() >= deadline:
-            return requested, waiting, 0
+    while waiting := await replay.waiting(letters):
+        if time.monotonic() >= deadline:
+            break
         await asyncio.sleep(POLL_SECONDS)
+    return len(replay.ids), waiting, await replay.again(letters)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ from rules.flow import DROP
 def run(files: Sequence[Path], log_level: str, log_format: str) -> None:
     """Load, run, and exit: 0 when everything that was read is settled, 1 otherwise, 2 for a refused configuration."""
     configuration = load_or_exit(files)
-    configure(log_level, as_json=None if log_format == "auto" else log_format == "json")
+    as_json = None if log_format == "auto" else log_format == "json"
+    configure(log_level, as_json=as_json, mask=configuration.secrets.mask)
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     _tame_collector()

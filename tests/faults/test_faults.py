@@ -114,9 +114,10 @@ def test_a_busy_record_is_tried_again(rig: Rig) -> None:
     assert not [letter for letter in rig.letters() if letter.stage == "sink"]
 
 
-def test_a_record_that_brings_the_sink_down_is_found(rig: Rig) -> None:
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_record_that_brings_the_sink_down_is_found(rig: Rig, place: int) -> None:
     """A record at whose sight the server closes the connection becomes a dead letter; all others are delivered."""
-    poison = rig.upcoming("wire", "a", 1000)[-1]
+    poison = rig.upcoming("wire", "a", 1000)[place]
     rig.destination.poison.add(poison)
     rig.refusable["wire"].add(poison)
     rig.feed("a", 1000)

@@ -25,6 +25,19 @@ def test_off_a_terminal_every_line_on_stderr_is_json() -> None:
     assert done.stdout == ""
 
 
+def test_what_must_not_be_shown_is_masked_in_messages_and_tracebacks() -> None:
+    program = (
+        "import logging; from router.logs import configure\n"
+        "configure('info', mask=lambda text: text.replace('hunter2', '***'))\n"
+        "try: raise ValueError('password hunter2')\nexcept ValueError: logging.exception('with %s', 'hunter2')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    line = json.loads(done.stderr)
+    assert line["message"] == "with ***"
+    assert "password ***" in line["exception"]
+    assert "hunter2" not in done.stderr.replace("replace('hunter2'", "")
+
+
 def test_repeats_are_kept_back_and_counted() -> None:
     repeats = RepeatFilter(seconds=0.0, burst=2)
     records = [logging.LogRecord("x", logging.INFO, "", 0, "sink %s is down", ("a",), None) for _ in range(3)]
