@@ -43,8 +43,7 @@ class Reader:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("out", "state"))
         for name in ("Makefile", "pyproject.toml"):
             shutil.copy2(ROOT / name, folder / name)
-        for path in folder.rglob("*.yaml"):
-            path.write_text(self.elsewhere(path.read_text()))
+        self._move_ports()
         (folder / ".venv").symlink_to(sys.prefix)
         write(folder / "programs" / "curl", CURL)
         (folder / "programs" / "curl").chmod(0o755)
@@ -66,7 +65,14 @@ class Reader:
             text=True, timeout=SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}\n{self.log}"
+        self._move_ports()
         return done.stdout
+
+    def _move_ports(self) -> None:
+        for path in self.folder.rglob("*.yaml"):
+            text = path.read_text()
+            if (moved := self.elsewhere(text)) != text:
+                path.write_text(moved)
 
     @property
     def log(self) -> str:
