@@ -60,6 +60,8 @@ class Reader:
         """The output of a command, which must succeed. ``make run`` is left running once it is ready, as its last."""
         if line == "make run":
             return self._start([*shlex.split(line), "--old-file=.venv/.stamp"])
+        if line == "sluiceway run":
+            self.stop()  # Ctrl-C, as the text says: both listen on the same port
         done = subprocess.run(
             ["bash", "-c", self.elsewhere(line)], cwd=self.folder, env=self.environment, capture_output=True,
             text=True, timeout=SECONDS, check=False,
