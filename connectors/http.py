@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from router import Batch, Constant, Duration, Headers, Lag, NotConnected, Settings, Size
+from router import Address, Batch, Constant, Duration, Headers, Lag, NotConnected, Settings, Size, split_address
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -49,20 +49,6 @@ _SHUTDOWN_SECONDS = 2.0  # for clients that do not take their last answer
 T = TypeVar("T")
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of ``127.0.0.1:9601`` or ``[::1]:9601``. Raises ValueError that shows how it is written."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ValueError(f"{text!r} should be host:port, such as 127.0.0.1:9601 or [::1]:9601")
-    return host, int(port)
-
-
-def _checked_address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 class Pending(Settings):
     """How much may wait for its answer. What would go over it is refused with 429."""
 
@@ -75,7 +61,7 @@ class Pending(Settings):
 class HttpSourceConfig(Settings):
     """The settings of the source ``http``."""
 
-    listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:9601"
+    listen: Address = "127.0.0.1:9601"
     """The host and port to listen on. Port 0 takes any free one, and the log says which."""
     path: Annotated[str, Field(pattern="^/")] = "/events"
     """The path to post to."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from router.batch import Batch, Constant, Headers, Lease
+from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, WriteError
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
-from router.units import Duration, Size
+from router.units import Address, Duration, Size, split_address
+from rules.columns import Constant
 
 __all__ = [
+    "Address",
     "Batch",
     "Constant",
     "Context",
@@ -27,4 +29,5 @@ __all__ = [
     "Size",
     "Source",
     "WriteError",
+    "split_address",
 ]

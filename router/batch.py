@@ -4,40 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
-from typing import Generic, TypeVar, overload
+from itertools import chain
+from typing import TypeVar
+
+from rules.columns import Constant
 
 T = TypeVar("T")
 
 Headers = Sequence[tuple[str, bytes]]
 """Headers of one record: names may repeat, values are bytes."""
-
-
-class Constant(Sequence[T], Generic[T]):
-    """A column in which every record has the same value."""
-
-    __slots__ = ("length", "value")
-
-    def __init__(self, value: T, length: int) -> None:
-        self.value = value
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> Constant[T]: ...
-    def __getitem__(self, index: int | slice) -> T | Constant[T]:
-        if isinstance(index, slice):
-            return Constant(self.value, len(range(self.length)[index]))
-        if not -self.length <= index < self.length:
-            raise IndexError(index)
-        return self.value
-
-    def __iter__(self) -> Iterator[T]:
-        return repeat(self.value, self.length)
 
 
 class Lease:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
-from router.batch import Batch, Constant
+from router.batch import Batch
 from router.deadletters import Letter, Stage
+from rules.columns import Constant
 from rules.decisions import Decisions, Delivery
 from rules.decisions import Letter as DecidedLetter
 

@@ -1,11 +1,11 @@
-"""Durations and sizes as people write them: ``500ms``, ``10s``, ``5m``; ``64KiB``, ``1GiB``."""
+"""What people write as text: durations (``500ms``, ``5m``), sizes (``64KiB``), addresses (``[::1]:9600``)."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 _DURATION = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = {
@@ -36,6 +36,20 @@ def parse_size(value: Any) -> int:
     return int(_parse(value, _SIZE, "a size such as 64KiB, 10MB or 1GiB"))
 
 
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of ``127.0.0.1:9600`` or ``[::1]:9600``. Raises ValueError that shows how it is written."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ValueError(f"{text!r} should be host:port, such as 127.0.0.1:9600 or [::1]:9600")
+    return host, int(port)
+
+
+def _checked_address(text: str) -> str:
+    split_address(text)
+    return text
+
+
 def _parse(value: Any, units: dict[str, Any], wanted: str) -> float:
     if value == 0 and not isinstance(value, bool):
         return 0.0
@@ -62,3 +76,6 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?([KMGT]i?)?B?$", "minimum": 0}),
 ]
 """Bytes, written ``64KiB``, ``10MB``, ``1GiB``, or a whole number."""
+
+Address = Annotated[str, AfterValidator(_checked_address)]
+"""A host and port to listen on or connect to, written ``127.0.0.1:9600`` or ``[::1]:9600``."""

@@ -7,46 +7,14 @@ whatever a record has added can be taken back as long as it is the last one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from typing import Literal, overload
+from typing import Literal
 
+from rules.columns import Constant
 from rules.plan import Lane, Plan
 
 Stage = Literal["decode", "contract", "rule"]
-
-
-class Repeated(Sequence[str]):
-    """One text, as many times as there are deliveries."""
-
-    __slots__ = ("length", "text")
-
-    def __init__(self, text: str, length: int) -> None:
-        self.text = text
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Repeated: ...
-    def __getitem__(self, index: int | slice) -> str | Repeated:
-        if isinstance(index, slice):
-            return Repeated(self.text, len(range(self.length)[index]))
-        if not -self.length <= index < self.length:
-            raise IndexError(index)
-        return self.text
-
-    def __iter__(self) -> Iterator[str]:
-        return repeat(self.text, self.length)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and not isinstance(other, str) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +139,7 @@ class Decisions:
             indices=lists.indices,
             values=lists.values if lane.reshapes else None,
             settings=lists.columns,
-            rules=lists.rules if lane.shared else Repeated(lane.rules[0], len(lists.indices)),
+            rules=lists.rules if lane.shared else Constant(lane.rules[0], len(lists.indices)),
         )
 
     @property

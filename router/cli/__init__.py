@@ -5,12 +5,20 @@ Modules are imported by the command that needs them: starting costs users, too.
 
 from __future__ import annotations
 
+import functools
 import gc
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from router.deadletters import Where  # only the commands about dead letters need the store
+else:
+    Where = Any  # typer looks at the types of parameters, not at this one
 
 app = typer.Typer(
     name="sluiceway",
@@ -32,15 +40,7 @@ Configs = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON value a line, for tools.")]
 FlowOption = Annotated[str | None, typer.Option(help="Only those of this flow.")]
-StageOption = Annotated[str | None, typer.Option(help="Only those of this stage: decode, contract, rule or sink.")]
-SinkOption = Annotated[str | None, typer.Option(help="Only those for this sink.")]
-RuleOption = Annotated[str | None, typer.Option(help="Only those of this rule.")]
-SourceOption = Annotated[str | None, typer.Option(help="Only those from this source.")]
-ReasonOption = Annotated[str | None, typer.Option(help="Only those with this reason.")]
-SinceOption = Annotated[str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")]
-UntilOption = Annotated[str | None, typer.Option(help="Only those before then: a time or an age.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")]
-IdsOption = Annotated[list[int] | None, typer.Option("--id", help="Only the letter with this id; may be repeated.")]
+Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -133,34 +133,53 @@ def schema(kind: Annotated[str, typer.Argument(metavar="config|rules", help="Whi
     command(kind)
 
 
-def _where(**given: Any) -> Any:
+def _filters(
+    flow: FlowOption = None,
+    stage: Annotated[str | None, typer.Option(help="Only those of this stage: decode, contract, rule, sink.")] = None,
+    sink: Annotated[str | None, typer.Option(help="Only those for this sink.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only those of this rule.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only those from this source.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only those with this reason.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only those before then: a time or an age.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Option("--id", help="Only the letter with this id; may be repeated.")
+    ] = None,
+) -> Where:
+    """The letters that these options name."""
     from router.cli.dead import where
 
-    return where(**given)
+    return where(
+        since, until, flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, limit=limit, ids=ids
+    )
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with every option of ``_filters`` in the place of its parameter ``chosen``."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        options = {name: given.pop(name) for name in filters}
+        command(chosen=_filters(**options), **given)
+
+    filters = inspect.signature(_filters, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    chosen = list(own).index("chosen")
+    every = [*list(own.values())[:chosen], *filters.values(), *list(own.values())[chosen + 1 :]]
+    vars(run)["__signature__"] = inspect.Signature(every)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+    return run
 
 
 @dead.command(name="list")
-def dead_list(
-    config: Configs = None,
-    flow: FlowOption = None,
-    stage: StageOption = None,
-    sink: SinkOption = None,
-    rule: RuleOption = None,
-    source: SourceOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: LimitOption = None,
-    ids: IdsOption = None,
-    as_json: AsJson = False,
-) -> None:
+@filtered
+def dead_list(config: Configs = None, *, chosen: Where, as_json: AsJson = False) -> None:
     """List dead letters, the oldest first."""
     from router.cli.dead import list_letters
 
-    chosen = _where(
-        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, since=since, until=until,
-        limit=limit, ids=ids,
-    )  # fmt: skip
     list_letters(paths(config), chosen, as_json)
 
 
@@ -177,20 +196,13 @@ def dead_show(
 
 
 @dead.command(name="replay")
+@filtered
 def dead_replay(
     config: Configs = None,
-    flow: FlowOption = None,
-    stage: StageOption = None,
-    sink: SinkOption = None,
-    rule: RuleOption = None,
-    source: SourceOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: LimitOption = None,
-    ids: IdsOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    wait: Annotated[str, typer.Option(help="How long to wait for a running daemon to replay them.")] = "1m",
+    *,
+    chosen: Where,
+    everything: Everything = False,
+    wait: Annotated[str, typer.Option(help="How long to wait for them to be replayed.")] = "1m",
 ) -> None:
     """Replay dead letters: of stage sink straight to that sink, of any other through the flow.
 
@@ -199,36 +211,16 @@ def dead_replay(
     """
     from router.cli.dead import replay_letters
 
-    chosen = _where(
-        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, since=since, until=until,
-        limit=limit, ids=ids, everything=everything, action="replay",
-    )  # fmt: skip
-    replay_letters(paths(config), chosen, wait)
+    replay_letters(paths(config), chosen, everything, wait)
 
 
 @dead.command(name="purge")
-def dead_purge(
-    config: Configs = None,
-    flow: FlowOption = None,
-    stage: StageOption = None,
-    sink: SinkOption = None,
-    rule: RuleOption = None,
-    source: SourceOption = None,
-    reason: ReasonOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    limit: LimitOption = None,
-    ids: IdsOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-) -> None:
+@filtered
+def dead_purge(config: Configs = None, *, chosen: Where, everything: Everything = False) -> None:
     """Delete dead letters for good."""
     from router.cli.dead import purge_letters
 
-    chosen = _where(
-        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, since=since, until=until,
-        limit=limit, ids=ids, everything=everything, action="purge",
-    )  # fmt: skip
-    purge_letters(paths(config), chosen)
+    purge_letters(paths(config), chosen, everything)
 
 
 def paths(config: list[Path] | None) -> list[Path]:

@@ -29,13 +29,15 @@ SHOWN = ("id", "time", "flow", "stage", "source", "rule", "sink", "reason", "det
 POLL_SECONDS = 0.2
 
 
-def where(
-    *, since: str | None, until: str | None, everything: bool = True, action: str = "list", **exact: Any
-) -> Where:
-    """The letters that the options name. Deleting and replaying want to be told which: ``--all`` or a filter."""
-    if not everything and since is None and until is None and not any(exact.values()):
-        _exit(f"say which letters to {action}: a filter such as --flow, --sink or --id, or --all", 2)
+def where(since: str | None, until: str | None, **exact: Any) -> Where:
+    """The letters that the options name."""
     return Where(since=_moment(since, "--since"), until=_moment(until, "--until"), **exact)
+
+
+def _see_that_it_is_meant(chosen: Where, everything: bool, action: str) -> None:
+    """Deleting and replaying want to be told which: ``--all`` or a filter."""
+    if not everything and chosen == Where():
+        _exit(f"say which letters to {action}: a filter such as --flow, --sink or --id, or --all", 2)
 
 
 def list_letters(files: Sequence[Path], chosen: Where, as_json: bool) -> None:
@@ -98,15 +100,17 @@ async def _one(letters: DeadLetters, number: int) -> Letter | None:
     return None
 
 
-def purge_letters(files: Sequence[Path], chosen: Where) -> None:
+def purge_letters(files: Sequence[Path], chosen: Where, everything: bool) -> None:
     """Delete; say how many."""
+    _see_that_it_is_meant(chosen, everything, "purge")
     with _letters(files) as letters:
         print(f"purged {asyncio.run(letters.purge(chosen)) if letters else 0} dead letter(s)")
 
 
-def replay_letters(files: Sequence[Path], chosen: Where, wait: str) -> None:
+def replay_letters(files: Sequence[Path], chosen: Where, everything: bool, wait: str) -> None:
     """Have letters replayed by the daemon that runs; by this process when none does. Exit status 1 when some are
     still waiting, or have come back as letters of their own."""
+    _see_that_it_is_meant(chosen, everything, "replay")
     try:
         patience = parse_duration(wait)
     except ValueError as error:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from router.config.secrets import Secrets
 from router.settings import Settings
-from router.units import Duration, Size
+from router.units import Address, Duration, Size, split_address
 from rules.faults import Fault, Place
 from rules.flow import Flow, Value
 
@@ -27,24 +27,10 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def split_address(text: str) -> tuple[str, int]:
-    """Host and port of ``127.0.0.1:9600`` or ``[::1]:9600``. Raises ValueError that shows how it is written."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ValueError(f"{text!r} should be host:port, such as 127.0.0.1:9600 or [::1]:9600")
-    return host, int(port)
-
-
-def _checked_address(text: str) -> str:
-    split_address(text)
-    return text
-
-
 class Http(Part):
     """Where metrics, health and the admin pages are served."""
 
-    listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:9600"
+    listen: Address = "127.0.0.1:9600"
     """The host and port to listen on. Port 0 takes any free one."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """What a request must show as `Authorization: Bearer ...`. Needed when others than this machine can connect."""

@@ -7,8 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+from connectors.memory import refuse
 from router.batch import Batch, Lease
 from router.deadletters import DeadLetters, Letter
+from router.errors import NotConnected
 from router.letterbox import LetterBox
 from router.metrics import Metrics
 from router.part import Origin, Part
@@ -99,3 +101,22 @@ def ruleset_to(sinks: Sequence[str], *rules: tuple[str | None, Sequence[str]], c
     """A ruleset of these rules over these sinks."""
     facts = {name: SinkFacts(name=name) for name in sinks}
     return compile_flow(flow_of(*rules, continues=continues), sinks=facts, vars={}, models={})
+
+
+def fate_of(fates: Sequence[str]) -> Callable[[Batch], None]:
+    """What happens to a sink's writes, one after the other: ok, down, crash, retry (the last record) or refuse (the
+    first one); ok when the list is at its end."""
+    script = iter(fates)
+
+    def fate(batch: Batch) -> None:
+        match next(script, "ok"):
+            case "down":
+                raise NotConnected("down")
+            case "crash":
+                raise RuntimeError("crash")
+            case "retry":
+                refuse(batch, batch.values[-1], retryable=True)
+            case "refuse":
+                refuse(batch, batch.values[0])
+
+    return fate

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.batch import Batch, Constant, Lease, join
+from router.batch import Batch, Lease, join
+from rules.columns import Constant
 
 values = st.lists(st.binary(max_size=5), min_size=1, max_size=8)
 

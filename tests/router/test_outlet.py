@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from routing import Books, part, running, until
+from routing import Books, fate_of, part, running, until
 
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
@@ -294,20 +294,8 @@ def test_whatever_fails_in_whatever_order_every_record_is_written_or_dead(
 
 
 async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[str]) -> None:
-    sink, script = new_sink(), iter(fates)
-
-    def fate(batch: Batch) -> None:
-        match next(script, "ok"):
-            case "down":
-                raise NotConnected("down")
-            case "crash":
-                raise RuntimeError("crash")
-            case "retry":
-                refuse(batch, batch.values[-1], retryable=True)
-            case "refuse":
-                refuse(batch, batch.values[0])
-
-    sink.on_write = fate
+    sink = new_sink()
+    sink.on_write = fate_of(fates)
     outlet = outlet_to(sink, books, attempts=2, batch_records=6, queue_records=8)
     sent, receipts = [], []
     async with running(outlet.run):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
-from routing import Books, ruleset_to, running, until
+from routing import Books, fate_of, ruleset_to, running, until
 
-from connectors.memory import MemorySink, MemorySource, Step, records, refuse
+from connectors.memory import MemorySink, MemorySource, Step, records
 from router.batch import Batch
 from router.errors import NotConnected, StateError
 from router.outlet import Outlet, Policy
@@ -262,18 +262,7 @@ def test_whatever_fails_in_whatever_order_no_record_is_lost(
 async def _nothing_is_lost(
     books: Books, batches: list[list[str]], trouble: list[tuple[int, Exception]], fates: list[str], acks: list[bool]
 ) -> None:
-    line, script, ack_script = Line(books), iter(fates), iter(acks)
-
-    def fate(batch: Batch) -> None:
-        match next(script, "ok"):
-            case "down":
-                raise NotConnected("down")
-            case "crash":
-                raise RuntimeError("crash")
-            case "retry":
-                refuse(batch, batch.values[-1], retryable=True)
-            case "refuse":
-                refuse(batch, batch.values[0])
+    line, fate, ack_script = Line(books), fate_of(fates), iter(acks)
 
     def ack(_batch: Batch) -> None:
         if not next(ack_script, True):

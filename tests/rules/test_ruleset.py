@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rulesets import batch_of, both, flow_of, ruleset_of, sent, sinks_of, summary, template
 
-from router.batch import Batch, Constant
+from router.batch import Batch
+from rules.columns import Constant
 from rules.decisions import Decisions, Letter
 from rules.faults import Refused
 from rules.generate import generate
