@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -37,6 +38,7 @@ class Batch:
 
     - ``token``: what the source needs to acknowledge the batch. Opaque; belongs to one ``open()``.
     - ``keys``, ``headers``, ``times`` (Unix nanoseconds): where the source has them; towards a sink, what goes out.
+    - ``arrived``: when the batch was read (Unix nanoseconds): the time of records that have none of their own.
     - ``attributes``: what else the source knows, by name: rules see ``attributes["topic"][i]`` as ``meta.topic``.
     - ``settings``: towards a sink, what each delivery chose of the sink's per-record settings (``path``, ``topic``).
     - ``leases``: the right to deliver each record, of sources that can lose it.
@@ -52,6 +54,7 @@ class Batch:
     settings: Mapping[str, Sequence[object]] = field(default_factory=dict)
     leases: Sequence[Lease | None] | None = None
     spoiled: Mapping[int, str] = field(default_factory=dict)
+    arrived: int = field(default_factory=time.time_ns)
     _bytes: int = field(default=-1, repr=False)
 
     def __len__(self) -> int:

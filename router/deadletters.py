@@ -56,7 +56,7 @@ class Letter:
     key: bytes | None = None
     headers: Headers | None = None
     record_time: int | None = None
-    """The record's own time, in Unix nanoseconds."""
+    """The record's own time, or when it was read, in Unix nanoseconds: a replay sees the same ``meta.time``."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     out_value: bytes | None = None
     out_key: bytes | None = None

@@ -42,7 +42,7 @@ class Origin:
             value=batch.values[index],
             key=batch.keys[index] if batch.keys is not None else None,
             headers=batch.headers[index] if batch.headers is not None else None,
-            record_time=batch.times[index] if batch.times is not None else None,
+            record_time=(batch.times[index] if batch.times is not None else None) or batch.arrived,
             attributes={name: column[index] for name, column in batch.attributes.items()},
         )
 

@@ -148,7 +148,7 @@ class RecordCompiler(Compiler):
         if name in {"source", "raw"}:
             return Operand(name)
         if name in meta.FIXED:
-            return Operand(self.code.let(f"{name}_of(columns, i)"), missable=name != "headers")
+            return Operand(self.code.let(f"{name}_of(columns, i)"), missable=name == "key")
         column = "at_" + (name if name.isascii() and name.isidentifier() else name.encode().hex() + "_")
         self.before[column] = f"columns.attributes.get({name!r})"
         found = self.code.let(f"M if {column} is None else {column}[i]")

@@ -42,10 +42,10 @@ def key_of(columns: Columns, index: int) -> object:
     return MISSING if key is None else readable(key)
 
 
-def time_of(columns: Columns, index: int) -> object:
-    """``meta.time``, or ``MISSING``."""
+def time_of(columns: Columns, index: int) -> Timestamp:
+    """``meta.time``: the record's own time, or when it was read."""
     time = None if columns.times is None else columns.times[index]
-    return MISSING if time is None else Timestamp.from_nanos(time)
+    return Timestamp.from_nanos(columns.arrived if time is None else time)
 
 
 def attribute_of(columns: Columns, index: int, name: str) -> object:

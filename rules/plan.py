@@ -38,7 +38,11 @@ class Columns(Protocol):
 
     @property
     def times(self) -> Sequence[int | None] | None:
-        """Unix nanoseconds."""
+        """Unix nanoseconds, where the source has them."""
+
+    @property
+    def arrived(self) -> int:
+        """When the records were read, in Unix nanoseconds: their time where the source has none."""
 
     @property
     def attributes(self) -> Mapping[str, Sequence[object]]:

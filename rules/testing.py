@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -70,6 +71,7 @@ class _Single:
     times: Sequence[int | None] | None = None
     attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
     spoiled: Mapping[int, str] = field(default_factory=dict)
+    arrived: int = field(default_factory=time.time_ns)
 
 
 _Got = dict[str, list[dict[str, object]]]

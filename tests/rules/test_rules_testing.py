@@ -119,7 +119,7 @@ def test_meta_of_a_given_record_is_what_the_rules_see() -> None:
           - name: t
             given:
               - {event: 1, meta: {topic: t}, headers: {H: x}, source: other}
-              - {event: 2, meta: {topic: t}, headers: {H: x}}
+              - {event: 2, meta: {topic: t}, headers: {H: x}, time: 2023-12-31T23:59:59Z}
               - {event: 3, time: 2025-01-01T00:00:00Z}
             then: {a: [{event: 1}], b: [{event: 3}], drop: 1}
         """

@@ -477,7 +477,7 @@ def test_meta_decides_natively_and_what_is_absent_is_missing() -> None:
     text = """
         rules:
           - {name: topic, when: meta.topic == "orders" && meta.key.startsWith("k"), to: a}
-          - {name: header, when: 'meta.headers["type"] == "x" || has(meta.time)', to: b}
+          - {name: header, when: 'meta.headers["type"] == "x" || has(meta.seen)', to: b}
           - {name: late, when: "'type' in meta.headers", to: c}
           - {name: rest, to: d}
         """
@@ -485,8 +485,7 @@ def test_meta_decides_natively_and_what_is_absent_is_missing() -> None:
         *[{"n": n} for n in range(5)],
         keys=[b"k1", None, b"\xff\xfe", None, b"k"],
         headers=[None, [("Type", b"x")], [("type", b"y")], None, None],
-        times=[None, None, None, 5, None],
-        attributes={"topic": ["orders", None, "orders", "other", "other"]},
+        attributes={"topic": ["orders", None, "orders", "other", "other"], "seen": [None, None, None, 5, None]},
     )
     decisions = both(ruleset_of(text), batch)
     assert {d.sink: list(d.indices) for d in decisions.deliveries} == {"a": [0], "b": [1, 3], "d": [4]}
@@ -874,3 +873,14 @@ def test_an_event_that_is_read_as_a_whole_is_decoded_as_a_whole() -> None:
     ruleset = ruleset_of("rules: [{name: r, when: 'event.tags.exists(t, t == event.x)', to: a}, {name: s, to: b}]")
     decisions = both(ruleset, batch_of({"tags": ["p", "q"], "x": "q"}, {"tags": [], "x": 1}))
     assert [(d.sink, list(d.indices)) for d in decisions.deliveries] == [("a", [0]), ("b", [1])]
+
+
+def test_a_record_without_a_time_of_its_own_has_the_time_at_which_it_was_read() -> None:
+    ruleset = ruleset_of("""
+        rules:
+          - {name: r, when: 'has(meta.time)', to: {sink: a, path: "${time.format(meta.time, '%Y-%m-%d')}"}}
+          - {name: s, to: b}
+        """)
+    batch = batch_of({}, {}, times=[0, None], arrived=86_400 * 10**9)
+    [delivery] = both(ruleset, batch).deliveries
+    assert delivery.settings == {"path": ["1970-01-01", "1970-01-02"]}
