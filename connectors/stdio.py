@@ -229,8 +229,8 @@ class _Output:
         self._remainder = b""  # of the line at which a write failed; touched by the thread alone
 
     async def recover(self) -> None:
-        """Finish the line at which a write failed, if one did."""
-        if self._remainder:
+        """Finish the line at which a write failed, if one did. A stream that is closed shows here already."""
+        if self._remainder or sys.__stdout__ is None:
             await self.write(b"")
 
     async def write(self, data: bytes) -> None:

@@ -32,8 +32,14 @@ class Subject(Protocol):
     def not_ready(self) -> str:
         """Why the daemon takes nothing in; empty when it does."""
 
+    def refresh(self) -> None:
+        """Bring up to date what is not counted as it happens."""
+
     def status(self) -> dict[str, object]:
         """What ``/api/status`` shows: JSON values."""
+
+    def masked(self, text: str) -> str:
+        """The text without what must not be shown."""
 
 
 class AdminServer:
@@ -101,6 +107,7 @@ class AdminServer:
         return origin is None or self._is_own_name(origin.split("://", 1)[-1])
 
     async def _metrics(self, _request: web.Request) -> web.Response:
+        self._subject.refresh()
         body, content_type = self._subject.metrics.page()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
@@ -112,7 +119,9 @@ class AdminServer:
         return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._subject.status(), dumps=lambda data: json.dumps(data, ensure_ascii=False))
+        self._subject.refresh()
+        text = json.dumps(self._subject.status(), ensure_ascii=False)
+        return web.Response(text=self._subject.masked(text), content_type="application/json")
 
 
 def _is_loopback(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from router.config import Configuration, SinkSpec, SourceSpec
 from router.deadletters import DeadLetters
+from router.errors import StateError
 from router.interfaces import Sink, Source
 from router.letterbox import LetterBox
 from router.metrics import Metrics, version
@@ -28,16 +29,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_SECONDS = 5.0
-"""How often the gauge of dead letters is read anew, since the command line may purge them."""
-
 
 class Daemon:
     """One running configuration. ``run`` is its life; ``status`` and ``metrics`` tell of it."""
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
-        self.metrics = Metrics()
+        self.metrics = Metrics(configuration.secrets.mask)
         self.not_ready = "starting"
         self.admin: AdminServer | None = None
         self.started = time.time()
@@ -47,6 +45,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._kept: Mapping[str, int] = {}
         self.letters: LetterBox
+        self._store: DeadLetters
 
     def stop(self) -> None:
         """Stop reading, drain, acknowledge, close. ``run`` returns when that is done, or ``drain_timeout`` is over."""
@@ -62,8 +61,8 @@ class Daemon:
         cancelled, it ends at once; what is unsettled is read again at the next start.
         """
         with StateDir.open(self.configuration.state_dir) as state:
-            store = DeadLetters(state)
-            self.letters = LetterBox(store, self.metrics)
+            store = self._store = DeadLetters(state)
+            self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
             self._build(state)
             async with contextlib.AsyncExitStack() as exits:
                 await self._start_admin(exits)
@@ -80,7 +79,7 @@ class Daemon:
         Returns how many. Waits for sinks that are away; when cancelled, what is on its way stays requested.
         """
         store = DeadLetters(state)
-        self.letters = LetterBox(store, self.metrics)
+        self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
         self._build_outlets(state)
         replayer = Replayer(store, self.outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
@@ -151,7 +150,6 @@ class Daemon:
             for name, outlet in self.outlets.items()
         ]
         running.append(services.create_task(supervise("replayer", replayer.run), name="replayer"))
-        running.append(services.create_task(supervise("gauges", lambda: self._watch(store)), name="gauges"))
         return running
 
     async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
@@ -176,12 +174,16 @@ class Daemon:
         await _all(tasks)
         return drained
 
-    async def _watch(self, store: DeadLetters) -> None:
-        while True:
-            self._kept = store.counts()
-            for flow in {*self._kept, *(flow.name for flow in self.configuration.flows)}:
-                self.metrics.dead_letters_kept.labels(flow).set(self._kept.get(flow, 0))
-            await asyncio.sleep(KEPT_SECONDS)
+    def refresh(self) -> None:
+        """Read anew how many dead letters there are: the command line may have purged some."""
+        try:
+            kept = self._store.counts()
+        except StateError as error:
+            log.warning("the dead letters cannot be counted: %s", error)
+            return
+        self._kept = kept
+        for flow in {*kept, *(flow.name for flow in self.configuration.flows)}:
+            self.metrics.dead_letters_kept.labels(flow).set(kept.get(flow, 0))
 
     def _running_ruleset(self, flow: str, source: str) -> Ruleset | None:
         """The ruleset of a flow for a source, or for any of its sources when that one is gone."""
@@ -193,6 +195,10 @@ class Daemon:
 
     # Telling
 
+    def masked(self, text: str) -> str:
+        """The text without what the configuration took from the environment and from files."""
+        return self.configuration.secrets.mask(text)
+
     def status(self) -> dict[str, object]:
         """Every component's connection and figures, as JSON values."""
         configuration = self.configuration
@@ -203,11 +209,11 @@ class Daemon:
             "ready": not self.not_ready,
             "state": self.not_ready or "running",
             "sources": {
-                name: {"type": configuration.sources[name].type, **self._masked(pipeline.status())}
+                name: {"type": configuration.sources[name].type, **pipeline.status()}
                 for name, pipeline in self.pipelines.items()
             },
             "sinks": {
-                name: {"type": configuration.sinks[name].type, **self._masked(outlet.status())}
+                name: {"type": configuration.sinks[name].type, **outlet.status()}
                 for name, outlet in self.outlets.items()
             },
             "flows": {
@@ -220,10 +226,6 @@ class Daemon:
             },
             "dead_letters": {"kept": dict(self._kept), "error": self.letters.error or None},
         }
-
-    def _masked(self, status: dict[str, object]) -> dict[str, object]:
-        error = status["error"]
-        return status | {"error": self.configuration.secrets.mask(error) if isinstance(error, str) else None}
 
 
 def build_source(spec: SourceSpec, context: Context) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from router.deadletters import DeadLetters, Letter
 from router.errors import StateError
@@ -16,10 +16,14 @@ log = logging.getLogger(__name__)
 
 
 class LetterBox:
-    """The dead letter store with the metrics of what goes into it. ``error`` says why it cannot be written now."""
+    """The dead letter store with the metrics of what goes into it.
 
-    def __init__(self, store: DeadLetters, metrics: Metrics) -> None:
+    ``error`` says why it cannot be written now. ``mask`` takes out of a letter's detail what must not be shown.
+    """
+
+    def __init__(self, store: DeadLetters, metrics: Metrics, mask: Callable[[str], str] = lambda text: text) -> None:
         self.error = ""
+        self._mask = mask
         self._store = store
         self._metrics = metrics
 
@@ -29,6 +33,8 @@ class LetterBox:
         While the store cannot be written it is tried again, for as long as it takes: whoever waits here stops taking
         in more, so that nothing is lost and nothing is delivered twice. When cancelled, none of them may be kept.
         """
+        for letter in letters:
+            letter.detail = self._mask(letter.detail)
         backoff = Backoff()
         while True:
             try:

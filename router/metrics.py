@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
@@ -75,9 +75,10 @@ class FlowMetrics:
 
 
 class Metrics:
-    """Every metric of the daemon, in a registry of its own."""
+    """Every metric of the daemon, in a registry of its own. ``mask`` takes out of a label what must not be shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Callable[[str], str] = lambda text: text) -> None:
+        self._mask = mask
         self.registry = CollectorRegistry()
         # The library takes a counter x_total for a claim on the name x, which the exposition format does not.
         self._kept_registry = CollectorRegistry()
@@ -127,6 +128,10 @@ class Metrics:
         self.dead_letters_kept = Gauge(
             "sluiceway_dead_letters", "Dead letters in the store.", ["flow"], registry=self._kept_registry
         )
+        self.replayed = self._counter(
+            "replayed_letters_total", "Dead letters handed out again, straight to their sink or through the flow.",
+            "flow", "to",
+        )  # fmt: skip
         self.route_seconds = self._histogram("route_seconds", "Deciding about a batch.", ROUTE_SECONDS, "flow")
         self.routed = self._counter("routed_deliveries_total", "Deliveries decided on.", "flow", "sink")
 
@@ -191,7 +196,7 @@ class Metrics:
 
     def set_lag(self, source: str, lags: Sequence[Lag]) -> None:
         """Show the lag of each partition, and forget partitions that are gone."""
-        current = {lag.partition for lag in lags}
+        current = {self._mask(lag.partition) for lag in lags}
         for partition in self._partitions.get(source, set()) - current:
             for family in (self.lag_records, self.lag_seconds, self.lag_bytes):
                 with contextlib.suppress(KeyError):
@@ -201,7 +206,7 @@ class Metrics:
             known = ((self.lag_records, lag.records), (self.lag_seconds, lag.seconds), (self.lag_bytes, lag.bytes))
             for family, value in known:
                 if value is not None:
-                    family.labels(source, lag.partition).set(value)
+                    family.labels(source, self._mask(lag.partition)).set(value)
 
     def page(self) -> tuple[bytes, str]:
         """The exposition and its content type."""

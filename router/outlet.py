@@ -77,6 +77,7 @@ class Outlet:
         # Whether a record was given up since the last success. The search for the first one is quick; where nothing is
         # ever written, the sink may be away after all, and the search slows down so that it gives up little.
         self._condemned = False
+        self._hurried = 0.0
         self._allowed: dict[tuple[str, str], bool] = {}
 
     def status(self) -> dict[str, object]:
@@ -149,6 +150,11 @@ class Outlet:
         await self._dead_letter(load, reasons, reason="queue_full", attempts=0)
         load.settle()
 
+    def hurry(self) -> None:
+        """What is in the queue by now need not wait for company: no more may come."""
+        self._hurried = time.monotonic()
+        self._wake.set()
+
     def replace(self, sink: Sink) -> None:
         """Change the sink underneath: the old one is closed and this one opened before the next write."""
         self._replacement = sink
@@ -192,8 +198,9 @@ class Outlet:
         while self.policy.batch_wait and self.queued_records < self.policy.batch_records:
             if self.queued_bytes >= self.policy.batch_bytes:
                 return
-            left = self._queue[0].since + self.policy.batch_wait - time.monotonic()
-            if left <= 0:
+            since = self._queue[0].since
+            left = since + self.policy.batch_wait - time.monotonic()
+            if left <= 0 or since <= self._hurried:
                 return
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -345,7 +352,9 @@ class Outlet:
         if known is None:
             if len(self._allowed) > 10_000:
                 self._allowed.clear()
-            known = self._allowed[setting, value] = any(fnmatchcase(value, pattern) for pattern in patterns)
+            # A way up is never allowed: what it leads to is not what the pattern sees.
+            known = ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)
+            self._allowed[setting, value] = known
         return known
 
     # Connection

@@ -192,6 +192,8 @@ class Pipeline:
                     break
                 self.backoff.reset()
                 await self._hand_over(batch, queue, work)
+        for outlet in self.outlets.values():
+            outlet.hurry()
         queue.put_nowait(None)
 
     async def _next_batch(self) -> Batch:

@@ -86,10 +86,15 @@ class Replayer:
         try:
             gone = await (self._to_sink(sink, letters) if sink else self._through_flow(flow, source, letters))
             if gone:
-                await self._store.fail(dict.fromkeys(ids, ("replay_impossible", gone)))
+                reasons = {
+                    letter.id: ("replay_impossible", f"{gone}; before that: {letter.reason}: {letter.detail}")
+                    for letter in letters
+                }
+                await self._store.fail(reasons)
             else:
                 await self._store.complete(ids)
-                log.info("replayed %d dead letter(s) to %s", len(ids), sink or f"flow {flow}")
+                self._metrics.replayed.labels(flow, "sink" if sink else "flow").inc(len(ids))
+                log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")
         finally:
             self._store.release(ids)
             self._in_flight -= len(ids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +104,7 @@ def verify(
     command(paths(config), flow, junit, as_json)
 
 
-@app.command(name="eval")
+@app.command(name="eval", context_settings={"ignore_unknown_options": True})
 def evaluate(
     expression: Annotated[str, typer.Argument(metavar="EXPR", help="A CEL expression.")],
     event: Annotated[str | None, typer.Option(help="The event, as JSON; `-` reads it from stdin.")] = None,
@@ -228,10 +229,21 @@ def paths(config: list[Path] | None) -> list[Path]:
     return config or [Path("sluiceway.yaml")]
 
 
+def _occupy_standard_streams() -> None:
+    """Where a standard stream is closed, put something in its place that is at its end and cannot be written to, or
+    the next file or socket that is opened takes its number, and with it what is meant for the stream."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+
+
 def main() -> None:
     """The entry point: runs the command, and shows an error of the router as its message, without a traceback."""
     from router.errors import SluicewayError
 
+    _occupy_standard_streams()
     # What is imported stays: looking for cycles in it would be a third of the time that starting takes.
     gc.set_threshold(100_000, 50, 50)
     try:

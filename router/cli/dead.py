@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import typer
 
 from router.cli.faults import load_or_exit
 from router.config import Configuration
-from router.deadletters import DeadLetters, Letter, Where
+from router.deadletters import DeadLetters, Letter, Stage, Where
 from router.errors import StateError
 from router.state import FILE, StateDir
 from router.units import parse_duration
@@ -31,6 +31,9 @@ POLL_SECONDS = 0.2
 
 def where(since: str | None, until: str | None, **exact: Any) -> Where:
     """The letters that the options name."""
+    stages = get_args(Stage)
+    if exact.get("stage") not in (None, *stages):
+        _exit(f"--stage: there is no stage {exact['stage']!r}; there is {', '.join(stages)}", 2)
     return Where(since=_moment(since, "--since"), until=_moment(until, "--until"), **exact)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ def _greet(daemon: Daemon) -> None:
     if daemon.admin is not None:
         lines.append(f"  metrics  {daemon.admin.url}/metrics")
         lines.append(f"  status   {daemon.admin.url}/api/status")
-    lines.append(f"  letters  sluiceway dead list {' '.join(map(str, configuration.files))}")
+    command = "sluiceway" if shutil.which("sluiceway") else sys.argv[0]
+    lines.append(f"  letters  {command} dead list {' '.join(map(str, configuration.files))}")
     for name, spec in configuration.sources.items():
         hint = spec.settings.hint()
         if hint:

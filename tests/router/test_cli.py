@@ -197,6 +197,27 @@ def test_records_flow_from_stdin_to_stdout_and_nothing_else_is_printed(tmp_path:
     assert (done.returncode, done.stdout) == (0, '{"n": 2}\n{"n": 3}\n')
 
 
+def test_closed_standard_streams_do_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("from: [in]\nrules: [{to: out}]\n")
+    (tmp_path / "sluiceway.yaml").write_text(
+        "http: null\ndrain_timeout: 200ms\nsources: {in: {type: stdin}}\n"
+        "sinks: {out: {type: stdout}}\nflows: [rules.yaml]\n"
+    )
+    line = f"{SLUICEWAY} run"
+    ended = subprocess.run(["bash", "-c", f"{line} <&-"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    stuck = subprocess.run(
+        ["bash", "-c", f"(echo 1; sleep 1) | timeout -s TERM 3 {line} >&-; exit ${{PIPESTATUS[1]}}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "standard output is closed" in stuck.stderr
+    assert sluiceway("dead", "list", cwd=tmp_path).stdout == "", "an outage condemns no record"
+
+
+def test_eval_takes_an_expression_that_begins_with_a_minus(tmp_path: Path) -> None:
+    assert sluiceway("eval", "-5 + 2", cwd=tmp_path).stdout == "-3\n"
+
+
 def test_a_missing_file_is_a_fault_not_a_traceback(tmp_path: Path) -> None:
     done = sluiceway("run", cwd=tmp_path)
     assert done.returncode == 2

@@ -255,6 +255,26 @@ async def test_a_revoked_lease_is_not_written(books: Books) -> None:
     assert sink.values == [b"a", b"c"]
 
 
+async def test_a_batch_that_is_hurried_waits_for_no_company(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, batch_wait=3600.0)
+    async with running(outlet.run), asyncio.timeout(10):
+        receipt = await outlet.put(part(b"1"))
+        await until(lambda: sink.opens)
+        outlet.hurry()
+        await receipt
+    assert sink.values == [b"1"]
+
+
+async def test_a_way_up_is_never_allowed(books: Books) -> None:
+    sink = new_sink()
+    outlet = outlet_to(sink, books, allow={"path": ["out/ok*"]})
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", settings={"path": ["out/ok/a", "out/ok/../other"]})))
+    assert [letter.value for letter in await books.letters()] == [b"b"]
+    assert sink.values == [b"a"]
+
+
 async def test_what_a_record_may_not_choose_is_dead_lettered(books: Books) -> None:
     sink = new_sink()
     outlet = outlet_to(sink, books, allow={"topic": ["events.*"]})

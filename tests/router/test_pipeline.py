@@ -185,6 +185,16 @@ async def test_stop_reads_no_more_and_settles_what_was_read(books: Books) -> Non
     assert not line.pipeline.ended
 
 
+async def test_at_the_end_nothing_waits_for_company(books: Books) -> None:
+    line = Line(books)
+    for name, sink in line.sinks.items():
+        line.outlets[name] = Outlet(name, sink, Policy(batch_wait=3600.0), letters=books.box, metrics=books.metrics)
+    line.source.push(to("a"))
+    line.source.end()
+    await line.run()
+    assert len(line.sinks["a"].values) == 1
+
+
 async def test_what_a_source_that_cannot_replay_loses_at_a_forced_stop_is_counted(books: Books) -> None:
     line = Line(books, replays=False)
     line.sinks["a"].down = True
