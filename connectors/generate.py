@@ -200,26 +200,32 @@ _Maker = Callable[[str, _Quote], _Placeholder]
 class _Template:
     """A value as a format with holes, so that a record costs one ``%`` and a call for each placeholder."""
 
-    def __init__(self, template: JsonValue) -> None:
+    def __init__(self, template: JsonValue, where: str) -> None:
         self._holes: list[Hole] = []
-        self._format = self._join(_parts(template, str)) if isinstance(template, str) else self._json(template)
+        self._format = self._text(template, where) if isinstance(template, str) else self._json(template, where)
         self._format.encode()  # a text that is no Unicode is found here
 
     def render(self, draw: _Draw) -> bytes:
         return (self._format % tuple([hole(draw) for hole in self._holes])).encode()
 
-    def _json(self, value: JsonValue) -> str:
+    def _text(self, text: str, where: str) -> str:
+        return self._join(_parts_at(where, text, str))
+
+    def _json(self, value: JsonValue, where: str) -> str:
         if isinstance(value, str):
-            parts = list(_parts(value, _escape))
+            parts = _parts_at(where, value, _escape)
             alone = parts[0] if len(parts) == 1 else None
             text = self._join(parts)
             return text if isinstance(alone, _Placeholder) and not alone.text else f'"{text}"'
         if isinstance(value, dict):
-            _refuse_unquoted(value)
-            entries = [f'"{_literal(_escape(key))}":{self._json(inner)}' for key, inner in value.items()]
+            _refuse_unquoted(value, where)
+            entries = [
+                f'"{_literal(_escape(key))}":{self._json(inner, f"{where}.{key}" if where else key)}'
+                for key, inner in value.items()
+            ]
             return "{" + ",".join(entries) + "}"
         if isinstance(value, list):
-            return "[" + ",".join(map(self._json, value)) + "]"
+            return "[" + ",".join(self._json(inner, f"{where}[{at}]") for at, inner in enumerate(value)) + "]"
         return json.dumps(value, allow_nan=False)
 
     def _join(self, parts: Iterable[str | _Placeholder]) -> str:
@@ -240,9 +246,10 @@ class _Templates:
         entries = template if isinstance(template, list) else [template]
         if not entries:
             raise ValueError("an empty list of templates makes no records")
-        weighted = [_weighted(entry) for entry in entries]
-        self._templates = [_Template(entry) for _, entry in weighted]
-        self._bounds = list(accumulate(weight for weight, _ in weighted))
+        several = isinstance(template, list)
+        weighted = [_weighted(entry, f"[{at}]" if several else "") for at, entry in enumerate(entries)]
+        self._templates = [_Template(entry, where) for _, entry, where in weighted]
+        self._bounds = list(accumulate(weight for weight, _, _ in weighted))
         if len(self._templates) == 1:
             self.render: Callable[[_Draw], bytes] = self._templates[0].render
         else:
@@ -253,16 +260,28 @@ class _Templates:
         return self._templates[min(at, len(self._templates) - 1)].render(draw)
 
 
-def _weighted(entry: JsonValue) -> tuple[float, JsonValue]:
+def _weighted(entry: JsonValue, where: str) -> tuple[float, JsonValue, str]:
+    """Weight, template, and where in the settings that stands."""
     if not (isinstance(entry, dict) and entry.keys() == {"weight", "template"}):
-        return 1.0, entry
-    weight = entry["weight"]
+        return 1.0, entry, where
+    weight, inside = entry["weight"], f"{where}." if where else ""
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-        raise ValueError(f"weight: {weight!r} should be a number above 0")
-    return float(weight), entry["template"]
+        raise ValueError(f"`{inside}weight` is {weight!r}, which is not a number above 0")
+    return float(weight), entry["template"], f"{inside}template"
 
 
 _TOKEN = re.compile(r"(\{\{)|(\}\})|\{([^{}]*)\}|([{}])")
+
+
+def _parts_at(where: str, text: str, quote: _Quote) -> list[str | _Placeholder]:
+    try:
+        return list(_parts(text, quote))
+    except ValueError as error:
+        raise ValueError(f"{_named(where)} holds {error}") from error
+
+
+def _named(where: str) -> str:
+    return f"`{where}`" if where else "the template"
 
 
 def _parts(text: str, quote: _Quote) -> Iterator[str | _Placeholder]:
@@ -273,7 +292,7 @@ def _parts(text: str, quote: _Quote) -> Iterator[str | _Placeholder]:
             yield quote(text[at : token.start()])
         at = token.end()
         if token[4]:
-            raise ValueError(f"{text!r} holds a single {token[4]!r}; a brace is written {token[4] * 2!r}")
+            raise ValueError(f"a single {token[4]!r}; a brace is written {token[4] * 2!r}")
         yield token[0][0] if token[1] or token[2] else _placeholder(token[3], quote)
     if at < len(text):
         yield quote(text[at:])
@@ -285,18 +304,18 @@ def _placeholder(inside: str, quote: _Quote) -> _Placeholder:
     if maker is None:
         near = get_close_matches(name, _MAKERS, 1)
         hint = f"did you mean {{{near[0]}}}?" if near else f"there are {', '.join(f'{{{n}}}' for n in _MAKERS)}"
-        raise ValueError(f"there is no placeholder {{{inside}}}; {hint} (braces themselves are written {{{{ and }}}})")
+        raise ValueError(f"{{{inside}}}, which is no placeholder; {hint} (braces themselves are written {{{{ and }}}})")
     try:
         return maker(arguments, quote)
     except (ValueError, IndexError) as error:
-        raise ValueError(f"{{{inside}}}: {error}") from error
+        raise ValueError(f"{{{inside}}}, which {error}") from error
 
 
-def _refuse_unquoted(value: dict[str, JsonValue]) -> None:
+def _refuse_unquoted(value: dict[str, JsonValue], where: str) -> None:
     """``a: {word}`` is, in YAML, a map with the key ``word``: hardly ever what was meant."""
     for key, inner in value.items():
         if inner is None and len(value) == 1 and key.partition(":")[0] in _MAKERS:
-            raise ValueError(f"{{{key}}} should stand in quotes: YAML takes it for a map otherwise")
+            raise ValueError(f"{_named(where)} is {{{key}}}, which should stand in quotes: YAML takes it for a map")
 
 
 def _literal(text: str) -> str:
@@ -311,9 +330,9 @@ def _numbers(arguments: str, kind: Callable[[str], Any], wanted: str) -> list[An
     try:
         low, high = numbers = list(map(kind, arguments.split(":")))
     except ValueError:
-        raise ValueError(f"should be {wanted}") from None
+        raise ValueError(f"is not {wanted}") from None
     if not low <= high or high - low == float("inf"):
-        raise ValueError("the first number should not be above the second, and both finite")
+        raise ValueError("should have two finite numbers, the second no lower than the first")
     return numbers
 
 
@@ -333,7 +352,7 @@ def _make_float(arguments: str, _: _Quote) -> _Placeholder:
     if not digits:
         return _Placeholder(lambda draw: repr(low + draw.random() * span))
     if not (digits.isdecimal() and int(digits) <= 17):
-        raise ValueError("the number of decimals should be from 0 to 17")
+        raise ValueError("should have from 0 to 17 decimals")
     form = f"%.{int(digits)}f"
     return _Placeholder(lambda draw: form % (low + draw.random() * span))
 

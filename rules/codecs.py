@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +22,7 @@ from rules.cel.values import a_type
 class Codec:
     """How payloads of one format are read and written.
 
-    - ``decode`` raises ValueError or RecursionError for a payload that is none.
+    - ``decode`` raises ValueError for a payload that is none, which says why and at which byte.
     - ``decode_plain`` does the same faster, and may raise for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
     - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
@@ -84,7 +85,7 @@ def _json() -> Codec:
 
     read, skip = msgspec.json.Decoder().decode, msgspec.json.Decoder(msgspec.Raw).decode
 
-    def decode(payload: bytes) -> object:
+    def exactly(payload: bytes) -> object:
         try:
             return read(payload)
         except msgspec.ValidationError:
@@ -93,7 +94,36 @@ def _json() -> Codec:
             skip(payload)
             return json.loads(payload.decode(), parse_int=_integer)
 
+    def decode(payload: bytes) -> object:
+        try:
+            return exactly(payload)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON: {_not_json(payload, error)}") from error
+
     return Codec("json", decode, read, encode, write)
+
+
+_HALF: Final = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u)")
+"""The escape of the first half of a character, without the second."""
+_AT: Final = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)", re.DOTALL)
+
+
+def _not_json(payload: bytes, error: Exception) -> str:
+    """Why a payload is not JSON, and at which of its bytes."""
+    if isinstance(error, RecursionError):
+        return "nested too deep to be read"
+    if not payload.strip(b" \t\r\n"):
+        return "nothing but white space" if payload else "no bytes at all"
+    try:
+        payload.decode()
+    except UnicodeDecodeError as found:
+        return f"not UTF-8 at byte {found.start}"
+    if at := _AT.fullmatch(str(error)):
+        # Of what follows the value, msgspec names the byte behind the first one.
+        return f"{at[1]} at byte {int(at[2]) - (at[1] == 'trailing characters')}"
+    if half := _HALF.search(payload):
+        return f"{half[1].decode()} is half of a character at byte {half.start(1)}"
+    return f"it ends too early, at byte {len(payload)}"
 
 
 def _integer(digits: str) -> int | float:
@@ -111,7 +141,13 @@ def _text() -> Codec:
         except UnicodeEncodeError as error:
             raise CelError(f"it cannot be written as text: {error}") from error
 
-    return Codec("text", bytes.decode, bytes.decode, encode, encode)
+    def decode(payload: bytes) -> object:
+        try:
+            return payload.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"not text: not UTF-8 at byte {error.start}") from error
+
+    return Codec("text", decode, bytes.decode, encode, encode)
 
 
 def _bytes() -> Codec:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 _SHOWN: Final = 20
 _MESSAGE: Final = 300
+_FIELDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Violation:
 
     ``check`` names what was broken, and comes from the contract alone, never from the record: the path of a keyword in
     the schema (``schema/properties/amount/minimum``), the kind of a model's error (``model/missing``), or the name of
-    an ``expect``. ``place`` is where in the record, as a JSON pointer (RFC 6901); empty for the record as a whole.
+    an ``expect``. ``place`` is where in the record, as a JSON pointer (RFC 6901), or of an ``expect`` one for each
+    field that it reads; empty for the record as a whole.
     """
 
     check: str
@@ -109,6 +111,18 @@ def model_validator(model: Any, decode: str) -> Validator:
         return []
 
     return Validator(holds, violations)
+
+
+def places(references: Iterable[Sequence[str]]) -> str:
+    """Where the fields are that an expression reads, as JSON pointers into the record; empty for all of it."""
+    pointers = sorted({_pointer(path[1:]) for path in references if path[0] == "event"} - {""})
+    shown = ", ".join(map(_cut, pointers[:_FIELDS]))
+    return shown + (f" and {len(pointers) - _FIELDS} more" if len(pointers) > _FIELDS else "")
+
+
+def untrue(text: str) -> str:
+    """The message of an ``expect`` that is false, from its text alone: what the record holds may be secret."""
+    return f"{_cut(' '.join(text.split()))} is false"
 
 
 def _violation(kind: str, path: Iterable[str | int], place: Iterable[str | int], message: str) -> Violation:

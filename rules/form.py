@@ -50,6 +50,11 @@ class Form:
         """Something is wrong with the value at ``path``."""
         self.faults.append(Fault(self.document.place(path), what, hint))
 
+    def lacking(self, path: Key, what: str, hint: str = "") -> None:
+        """Something is not there at ``path``; it may be, where the document was cut short, and then is no fault."""
+        if not self.document.cut:
+            self.fault(path, what, hint)
+
     def key_fault(self, path: Key, what: str, hint: str = "") -> None:
         """Something is wrong with the key that leads to ``path``, or with its being there."""
         self.faults.append(Fault(self.document.key_place(path), what, hint))
@@ -60,7 +65,8 @@ class Form:
 
     def missing(self, path: Key, key: str, wanted: str) -> None:
         """The mapping at ``path`` lacks a key."""
-        self.key_fault(path, f"`{key}` is missing", f"should be {wanted}")
+        if not self.document.cut:
+            self.key_fault(path, f"`{key}` is missing", f"should be {wanted}")
 
     def unknown(self, path: Key, known: Iterable[str]) -> None:
         """The key that leads to ``path`` is not one that is known there."""
@@ -88,7 +94,7 @@ class Form:
             self.wrong(path, data, wanted)
             return None
         if not data:
-            self.fault(path, f"{self.named(path)} is an empty list", f"should be {wanted}")
+            self.lacking(path, f"{self.named(path)} is an empty list", f"should be {wanted}")
             return None
         return data
 

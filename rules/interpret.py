@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import Run
+from rules.cel.scope import references
 from rules.cel.values import a_type
 from rules.codecs import Codec, codec
-from rules.contract import Validator, Violation, describe
+from rules.contract import Validator, Violation, describe, places, untrue
 from rules.decisions import Dispatch, Outcome, Stage
 from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Flow, Rule, Target
 from rules.meta import meta_of
@@ -59,11 +60,21 @@ class _Rule:
     number: int
     name: str
     when: Run | None
-    expect: tuple[tuple[str, Run], ...]
+    expect: tuple[_Check, ...]
     shaper: Shaper | None
     split: tuple[str, Run] | None
     targets: tuple[_Target, ...]
     continues: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """An expectation, with what its violations say: where the fields are that it reads, and that it is false."""
+
+    name: str
+    run: Run
+    places: str
+    untrue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +121,17 @@ class Interpreter:
         }
         self._endings_at = {ending: len(plan.rules) + place for place, ending in enumerate(ENDINGS)}
 
-    def _compile_checks(self, checks: Sequence[Check]) -> tuple[tuple[str, Run], ...]:
-        return tuple((check.name, self._filler.run(check.expr)) for check in checks)
+    def _compile_checks(self, checks: Sequence[Check]) -> tuple[_Check, ...]:
+        inline = self._filler.lets.inline
+        return tuple(
+            _Check(
+                check.name,
+                self._filler.run(check.expr),
+                places(references(inline(check.expr.cel.node))),
+                untrue(check.expr.cel.text),
+            )
+            for check in checks
+        )
 
     def _compile_rule(self, number: int, rule: Rule) -> _Rule:
         return _Rule(
@@ -253,17 +273,17 @@ class Interpreter:
         return Dispatch(lane.number, sending.label[1], value, settings)
 
 
-def _broken(checks: Sequence[tuple[str, Run]], bindings: Bindings) -> list[Violation]:
+def _broken(checks: Sequence[_Check], bindings: Bindings) -> list[Violation]:
     found = []
-    for name, run in checks:
+    for check in checks:
         try:
-            answer = run(bindings)
+            answer = check.run(bindings)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the expectation is not met
-            found.append(Violation(name, "", str(error)))
+            found.append(Violation(check.name, check.places, str(error)))
             continue
         if answer is not True:
-            message = "it is not so" if answer is False else f"it is {a_type(answer)}, not true or false"
-            found.append(Violation(name, "", message))
+            message = check.untrue if answer is False else f"it is {a_type(answer)}, not true or false"
+            found.append(Violation(check.name, check.places, message))
     return found
 
 

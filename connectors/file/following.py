@@ -8,15 +8,16 @@ import os
 import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from connectors.file.family import Sibling, find_packed, holds, siblings, stem
 from connectors.file.finite import saved_place
+from connectors.file.followed import FollowedFile, look, modified_at, read_packed
 from connectors.file.matching import Match, Matcher, find_copy, find_renamed, key_of, shown, unreadable
-from connectors.file.packed import packing_of
+from connectors.file.packed import Packing, packing_of
 from connectors.file.place import Place, last_line_end
-from connectors.file.reader import PlainReader
+from connectors.file.reader import PackedReader, PlainReader
 from connectors.file.tracked import TrackedFile
 from connectors.framing import Lines
 from router import Json, NotConnected
@@ -29,31 +30,6 @@ OPENED = "opened"
 _QUIET = 20  # polls without growth after which the last line of a rotated file is taken for complete
 _KEPT = 3600.0  # seconds without growth after which a renamed file is let go
 _DESCRIPTORS = 256  # files held open at a time
-
-
-@dataclass(slots=True, eq=False)
-class FollowedFile(TrackedFile):
-    """A file that may grow.
-
-    ``matched``: a pattern names it. ``rotated``: it was renamed or deleted since it was found. ``copy``: it is what a
-    truncated file was copied to, so nobody writes to it.
-    """
-
-    modified: int = 0
-    matched: bool = True
-    rotated: bool = False
-    copy: bool = False
-    seen: tuple[int, int] | None = None
-    """Size and time of change when the end was reached; the file is not looked into again before they differ."""
-    grew_at: float = 0.0
-    until: int = 0
-    """Where to let the next file have its turn."""
-
-    @property
-    def plain(self) -> PlainReader:
-        """The reader: only what is not compressed can be followed."""
-        assert isinstance(self.reader, PlainReader)  # noqa: S101 - for the type checker
-        return self.reader
 
 
 class FollowingFiles:
@@ -82,6 +58,7 @@ class FollowingFiles:
         self._turns: deque[FollowedFile] = deque()
         self._open: OrderedDict[str, FollowedFile] = OrderedDict()
         self._refused: set[str] = set()
+        self._appeared: list[str] = []
         self._scanned_at = 0.0
         self.changes: dict[str, Json] = {}
 
@@ -98,6 +75,8 @@ class FollowingFiles:
         self._scan()
         for key in [key for key in self._entries if ":" in key]:
             self._find_rotated(key)
+        self._appeared += self._matcher.missing
+        self._adopt_all()
         if self._at_end:
             self._at_end = False
             self.changes[OPENED] = True
@@ -131,6 +110,7 @@ class FollowingFiles:
     def _look_around(self) -> None:
         if time.monotonic() - self._scanned_at >= self._poll:
             self._scan()
+            self._adopt_all()
             for file in [file for file in self._by_key.values() if file.rotated]:
                 self._let_go(file)
         self._take_turns()
@@ -163,7 +143,7 @@ class FollowingFiles:
             if file.fd is None:
                 continue
             found = os.fstat(file.fd)
-            if file.seen != (found.st_size, found.st_mtime_ns) and not file.place.fits(file.fd):
+            if not file.is_as_seen(found) and not file.place.fits(file.fd):
                 self._truncated(file)
 
     def _begin(self, match: Match) -> None:
@@ -190,6 +170,8 @@ class FollowingFiles:
         self._refused.discard(match.path)
         if saved and not fits:
             self._replaced(match, saved[1])
+        if not saved or not fits:
+            self._appeared.append(match.path)
         if self._at_end:
             self.changes[match.key] = place.dump(shown(match.path))
         self._add(match.key, match.path, place).modified = match.modified
@@ -206,8 +188,13 @@ class FollowingFiles:
             self._refused.add(path)
             logger.warning("%s %s", shown(path), what)
 
-    def _add(self, key: str, path: str, place: Place) -> FollowedFile:
-        reader = PlainReader(place, limit=self._limit, size=self._size)
+    def _add(self, key: str, path: str, place: Place, packing: Packing | None = None) -> FollowedFile:
+        limit, size = self._limit, self._size
+        reader = (
+            PackedReader(packing, place, limit=limit, size=size)
+            if packing
+            else PlainReader(place, limit=limit, size=size)
+        )
         file = FollowedFile(key, path, place, reader, grew_at=time.monotonic())
         self._by_key[key] = file
         return file
@@ -221,18 +208,65 @@ class FollowingFiles:
         path, place = saved
         try:
             found = find_renamed(path, key)
-            same = found is not None and _holds(found, place)
+            same, packing, modified = look(found, place) if found is not None else (False, None, 0)
         except OSError as error:
             # Perhaps its folder is not mounted, or it may be read later: it may come back.
             logger.warning("%s, which was being read, cannot be found: %s", path, error.strerror)
             return
         del self._entries[key]
         if found is None or not same:
-            logger.warning("%s is gone; what it held after byte %d, if anything, is lost", path, place.offset)
             self.changes[key] = None
+            if not self._go_on_in_packed(path, place):
+                logger.warning("%s is gone; what it held after byte %d, if anything, is lost", path, place.offset)
             return
-        file = self._add(key, found, place)
-        file.matched, file.rotated = False, True
+        file = self._add(key, found, place, packing)
+        file.matched, file.rotated, file.modified = False, True, modified
+
+    def _go_on_in_packed(self, path: str, place: Place) -> bool:
+        """Whether what was being read was compressed when it was rotated away: then its rest is read from there."""
+        try:
+            sibling = find_packed(path, place)
+        except NotConnected as error:
+            logger.warning("%s: what it was rotated to cannot be looked at: %s", shown(path), error)
+            return False
+        if sibling is None or sibling.key in self._by_key or sibling.key in self._entries:
+            return False
+        self._add_sibling(sibling, Place(place.offset, line=place.line, parts=place.parts))
+        return True
+
+    def _add_sibling(self, sibling: Sibling, place: Place) -> None:
+        try:
+            file = self._add(sibling.key, sibling.path, place, sibling.packing)
+        except NotConnected as error:
+            self._warn_once(sibling.path, f"was rotated away unread: {error}")
+            return
+        file.matched, file.rotated, file.modified = False, True, sibling.modified
+        logger.info("%s was rotated away before it was read to its end; it is read", shown(sibling.path))
+
+    def _adopt_all(self) -> None:
+        appeared, self._appeared = self._appeared, []
+        for path in appeared:
+            if stem(Path(path).name) == Path(path).name:
+                self._adopt(path)
+
+    def _adopt(self, path: str) -> None:
+        """Find what the path held, and was rotated away unseen, between the last file known of it and the new one."""
+        name, folder = Path(path).name, Path(path).parent
+        known = [
+            file
+            for file in self._by_key.values()
+            if file.modified
+            and not (file.matched and file.path == path)
+            and Path(file.path).parent == folder
+            and stem(Path(file.path).name) == name
+        ]
+        if not known:
+            return
+        since = max(file.modified for file in known)
+        for sibling in siblings(path):
+            new = sibling.key not in self._by_key and sibling.key not in self._entries
+            if new and sibling.modified >= since and not any(holds(sibling, file.place) for file in known):
+                self._add_sibling(sibling, Place())
 
     def _advance(self, file: FollowedFile) -> Lines | None:
         if self._by_key.get(file.key) is not file:
@@ -244,7 +278,7 @@ class FollowingFiles:
             found = os.fstat(fd)
             state = (found.st_size, found.st_mtime_ns)
             complete = file.rotated and time.monotonic() - file.grew_at >= _QUIET * self._poll
-            if file.seen == state and not (complete and found.st_size > file.place.offset):
+            if file.is_as_seen(found) and not (complete and found.st_size > file.place.offset):
                 return None
             if file.until and file.place.offset >= file.until and not file.rotated:
                 return None
@@ -253,22 +287,30 @@ class FollowingFiles:
             raise unreadable(file.path, error) from error
 
     def _read(self, file: FollowedFile, fd: int, state: tuple[int, int], *, complete: bool) -> Lines | None:
+        if isinstance(file.reader, PackedReader):
+            return read_packed(file, fd, state)
         file.until = file.until or state[0]
         lines = file.plain.read(fd)
-        # Looking after reading tells that what was read is what stood there before any truncation.
-        if os.fstat(fd).st_size < file.plain.position or not file.place.fits(fd):
-            self._truncated(file)
-            return None
         if lines is None and complete:
             lines = file.plain.finish()
             if not lines.values:
                 lines = None
+        place = file.plain.place(fd, file.place) if lines is not None else file.place
+        # Looking afterwards tells that lines and place are of what stood there before any truncation.
+        changed = os.fstat(fd).st_size < file.plain.position or (lines is not None and not file.plain.unchanged(fd))
+        if not file.place.fits(fd) or (changed and not file.place.offset):
+            self._truncated(file)
+            return None
+        if changed:  # only what nobody has been given: it is read as it is now
+            file.reader = PlainReader(file.place, limit=self._limit, size=self._size)
+            file.seen = None
+            return None
         if lines is None:
             file.plain.forget()
             file.grew_at = file.grew_at if file.seen == state else time.monotonic()
             file.seen = state
             return None
-        file.take(fd, lines)
+        file.take_at(place, fd, lines)
         return lines
 
     def _truncated(self, file: FollowedFile) -> None:
@@ -295,17 +337,29 @@ class FollowingFiles:
         self.changes[match.key] = None
         copy = self._copy_of(match.path, place)
         if copy is None:
+            if self._go_on_in_packed(match.path, place):
+                return
             path, offset = shown(match.path), place.offset
-            logger.warning("%s is not what it was up to byte %d: it is read from its beginning", path, offset)
+            logger.warning(
+                "%s is not what it was up to byte %d: it is read from its beginning; what followed that byte is lost, "
+                "unless it is in a file that is read",
+                path,
+                offset,
+            )
             return
-        self._go_on_in_copy(FollowedFile(*copy, place, PlainReader(place, limit=self._limit, size=self._size)))
+        file = FollowedFile(*copy, place, PlainReader(place, limit=self._limit, size=self._size))
+        file.modified = modified_at(file.path)  # copies that were made later are of the same stream
+        self._go_on_in_copy(file)
 
     def _copy_of(self, path: str, place: Place) -> tuple[str, str] | None:
         """Key and path of the copy, unless it is being read for itself."""
         found = find_copy(path, place)
         if found is None:
             return None
-        key = key_of(Path(found).stat())
+        try:
+            key = key_of(Path(found).stat())
+        except OSError:
+            return None
         known = self._by_key.get(key)
         if key in self._entries or (known is not None and known.place.offset > 0):
             return None
@@ -338,7 +392,7 @@ class FollowingFiles:
         if fd is None:
             return
         found = os.fstat(fd)
-        if found.st_size == file.place.offset and (not found.st_nlink or file.copy or quiet > _KEPT):
+        if found.st_size == file.place.stored and (not found.st_nlink or file.copy or quiet > _KEPT):
             self._drop(file)
             self.changes[file.key] = None
 
@@ -373,12 +427,3 @@ class FollowingFiles:
                 return True
             os.close(fd)
         return False
-
-
-def _holds(path: str, place: Place) -> bool:
-    """Whether the file is the one that the place was taken in, and can be followed. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return place.fits(fd) and packing_of(path, os.pread(fd, 4, 0)) is None
-    finally:
-        os.close(fd)

@@ -23,7 +23,11 @@ class Print:
     @classmethod
     def of(cls, fd: int, start: int, length: int) -> Self:
         """That of ``length`` bytes at ``start``, or of as many as there are."""
-        data = os.pread(fd, length, start) if length else b""
+        return cls.over(os.pread(fd, length, start) if length else b"")
+
+    @classmethod
+    def over(cls, data: bytes) -> Self:
+        """That of these bytes."""
         return cls(len(data), blake2b(data, digest_size=16).hexdigest() if data else "")
 
     @classmethod

@@ -32,6 +32,7 @@ class PlainReader:
     def __init__(self, place: Place, *, limit: int, size: int) -> None:
         self._framer = LineFramer(limit, offset=place.offset, line=place.line, parts=place.parts)
         self._size = size
+        self._recent = b""
 
     @property
     def position(self) -> int:
@@ -41,7 +42,14 @@ class PlainReader:
     def read(self, fd: int) -> Lines | None:
         """What the next chunk completes; None at the end."""
         chunk = os.pread(fd, self._size, self.position)
-        return self._framer.feed(chunk) if chunk else None
+        if not chunk:
+            return None
+        self._recent = chunk[-WINDOW:] if len(chunk) >= WINDOW else (self._recent + chunk)[-WINDOW:]
+        return self._framer.feed(chunk)
+
+    def unchanged(self, fd: int) -> bool:
+        """Whether what was read last, up to a KiB, still stands before ``position``."""
+        return os.pread(fd, len(self._recent), self.position - len(self._recent)) == self._recent
 
     def finish(self) -> Lines:
         """What stands after the last newline."""
@@ -50,6 +58,7 @@ class PlainReader:
     def forget(self) -> None:
         """Read again what stands after the last newline: it may not be the same by then."""
         self._framer.forget()
+        self._recent = b""
 
     def place(self, fd: int, before: Place) -> Place:
         """The place after everything handed over."""

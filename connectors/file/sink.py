@@ -46,7 +46,8 @@ class Rotate(Settings):
     """When a file is moved out of the way, to `name-<UTC time>-<n>.ext`, and how many of those remain."""
 
     bytes: Annotated[Size, Field(gt=0)] | None = None
-    """Before a write that would make the file larger than this."""
+    """Before a write that would make the file larger than this. A write is what one batch has for the file and is not
+    cut, so a batch that is larger makes a file of its own that is."""
     every: Annotated[Duration, Field(ge=1)] | None = None
     """Before the first write of each such period, counted in UTC: `1h` is on the hour, `1d` at midnight."""
     keep: Annotated[int, Field(ge=1)] | None = None

@@ -43,7 +43,10 @@ class TrackedFile:
 
     def take(self, fd: int, lines: Lines) -> None:
         """The reader has come further: these are what it handed over."""
-        place = self.reader.place(fd, self.place)
+        self.take_at(self.reader.place(fd, self.place), fd, lines)
+
+    def take_at(self, place: Place, fd: int, lines: Lines) -> None:
+        """The same, when it is known at which place the reader is."""
         if lines.values:
             self.records += len(lines.values)
             self.ended_at = time.time() if self.reader.at_end(fd) else None

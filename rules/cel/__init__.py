@@ -70,5 +70,10 @@ class Expression:
 
 
 def compile(text: str) -> Expression:  # noqa: A001  # as in re.compile: it is used with its module's name
-    """The expression that a text says; a CelSyntaxError, with its place, where it says none."""
+    """The expression that a text says; a CelSyntaxError, with its place, where it says none.
+
+    Raises TypeError for what is no text.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"an expression is a str, not {type(text).__name__}")
     return Expression(text, parse(text))

@@ -13,7 +13,8 @@ Run = Callable[[Mapping[str, object]], object]
 Scopes = Iterator[dict[str, object]]
 _Loop = Callable[[Scopes, tuple[Run, ...]], object]
 
-# How many elements macros inside macros may visit in one evaluation. The outermost visits what the record holds.
+# How many elements macros inside macros may visit in one evaluation, and all lists that macros make may hold. The
+# outermost visits what the record holds.
 MAX_STEPS: Final = 1_000_000
 # Kept among the bindings, under what is no name.
 _STEPS: Final = "#steps"
@@ -44,11 +45,8 @@ def _scopes(
     """The bindings inside a macro, for each element: one dict that changes, since nothing keeps it."""
     scope = dict(bindings)
     first, second = variables[0], variables[-1]
-    steps = scope.get(_STEPS)
-    if isinstance(steps, list):
-        steps[0] -= len(container)
-        if steps[0] < 0:
-            raise CelError(f"macros inside macros visit more than {MAX_STEPS:,} elements")
+    if _STEPS in scope:
+        _count(scope, len(container))
     else:
         scope[_STEPS] = [MAX_STEPS]
     if isinstance(container, Mapping):
@@ -61,6 +59,22 @@ def _scopes(
         scope[first] = scope[_KEY] = normal(key)
         scope[second] = normal(element)
         yield scope
+
+
+def _count(scope: Mapping[str, object], elements: int) -> None:
+    steps = scope[_STEPS]
+    if isinstance(steps, list):
+        steps[0] -= elements
+        if steps[0] < 0:
+            raise CelError(f"macros inside macros visit more than {MAX_STEPS:,} elements, or make as many")
+
+
+def _made(value: Run, scope: Mapping[str, object]) -> object:
+    """What a body makes of an element. What is in its lists counts, since all of them are kept."""
+    made = value(scope)
+    if type(made) is list:
+        _count(scope, len(made))
+    return made
 
 
 def _truth(value: object) -> bool:
@@ -103,7 +117,7 @@ def _chosen(scopes: Scopes, bodies: tuple[Run, ...]) -> Scopes:
 
 def _map(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
     value = bodies[-1]
-    return [value(scope) for scope in _chosen(scopes, bodies)]
+    return [_made(value, scope) for scope in _chosen(scopes, bodies)]
 
 
 def _filter(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
@@ -113,7 +127,7 @@ def _filter(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
 
 def _transform_map(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
     value = bodies[-1]
-    return make_map([(scope[_KEY], value(scope)) for scope in _chosen(scopes, bodies)])
+    return make_map([(scope[_KEY], _made(value, scope)) for scope in _chosen(scopes, bodies)])
 
 
 def _transform_map_entry(scopes: Scopes, bodies: tuple[Run, ...]) -> object:

@@ -37,7 +37,7 @@ def _int(value: int) -> int:
 
 def _uint(value: int) -> UInt:
     if 0 <= value <= UINT_MAX:
-        return UInt(value)
+        return int.__new__(UInt, value)  # which has just been checked
     raise CelError(f"unsigned integer overflow: {value} does not fit")
 
 

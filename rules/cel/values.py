@@ -14,7 +14,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from rules.cel.errors import CelError
 from rules.cel.temporal import Duration, Timestamp
@@ -50,9 +50,20 @@ UINT_MAX: Final = 2**64 - 1
 
 
 class UInt(int):
-    """An unsigned 64-bit integer. Arithmetic on it gives plain integers; the evaluator puts the type back on."""
+    """An unsigned 64-bit integer. Arithmetic on it gives plain integers; the evaluator puts the type back on.
+
+    Raises TypeError for what is no integer, CelError for one that does not fit.
+    """
 
     __slots__ = ()
+
+    def __new__(cls, value: int) -> Self:
+        """The integer as an unsigned one."""
+        if not isinstance(value, int):
+            raise TypeError(f"an unsigned integer is made of an int, not of {type(value).__name__}")
+        if not 0 <= value <= UINT_MAX:
+            raise CelError("the unsigned integer is out of range: 0 to 2**64 - 1")
+        return int.__new__(cls, value)
 
     def __repr__(self) -> str:
         return f"{int(self)}u"
@@ -195,7 +206,7 @@ def normal(value: object) -> object:
     if type(value) is not int or INT_MIN <= value <= INT_MAX:
         return value
     if 0 < value <= UINT_MAX:
-        return UInt(value)
+        return int.__new__(UInt, value)
     try:
         return float(value)
     except OverflowError:

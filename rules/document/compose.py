@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -31,9 +32,11 @@ _SIZE = 8 << 20
 _ALIASED = 100_000
 _MENDS = 30
 
+_LINES = 20
 _PROPERTIES = re.compile(r"(?:[&!]\S*\s*)+")
 _HALF = re.compile("[\ud800-\udfff]")
 _CORE = "tag:yaml.org,2002:"
+_TYPES = frozenset(_CORE + name for name in ("str", "int", "float", "bool", "null", "binary", "timestamp"))
 
 
 def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
@@ -51,12 +54,14 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
         return None, [Fault(Place(file), f"holds {len(text):,} characters", f"at most {_SIZE:,} can be read")]
     origin = Origin(file, text)
     faults: list[Fault] = []
+    places: set[Place] = set()
     composer = _compose(origin)
     while composer.broken is not None and len(faults) < _MENDS:
         broken = composer.broken
         mended = _mended(composer, broken) if broken.mendable else None
         if mended is not None:
             faults.append(broken.mended_by(mended[0], composer.origin))
+            places.add(faults[-1].place)
             composer = mended[1]
             continue
         faults.append(broken.fault(composer.origin))
@@ -66,7 +71,8 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
     faults += composer.faults
     if composer.root is None and not faults:
         faults.append(Fault(Place(file), "the file is empty"))
-    return (None if composer.root is None else Document(composer.root)), faults
+    cut = composer.broken is not None
+    return (None if composer.root is None else Document(composer.root, cut, places)), faults
 
 
 def _not_text(data: bytes, error: UnicodeDecodeError, file: str) -> Fault:
@@ -85,6 +91,8 @@ class _Broken:
     mendable: bool = True
     passable: bool = False
     """Whether reading can go on all the same."""
+    opened: int | None = None
+    """Where the ``{...}`` or ``[...]`` began in which it is: what broke it may stand on any line from there on."""
 
     def fault(self, origin: Origin) -> Fault:
         return Fault(origin.place(self.index), self.problem, self.hint)
@@ -97,7 +105,7 @@ class _Broken:
 def _mended(composer: _Composer, broken: _Broken) -> tuple[Mend, _Composer] | None:
     """The mend that lets reading get furthest past the spot where it stopped."""
     best: tuple[int, Mend, _Composer] | None = None
-    for mend in mends(composer.origin, broken.index, flow=composer.in_flow):
+    for mend in _candidates(composer, broken):
         attempt = _compose(composer.origin.mended(mend), composer.passed)
         grown = len(attempt.origin.text) - len(composer.origin.text)
         further = max(mend.start + len(mend.quoted), broken.index + grown + 1)
@@ -105,6 +113,22 @@ def _mended(composer: _Composer, broken: _Broken) -> tuple[Mend, _Composer] | No
         if reached >= further and (best is None or reached > best[0]):
             best = (reached, mend, attempt)
     return None if best is None else best[1:]
+
+
+def _candidates(composer: _Composer, broken: _Broken) -> Iterator[Mend]:
+    """The mends of the line that is broken, and of those before it that ` #` may have cut off."""
+    origin = composer.origin
+    yield from mends(origin, broken.index, flow=composer.in_flow)
+    if broken.opened is None:
+        return
+    end = origin.line_bounds(broken.index)[0] - 1
+    for _ in range(_LINES):
+        if end < broken.opened:
+            return
+        start = origin.line_bounds(end)[0]
+        if " #" in origin.text[start:end]:
+            yield from mends(origin, end, flow=True)
+        end = start - 1
 
 
 def _compose(origin: Origin, passed: frozenset[Place] = frozenset()) -> _Composer:
@@ -138,6 +162,8 @@ class _Composer:
     _anchors: dict[str, Node] = field(default_factory=dict)
     _aliased: int = 0
     _documents: int = 0
+    _unused: dict[str, int] = field(default_factory=dict)
+    """Where the anchors of scalars stand that no alias has named yet."""
 
     def run(self) -> None:
         try:
@@ -148,8 +174,11 @@ class _Composer:
         except (YAMLError, ValueError, IndexError, AttributeError, TypeError, AssertionError) as error:
             # Beside its own errors, the parser lets some of Python's escape on texts that are far from YAML.
             self.broken = _explain(error, self.origin)
+        if self.broken is None:
+            self._check_anchors()
         self.in_flow = bool(self._open) and self.origin.text.startswith(("{", "["), self._open[-1].node.start)
         while self._open:
+            self._open[-1].key = None
             self._close(len(self.origin.text))
 
     def _take(self, event: Event) -> None:
@@ -175,8 +204,7 @@ class _Composer:
             self.broken = _Broken(event.start_mark.index, f"nested deeper than {_DEPTH} levels", mendable=False)
             return
         data: object = {} if isinstance(event, MappingStartEvent) else []
-        tag = _tag(event)
-        if tag and tag != _CORE + ("map" if isinstance(event, MappingStartEvent) else "seq"):
+        if tag := _tag(event):
             self._tagged(event, tag)
         node = Node(data, self.origin, event.start_mark.index, event.end_mark.index)
         if event.anchor:
@@ -193,12 +221,14 @@ class _Composer:
     def _scalar(self, event: ScalarEvent) -> None:
         tag = _tag(event)
         style = event.style or ""
-        data: object = event.value if style or tag in ("!", _CORE + "str") else resolve(event.value)
+        data: object = event.value if style or tag == _CORE + "str" else resolve(event.value)
         if style == '"' and _HALF.search(event.value):
             data = self._paired(event)
         node = Node(data, self.origin, self._start(event, tag), event.end_mark.index, style)
-        if tag and tag not in ("!", _CORE + "str") and not _is_of(data, tag):
+        if tag:
             self._tagged(event, tag)
+        if event.anchor:
+            self._unused.setdefault(event.anchor, event.start_mark.index)
         self._place(node, event.anchor)
 
     def _paired(self, event: ScalarEvent) -> str:
@@ -222,13 +252,22 @@ class _Composer:
             self.broken = broken
 
     def _tagged(self, event: Event, tag: str) -> None:
-        index = event.start_mark.index
         shown = tag.replace(_CORE, "!!")
-        start = self.origin.text.rfind(shown, 0, event.end_mark.index)
-        at = start if start >= 0 else index
-        self._stop(_Broken(at, f"`{shown}` is a YAML tag", "tags are not used here", passable=True))
+        start = self.origin.text.find(shown, event.start_mark.index, event.end_mark.index)
+        at = start if start >= 0 else event.start_mark.index
+        # One that names a type was meant as a tag; any other may be a negation.
+        mendable = tag not in _TYPES
+        self._stop(_Broken(at, f"`{shown}` is a YAML tag", "tags are not used here", mendable, passable=True))
+
+    def _check_anchors(self) -> None:
+        """An anchor that nothing uses was meant as part of the text."""
+        for name, index in self._unused.items():
+            self._stop(_Broken(index, f"`&{name}` is a YAML anchor that nothing uses", passable=True))
+            if self.broken is not None:
+                return
 
     def _alias(self, event: AliasEvent) -> None:
+        self._unused.pop(event.anchor, None)
         node = self._anchors.get(event.anchor)
         index = event.start_mark.index
         if node is None:
@@ -301,12 +340,6 @@ def _tag(event: Event) -> str:
     return str(tag) if isinstance(tag, str) else ""
 
 
-def _is_of(data: object, tag: str) -> bool:
-    kinds: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}
-    kind = kinds.get(tag.removeprefix(_CORE)) if tag.startswith(_CORE) else None
-    return kind is not None and isinstance(data, kind)
-
-
 _PROBLEMS = {
     "mapping values are not allowed here": ("`: ` inside a value makes YAML read a mapping", ""),
     "found character '\\t' that cannot start any token": ("a tab", "YAML indents with spaces"),
@@ -339,7 +372,11 @@ def _explained(problem: str, index: int, opened: int, origin: Origin) -> _Broken
     if problem.startswith("expected ',' or"):
         bracket = origin.text[opened : opened + 1]
         line = origin.place(opened).line
-        return _Broken(index, f"`,` or the end of the `{bracket}` of line {line} should stand here")
+        return _Broken(index, f"`,` or the end of the `{bracket}` of line {line} should stand here", opened=opened)
+    if problem.startswith("expected a comment or a line break"):
+        mark = origin.text[opened : opened + 1]
+        hint = f"what `{mark}` begins should stand on the lines below it; without `{mark}`, on this one"
+        return _Broken(index, f"text behind a `{mark}`", hint, mendable=False)
     if problem.startswith("expected <block end>"):
         return _Broken(index, "this does not belong to what stands before it", "check quotes and indentation")
     return _Broken(index, f"this is not YAML: {problem}")

@@ -10,6 +10,8 @@ from rules.document.origin import Mend, Origin, quote
 _KEY = re.compile(r"""(?:^|(?<=[\s{,]))(?:"[^"]*"|'[^']*'|[^\s"'{}\[\],#&*!|>%@`-][^"'{}\[\],#]*?):[ \t]+(?=\S)""")
 _PATH = re.compile(r"""(?<=[\s{,])event[\w.]*(?:\[[^\[\]{}]*\][\w.]*)+(?=:\s)""")
 """A path as a key: inside ``{...}``, YAML takes its brackets for a list."""
+_MAPPINGS = frozenset({"contract", "expect", "headers", "let", "otherwise", "set", "split"})
+"""Keys whose value is never one text, so that to quote it whole would only be the next mistake."""
 _OPENING = "([{"
 _CLOSING = ")]}"
 
@@ -24,9 +26,11 @@ def mends(origin: Origin, index: int, *, flow: bool) -> Iterator[Mend]:
             yield Mend(start + path.start(), start + path.end(), quote(path[0]), "")
     for key in reversed(list(_KEY.finditer(line))):
         begin = key.end()
-        if start + begin > index:
+        if start + begin > index or key[0].rstrip(": \t") in _MAPPINGS:
             continue
         stop = _value_end(line, begin, flow=flow)
+        if _value_end(line[:stop], begin, flow=True, separators="") < stop:
+            continue  # it closes what was opened before it, so that this is not where the value ends
         if stop > begin and not _is_other(line, begin, stop):
             yield Mend(start + begin, start + stop, quote(line[begin:stop]), key[0].rstrip())
 

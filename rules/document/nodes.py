@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from rules.document.origin import Origin, locate, quote
@@ -74,10 +74,16 @@ class Node:
 
 
 class Document:
-    """``data`` is plain: dict with str keys, list, str, int, float, bool, None."""
+    """``data`` is plain: dict with str keys, list, str, int, float, bool, None.
 
-    def __init__(self, root: Node) -> None:
+    ``cut`` says that reading stopped before the end of the text, so that what is not there may be in the file all the
+    same. ``mended`` are the places of values that were broken, and are read as if they had been quoted.
+    """
+
+    def __init__(self, root: Node, cut: bool = False, mended: Iterable[Place] = ()) -> None:
         self._root = root
+        self.cut = cut
+        self.mended = frozenset(mended)
 
     @property
     def data(self) -> object:

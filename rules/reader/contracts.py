@@ -28,7 +28,7 @@ def read_contract(form: Form, data: object, scope: Scope, read_file: ReadFile) -
     if mapping is None:
         return Contract(), b""
     if not data:
-        form.fault(_PATH, "`contract` is empty", f"should be {_WANTED}")
+        form.lacking(_PATH, "`contract` is empty", f"should be {_WANTED}")
     if "schema" in mapping and "model" in mapping:
         form.key_fault((*_PATH, "model"), "`model` beside `schema`", "should be one of them")
     schema_path, model_path = (*_PATH, "schema"), (*_PATH, "model")

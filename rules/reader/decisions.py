@@ -8,7 +8,7 @@ from rules.document import Key
 from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Otherwise, Rule, Split, Target
 from rules.form import Form
 from rules.reader.targets import SHAPING, read_shape, read_targets
-from rules.reader.values import Scope, read_expr
+from rules.reader.values import Scope, read_condition, read_expr
 
 _RULE = ("name", "when", "expect", "set", "unset", "emit", "split", "to", "continue")
 _OTHERWISE = ("undecodable", "invalid", "error", "unmatched")
@@ -46,7 +46,7 @@ def _rule(form: Form, index: int, data: object, outer: Scope) -> Rule | None:
     rule = Rule(
         name=_name(form, path, index, mapping),
         place=form.document.place(path),
-        when=read_expr(form, (*path, "when"), mapping["when"], outer) if "when" in mapping else None,
+        when=read_condition(form, (*path, "when"), mapping["when"], outer) if "when" in mapping else None,
         expect=read_checks(form, (*path, "expect"), mapping["expect"], outer) if "expect" in mapping else (),
         shape=read_shape(form, path, mapping, scope),
         split=split,
@@ -81,10 +81,10 @@ def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rul
         ("split", "should have a `to` for what it makes"),
         ("continue", "a rule without `to` always goes on; should have a `to`"),
     ):
-        if key in mapping:
+        if key in mapping and not form.document.cut:
             form.key_fault((*path, key), f"`{key}` without `to`", why)
     if not any(key in mapping for key in (*SHAPING, "expect", "split", "continue")):
-        form.fault(
+        form.lacking(
             path, "this rule does nothing", "should have `to`, or be a step with `set`, `unset`, `emit` or `expect`"
         )
 
@@ -134,10 +134,10 @@ def read_checks(form: Form, path: Key, data: object, scope: Scope) -> tuple[Chec
     wanted = "a mapping of names to CEL expressions, such as {amount is not negative: event.amount >= 0.0}"
     mapping = form.mapping(path, data, wanted)
     if mapping is not None and not mapping:
-        form.fault(path, "`expect` is empty", f"should be {wanted}")
+        form.lacking(path, "`expect` is empty", f"should be {wanted}")
     found = []
     for name, value in (mapping or {}).items():
-        expr = read_expr(form, (*path, name), value, scope)
+        expr = read_condition(form, (*path, name), value, scope)
         if expr is not None:
             found.append(Check(name, expr))
     return tuple(found)

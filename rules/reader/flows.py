@@ -32,7 +32,8 @@ def read_flow(text: str | bytes, file: str, read_file: ReadFile) -> tuple[Flow |
         return None, faults
     form = Form(document)
     flow = _flow(form, file, read_file)
-    return flow, sorted({*faults, *form.faults})
+    # What is wrong with the beginning of a value that YAML broke follows from that.
+    return flow, sorted({*faults, *(fault for fault in form.faults if fault.place not in document.mended)})
 
 
 def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
@@ -117,7 +118,7 @@ def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
             return
         path = ("rules", len(items) - 1)
     what = "what happens to records that no rule takes is not said"
-    form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
+    form.lacking(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
 
 
 def _version(data: object, schema: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import cast
 
 from rules import cel
 from rules.cel import nodes
+from rules.cel.values import a_type
 from rules.document import Key
 from rules.faults import Fault, Place
 from rules.flow import ROOTS, EachItem, Expr, Path, Template, Value
@@ -48,6 +49,22 @@ def read_expr(form: Form, path: Key, data: object, scope: Scope) -> Expr | None:
         form.faults.append(_cut_by_comment(form, path, text) or Fault(at(error.offset), _cel_message(text, error)))
         return None
     return _checked(form, Expr(expression, at(0)), at, scope)
+
+
+def read_condition(form: Form, path: Key, data: object, scope: Scope) -> Expr | None:
+    """A CEL expression that can be true or false: not a constant that is neither."""
+    expr = read_expr(form, path, data, scope)
+    if expr is None or expr.cel.variables:
+        return expr
+    try:
+        value = expr.cel.evaluate({})
+    except cel.CelError:
+        return expr
+    if type(value) is bool:
+        return expr
+    what = f"{form.named(path)} is always {a_type(value)}, never true or false"
+    form.fault(path, what, "should be a condition such as event.ok == true")
+    return None
 
 
 def read_value(form: Form, path: Key, data: object, scope: Scope) -> Value:

@@ -155,7 +155,7 @@ def test_what_is_filled_in_is_never_read_as_an_expression(tmp_path: Path) -> Non
 )
 def test_filling_in_replaces_references_and_nothing_else(pieces: list[str], value: str) -> None:
     text = "".join(pieces)
-    if "${" in text.replace("$${", "").replace("${env:", ""):
+    if "${" in text.replace("$${", "\0").replace("${env:", "\0"):
         return
     document, _ = load_document("'" + text + "'", "f.yaml")
     assert document is not None

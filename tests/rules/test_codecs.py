@@ -73,11 +73,33 @@ def test_inside_text_a_value_is_written_as_json_and_text_as_it_is(value: object,
 def test_text_and_bytes() -> None:
     assert codec("text").decode("é".encode()) == "é"
     assert codec("text").encode({"a": "é"}) == '{"a":"é"}'.encode()
-    with pytest.raises(ValueError, match="utf-8"):
+    with pytest.raises(ValueError, match=r"^not text: not UTF-8 at byte 0$"):
         codec("text").decode(b"\xff")
     assert codec("bytes").encode(b"\xff") == codec("bytes").decode(b"\xff") == b"\xff"
     with pytest.raises(CelError, match="an int has no bytes"):
         codec("bytes").encode(1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "no bytes at all"),
+        (b" \r\n", "nothing but white space"),
+        (b'{"a": "x\xff"}', "not UTF-8 at byte 8"),
+        (b"1e999 \xff", "not UTF-8 at byte 6"),
+        ("{}".encode("utf-16"), "not UTF-8 at byte 0"),
+        (b'{"a" 1}', "expected ':' at byte 5"),
+        (b"{} x", "trailing characters at byte 3"),
+        (b'{"a":', "it ends too early, at byte 5"),
+        (b'{"a": "\\\\\\ud83d"}', "\\ud83d is half of a character at byte 9"),
+        (b'"\\\\ud83d', "it ends too early, at byte 8"),
+        (b"[" * 100_000, "nested too deep to be read"),
+    ],
+)
+def test_what_is_not_json_says_why_and_at_which_byte(payload: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"^not JSON: ") as caught:
+        codec("json").decode(payload)
+    assert str(caught.value) == f"not JSON: {reason}"
 
 
 def test_an_unknown_codec_is_a_key_error() -> None:

@@ -127,7 +127,7 @@ def test_all_kinds_of_contract_make_one_dead_letter_together(kind: str) -> None:
         (2, "contract", "invalid"),
     ]
     assert decisions.violations == {"n": 2, "schema/required" if kind == "schema" else "model/missing": 1}
-    assert "; n: it is not so" in decisions.letters[0].detail
+    assert "; n at /n: event.n > 0 is false" in decisions.letters[0].detail
 
 
 def test_a_deep_record_is_checked_or_refused_but_never_lost() -> None:

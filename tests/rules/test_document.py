@@ -73,9 +73,8 @@ def test_a_byte_order_mark_and_windows_line_ends_do_not_move_places() -> None:
         ("a: >-\n  one\n  and\n\n  two\n", "two", "5:3"),
         ("a: >\n  one\n    more\n  two\n", "two", "4:3"),
         ("a: 'one\n\n   two'", "two", "3:4"),
-        ("a: &anchor two", "two", "1:12"),
-        ("a: !!str two", "two", "1:10"),
-        ("a: &x !!str 'two'", "two", "1:14"),
+        ("a: &anchor two\nb: *anchor", "two", "1:12"),
+        ("a: &x 'two'\nb: *x", "two", "1:8"),
     ],
 )
 def test_a_character_of_a_text_is_found_in_the_file(text: str, needle: str, place: str) -> None:
@@ -127,7 +126,20 @@ FAULTS = [
     ("a: &x [*x]\n", ["f.yaml:1:8: `*x` stands for something that contains it"]),
     ("- *x\n", ["f.yaml:1:3: `*x` stands for nothing; no `&x` before it"]),
     ("- !thing {a: 1}\n", ["f.yaml:1:3: `!thing` is a YAML tag; tags are not used here"]),
-    ("a: !!int x\n", ["f.yaml:1:4: YAML does not read `!!int x` as one text; should be quoted: a: '!!int x'"]),
+    ("a: !!int x\n", ["f.yaml:1:4: `!!int` is a YAML tag; tags are not used here"]),
+    ("- ! {a: 1}\n- &x {b: 1}\n", ["f.yaml:1:3: `!` is a YAML tag; tags are not used here"]),
+    ("- !!str\n  x\n", ["f.yaml:1:3: `!!str` is a YAML tag; tags are not used here"]),
+    ("- &x y\n- 1\n", ["f.yaml:1:3: `&x` is a YAML anchor that nothing uses"]),
+    (
+        "a: > x\n",
+        ["f.yaml:1:6: text behind a `>`; what `>` begins should stand on the lines below it; without `>`, on this one"],
+    ),
+    (
+        'a: {b: 1,\n  c: x == "y # z",\n  d: 1}\n',
+        [
+            'f.yaml:2:6: YAML does not read `x == "y # z"` as one text; should be quoted: c: \'x == "y # z"\'',
+        ],
+    ),
     (
         "a: \x07\n",
         ["f.yaml:1:4: the character U+0007 may not stand in YAML; should be written as an escape in double quotes"],
@@ -154,6 +166,15 @@ def test_what_is_no_yaml_is_a_fault_at_its_place(text: str | bytes, faults: list
 MENDED = [
     ("when: !event.ok", 7, "!event.ok", "when: '!event.ok'"),
     ("when: !event.ok && event.x", 7, "!event.ok && event.x", "when: '!event.ok && event.x'"),
+    ("when: ! event.ok", 7, "! event.ok", "when: '! event.ok'"),
+    ("when: ! a != b", 7, "! a != b", "when: '! a != b'"),
+    ("when: ! event.a  # why", 7, "! event.a", "when: '! event.a'"),
+    ("when: !!event.x", 7, "!!event.x", "when: '!!event.x'"),
+    ("when: &a x", 7, "&a x", "when: '&a x'"),
+    ("when: &a !b x", 7, "&a !b x", "when: '&a !b x'"),
+    ("{let: {c: ! a.b, d: 1}}", 11, "! a.b", "c: '! a.b'"),
+    ("set: {a: ! 'x'}", 10, "! 'x'", "a: \"! 'x'\""),
+    ("let: {c: x == 'a # y'}", 10, "x == 'a # y'", "c: \"x == 'a # y'\""),
     ('- when: "a" in b', 9, '"a" in b', "when: '\"a\" in b'"),
     ("when: a ? b : c  # why", 7, "a ? b : c", "when: 'a ? b : c'"),
     ("when: a ? 'b' : \"c\"", 7, "a ? 'b' : \"c\"", "when: 'a ? ''b'' : \"c\"'"),

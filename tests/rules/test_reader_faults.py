@@ -686,6 +686,91 @@ FAULTS = [
             "f.yaml:3:12: YAML does not read `event.items.exists(i, i > 1) && event.a` as one text; should be quoted: when: 'event.items.exists(i, i > 1) && event.a'",
         ],
     ),
+    (
+        "from: a\nrules:\n  - when: 1\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: `when` is always an int, never true or false; should be a condition such as event.ok == true"],
+    ),
+    (
+        "from: a\nrules:\n  - when: null\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: `when` is always null, never true or false; should be a condition such as event.ok == true"],
+    ),
+    (
+        "from: a\nrules:\n  - when: 2026-01-01\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: `when` is always an int, never true or false; should be a condition such as event.ok == true"],
+    ),
+    (
+        "from: a\nrules:\n  - when: \"'a'\"\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: `when` is always a string, never true or false; should be a condition such as event.ok == true"],
+    ),
+    ("from: a\nrules:\n  - when: true\n    to: x\n  - to: y\n", []),
+    (
+        "from: a\nrules:\n  - when: !!bool false\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: `!!bool` is a YAML tag; tags are not used here"],
+    ),
+    ("from: a\nrules:\n  - when: 1 / 0 == 1\n    to: x\n  - to: y\n", []),
+    (
+        "from: a\nrules:\n  - when: ! event.ok\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: YAML does not read `! event.ok` as one text; should be quoted: when: '! event.ok'"],
+    ),
+    (
+        "from: a\nrules:\n  - when: *x\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: YAML does not read `*x` as one text; should be quoted: when: '*x'"],
+    ),
+    (
+        "from: a\nrules:\n  - when: %x\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: YAML does not read `%x` as one text; should be quoted: when: '%x'"],
+    ),
+    (
+        "from: a\nrules:\n  - when: @x\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: YAML does not read `@x` as one text; should be quoted: when: '@x'"],
+    ),
+    (
+        "from: a\nrules:\n  - when: `x`\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: YAML does not read ``x`` as one text; should be quoted: when: '`x`'"],
+    ),
+    (
+        "from: a\nrules:\n  - when: &a event.x\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: YAML does not read `&a event.x` as one text; should be quoted: when: '&a event.x'"],
+    ),
+    (
+        "from: a\nrules:\n  - when: !!str event.x\n    to: x\n  - to: y\n",
+        ["f.yaml:3:11: `!!str` is a YAML tag; tags are not used here"],
+    ),
+    (
+        "from: a\nrules:\n  - when: > event.x\n    to: x\n  - to: y\n",
+        [
+            "f.yaml:3:13: text behind a `>`; what `>` begins should stand on the lines below it; without `>`, on this one"
+        ],
+    ),
+    (
+        "from: a\nrules:\n  - when: | event.x\n    to: x\n  - to: y\n",
+        [
+            "f.yaml:3:13: text behind a `|`; what `|` begins should stand on the lines below it; without `|`, on this one"
+        ],
+    ),
+    (
+        "from: a\nrules:\n  - when: \n\t\tevent.x\n    to: x\n  - to: y\n",
+        ["f.yaml:4:1: a tab; YAML indents with spaces"],
+    ),
+    (
+        'from: a\nrules: [{set: {event.x: ! "${event.y}"}, to: x}]\n',
+        ['f.yaml:2:25: YAML does not read `! "${event.y}"` as one text; should be quoted: event.x: \'! "${event.y}"\''],
+    ),
+    (
+        'from: a\nlet: {c: event.x == "a # y"}\nrules: [{to: x}]\n',
+        [
+            'f.yaml:2:10: YAML does not read `event.x == "a # y"` as one text; should be quoted: c: \'event.x == "a # y"\''
+        ],
+    ),
+    (
+        'from: a\nrules:\n  - expect: {p: "event.x > 1"} }\n    to: x\n',
+        ["f.yaml:3:32: this does not belong to what stands before it; check quotes and indentation"],
+    ),
+    (
+        "from: a\nrules:\n  - expect: {p: 1}\n    to: x\n",
+        ["f.yaml:3:17: `p` is always an int, never true or false; should be a condition such as event.ok == true"],
+    ),
+    ("from: a\nlet:\n\tc: event.x\nrules: [{to: x}]\n", ["f.yaml:3:1: a tab; YAML indents with spaces"]),
 ]
 
 

@@ -554,9 +554,37 @@ def test_the_contract_makes_one_dead_letter_of_all_violations() -> None:
     decisions, got = decided(text, {"n": -1})
     assert got == {}
     assert [(letter.stage, letter.reason) for letter in decisions.letters] == [("contract", "invalid")]
-    for name in ("positive: it is not so", "named: there is no field 'name'", "typed: "):
+    for name in ("positive at /n: event.n > 0 is false", "named at /name: there is no field 'name'", "typed at /n: "):
         assert name in decisions.letters[0].detail
     assert decisions.violations == {"positive": 1, "named": 1, "typed": 1}
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("event.a.b == event['x/y~z']", "c at /a/b, /x~1y~0z: event.a.b == event['x/y~z'] is false"),
+        ("size(event) == 0", "c: size(event) == 0 is false"),
+        ("vars.no == 1", "c: vars.no == 1 is false"),
+        ("low", "c at /a/b: low is false"),
+        ("event.items.all(i, i > event.a.b)", "c at /a/b, /items: event.items.all(i, i > event.a.b) is false"),
+        ("0 == 1 &&\n  event.a.b == 7", "c at /a/b: 0 == 1 && event.a.b == 7 is false"),
+        (
+            " && ".join(f"event.f{n} == 1" for n in range(50)),
+            "c at /f0, /f1, /f10, /f11, /f12 and 45 more: "
+            + " && ".join(f"event.f{n} == 1" for n in range(50))[:300]
+            + "... is false",
+        ),
+    ],
+)
+def test_a_violation_says_what_is_false_and_where_but_not_what_the_record_holds(expression: str, said: str) -> None:
+    text = f"""
+        let: {{low: event.a.b < 0}}
+        contract: {{expect: {{c: {json.dumps(expression)}}}}}
+        rules: [{{name: r, to: a}}]
+        """
+    event = {"a": {"b": 987}, "x/y~z": 654, "items": [1], **{f"f{n}": 321 for n in range(50)}}
+    decisions, _ = decided(text, event, names={"no": 2})
+    assert [letter.detail for letter in decisions.letters] == [said]
 
 
 def test_invalid_pass_counts_and_goes_on() -> None:

@@ -60,7 +60,7 @@ def _uint_of_number(value: int | UInt) -> UInt:
 def _uint_of_double(value: float) -> UInt:
     if not 0 <= value < UINT_MAX:
         raise CelError(f"uint(): {value} is out of range")
-    return UInt(value)
+    return UInt(int(value))
 
 
 @function("uint")

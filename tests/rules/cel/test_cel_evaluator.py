@@ -227,6 +227,8 @@ def test_macros_inside_macros_come_to_an_end() -> None:
         "cel.bind(a, s + s, cel.bind(b, a + a + a + a, cel.bind(c, b + b + b + b + b, c + c + c + c)))",
         "'%.99999999f'.format([1.0])",
         "lists.range(99999999)",
+        "lists.range(1000000).map(a, lists.range(1000))",
+        "lists.range(1000000).transformMap(a, b, lists.range(1000))",
     ],
 )
 def test_no_expression_makes_something_of_any_size(text: str) -> None:

@@ -45,6 +45,11 @@ def test_a_literal_means_its_value(text: str, value: object) -> None:
     assert parse(text) == Literal(value)
 
 
+def test_an_expression_is_a_text() -> None:
+    with pytest.raises(TypeError, match="an expression is a str, not NoneType"):
+        cel.compile(None)  # type: ignore[arg-type]
+
+
 def test_operators_bind_as_the_specification_says() -> None:
     a, b, c = Ident("a"), Ident("b"), Ident("c")
     assert parse("a + b * c") == Binary("+", a, Binary("*", b, c))

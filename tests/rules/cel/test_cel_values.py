@@ -204,3 +204,10 @@ def test_values_that_nest_without_end_are_an_error() -> None:
 def test_a_python_value_that_is_no_cel_value_has_no_type() -> None:
     with pytest.raises(CelError, match="not a CEL value"):
         type_of(object())
+
+
+@pytest.mark.parametrize(("value", "error"), [(-1, CelError), (2**64, CelError), (1.5, TypeError), ("1", TypeError)])
+def test_an_unsigned_integer_is_one_of_64_bits(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match="unsigned integer"):
+        UInt(value)  # type: ignore[arg-type]
+    assert (UInt(0), UInt(2**64 - 1)) == (0, 2**64 - 1)
