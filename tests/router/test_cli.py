@@ -111,6 +111,20 @@ def test_sigterm_drains_and_exits_with_0(tmp_path: Path) -> None:
     assert all(json.loads(line) for line in errors.splitlines())
 
 
+def test_a_replay_beside_a_running_daemon_says_what_failed_again(tmp_path: Path) -> None:
+    project(tmp_path, lines='{"amount": -1}\n{"amount": 1}\n')
+    config = tmp_path / "sluiceway.yaml"
+    config.write_text(config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
+    with started(tmp_path) as run:
+        deadline = time.monotonic() + 20
+        while not sluiceway("dead", "list", cwd=tmp_path).stdout and time.monotonic() < deadline:
+            time.sleep(0.1)
+        replayed = sluiceway("dead", "replay", "--all", cwd=tmp_path)
+        run.send_signal(signal.SIGTERM)
+        _, errors = run.communicate(timeout=20)
+    assert (replayed.returncode, replayed.stdout) == (1, "replayed 0 dead letter(s), 1 failed again\n"), errors
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     project(tmp_path, lines='{"amount": 900}\n', vip="{type: file, path: out/vip.ndjson, retry: {backoff: 10s}}")
     config = tmp_path / "sluiceway.yaml"

@@ -17,7 +17,8 @@ from connectors import memory
 from router.config import load
 from router.daemon import Daemon
 from router.deadletters import DeadLetters, Where
-from router.errors import SluicewayError, StateError
+from router.errors import NotConnected, SluicewayError, StateError
+from router.interfaces import Lag
 from router.state import StateDir
 
 RULES = """
@@ -231,3 +232,40 @@ async def test_a_drain_that_takes_too_long_is_ended_and_told(tmp_path: Path) -> 
         async with asyncio.timeout(10):
             assert await task is False
     assert memory.source("orders").acked == []
+
+
+async def test_what_came_from_the_environment_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICEWAY_TEST_SECRET", "hunter2hunter2")
+    text = MEMORY.replace("state_dir: state", 'state_dir: state\nvars: {s: "${env:SLUICEWAY_TEST_SECRET}"}')
+    rules = "from: [orders]\nrules: [{name: r, when: int(vars.s) == event.n, to: vip}, {to: archive}]\n"
+    source = memory.source("orders")
+    source.lags = [Lag("hunter2hunter2.log", records=1)]
+    memory.sink("vip").on_open = lambda: (_ for _ in ()).throw(NotConnected("no such user: hunter2hunter2"))
+    async with daemon_of(config(tmp_path, text, rules)) as daemon:
+        source.push(memory.records({"n": 1}))
+        await until(lambda: source.acked)
+        await until(lambda: "hunter2" in daemon.outlets["vip"].error)
+        for path in ("/api/status", "/metrics"):
+            assert "hunter2" not in (await page(daemon, path))[1]
+        assert "***.log" in (await page(daemon, "/metrics"))[1]
+        with StateDir.visit(tmp_path / "state") as state:
+            [letter] = [letter async for letter in DeadLetters(state).find()]
+    assert "***" in letter.detail
+    assert "hunter2" not in letter.detail
+
+
+async def test_the_accounts_hold_after_a_replay(tmp_path: Path) -> None:
+    rules = "from: [orders]\ncontract: {expect: {it is set: has(event.n)}}\nrules: [{to: archive}]\n"
+    async with daemon_of(config(tmp_path, MEMORY, rules)) as daemon:
+        memory.source("orders").push(memory.records({"n": 1}, {"m": 2}))
+        await until(lambda: memory.source("orders").acked)
+        with StateDir.visit(tmp_path / "state") as state:
+            await DeadLetters(state).request_replay(Where())
+        count = daemon.metrics.registry.get_sample_value
+        labels = {"flow": "orders", "to": "flow"}
+        await until(lambda: count("sluiceway_replayed_letters_total", labels))
+        buried = {"flow": "orders", "stage": "contract", "sink": "", "reason": "invalid"}
+        came = count("sluiceway_source_records_total", {"source": "orders"}) or 0
+        routed = count("sluiceway_routed_deliveries_total", {"flow": "orders", "sink": "archive"})
+        assert (came + 1, routed, count("sluiceway_dead_letters_total", buried)) == (3, 1, 2)
+        assert 'sluiceway_dead_letters{flow="orders"} 1.0' in (await page(daemon, "/metrics"))[1]
