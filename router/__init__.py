@@ -6,12 +6,14 @@ from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, WriteError
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
+from router.tls import ClientTls, ServerTls
 from router.units import Address, Duration, Size, split_address
 from rules.columns import Constant
 
 __all__ = [
     "Address",
     "Batch",
+    "ClientTls",
     "Constant",
     "Context",
     "Duration",
@@ -24,6 +26,7 @@ __all__ = [
     "NotConnected",
     "PerRecord",
     "Positions",
+    "ServerTls",
     "Settings",
     "Sink",
     "Size",

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import pytest
 
+from tests.certificates import Certificates, make_certificates
+
 BESIDE_THE_TREE = "shared/cel-conformance"
 """What the one reason names for which a test may be skipped in CI: the conformance cases are no part of the tree."""
 
@@ -34,3 +36,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Judge modules that skip themselves."""
     return _strict((yield))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, a server and a client."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
