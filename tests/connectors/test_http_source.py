@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connectors import http
 from connectors.http import HttpSource
+from connectors.http import source as http
 from router import Batch, Lag, NotConnected, Source
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
