@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, WriteError
-from router.interfaces import Json, Lag, Positions, Sink, Source
+from router.interfaces import Json, Lag, Positions, Rejects, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
 from router.units import Address, Duration, Size, split_address
 from rules.columns import Constant
+from rules.contract import Violation
 
 __all__ = [
     "Address",
@@ -26,11 +27,13 @@ __all__ = [
     "NotConnected",
     "PerRecord",
     "Positions",
+    "Rejects",
     "ServerTls",
     "Settings",
     "Sink",
     "Size",
     "Source",
+    "Violation",
     "WriteError",
     "split_address",
 ]

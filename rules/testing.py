@@ -13,14 +13,14 @@ from rules.cel.values import equal
 from rules.codecs import codec
 from rules.decisions import Delivery
 from rules.faults import Place
-from rules.flow import DEAD_LETTER, DROP, Expected, Flow, Given, Test
+from rules.flow import DEAD_LETTER, DROP, REJECT, Expected, Flow, Given, Test
 from rules.plan import Headers
 from rules.ruleset import Ruleset
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One sink (or ``drop``, or ``dead_letter``) that did not get what a test expects.
+    """One sink (or ``drop``, ``dead_letter``, ``reject``) that did not get what a test expects.
 
     ``expected`` and ``got`` are JSON; ``differences`` say where the two part.
     """
@@ -110,9 +110,11 @@ def _route(given: Given, source: str, ruleset: Ruleset, got: _Got) -> None:
         name = ruleset.encodings[delivery.sink]
         got.setdefault(delivery.sink, []).extend(_delivered(delivery, raw, name))
     whole = _record(raw, ruleset.decode) | {"key": given.key, "headers": dict(given.headers)}
-    for letter in decisions.letters:
-        why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
-        got.setdefault(DEAD_LETTER, []).append(why | whole)
+    rejected = [rejection.letter for rejection in decisions.rejections]
+    for end, letters in ((DEAD_LETTER, decisions.letters), (REJECT, rejected)):
+        for letter in letters:
+            why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
+            got.setdefault(end, []).append(why | whole)
     for _ in range(sum(decisions.dropped.values())):
         got.setdefault(DROP, []).append(dict(whole))
 

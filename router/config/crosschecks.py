@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from router.config.model import SinkSpec, SourceSpec
+from router.interfaces import Rejects
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
-from rules.flow import DEAD_LETTER, DROP, Flow, Target
+from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
 from rules.reader import expressions, sink_targets
 from rules.suggest import did_you_mean
 
@@ -28,7 +30,9 @@ def cross_check(
     checks = _Checks(document, sources, sinks, models, texts, faults)
     checks.names(flows)
     checks.readers(flows)
+    checks.conflicts()
     for flow in flows:
+        checks.rejections(flow)
         checks.targets(flow)
         checks.model(flow)
         checks.tests(flow)
@@ -78,6 +82,24 @@ class _Checks:
                     self._fault(place, what, "should be another source, declared for this flow with its own group")
                 reader.setdefault(name, flow)
 
+    def conflicts(self) -> None:
+        """No two sources, and no two sinks, want the same thing for themselves."""
+        for key, specs in (("sources", self._sources), ("sinks", self._sinks)):
+            found = [spec for spec in specs.values() if spec is not None]
+            for first, second in combinations(found, 2):
+                if why := second.settings.conflict(first.settings):
+                    place = self._document.key_place((key, second.name))
+                    self._fault(place, f"`{second.name}` cannot run beside `{first.name}`: {why}")
+
+    def rejections(self, flow: Flow) -> None:
+        """What a flow rejects came from a source that can send it back."""
+        for target in flow.otherwise.rejecting:
+            for name, _ in flow.sources:
+                spec = self._sources.get(name)
+                if spec is not None and not issubclass(spec.connector, Rejects):
+                    what = f"`reject` needs a source that answers who sent the records, and `{name}` is a {spec.type}"
+                    self._fault(target.place, what, "should be `dead_letter`, `drop` or a sink")
+
     def _are_declared(self, key: str) -> bool:
         """Whether names under a key can be known: it is absent, or a mapping."""
         node = self._document.node((key,))
@@ -124,7 +146,7 @@ class _Checks:
         misspelt = not targets <= self._sinks.keys()  # then that is the fault, and the test may well be right
         for test in flow.tests:
             for sink, expected in test.then.items():
-                if sink not in {*targets, DROP, DEAD_LETTER} and not (misspelt and sink in self._sinks):
+                if sink not in targets | ENDS and not (misspelt and sink in self._sinks):
                     known = [*sorted(targets), DROP, DEAD_LETTER]
                     self._fault(expected.name_place, f"this flow has no sink `{sink}`", did_you_mean(sink, known))
                 spec = self._sinks.get(sink)

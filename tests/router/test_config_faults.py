@@ -657,6 +657,14 @@ FAULTS = [
         ],
     ),
     (
+        "sources: {a: {type: stdin}}\nsinks: {x: {type: memory}, reject: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\notherwise: {invalid: reject}\n",
+        [
+            "flow.yaml:3:22: `reject` needs a source that answers who sent the records, and `a` is a stdin; should be `dead_letter`, `drop` or a sink",
+            "sluiceway.yaml:2:28: `reject` is a word of the rules; should be another name",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml, other.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
