@@ -89,10 +89,12 @@ class Listener:
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port, ssl_context=context).start()
+            self._runner, self._terms = runner, terms
         except OSError as error:
-            await runner.cleanup()
             raise NotConnected(f"{self.address} cannot be listened on: {error.strerror or error}") from error
-        self._runner, self._terms = runner, terms
+        finally:
+            if self._runner is None:
+                await runner.cleanup()
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         """Pass a request on to whom its path belongs."""

@@ -186,7 +186,7 @@ class Hmac(_Timed):
         """The secrets, as bytes."""
         found = super().keys
         is_text = self.secret_encoding == "text"  # noqa: S105 - says how it is written, not what it is
-        return found if is_text else [base64.b64decode(key) for key in found]
+        return found if is_text else [base64.b64decode(key, validate=True) for key in found]
 
     @property
     def hash(self) -> str:

@@ -7,12 +7,12 @@ import io
 import json
 import shlex
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from http_clients import JSON, NDJSON, client, connect, raw, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -20,62 +20,6 @@ from pydantic import ValidationError
 from connectors.http import HttpSource
 from connectors.http import intake as http
 from router import Batch, Lag, NotConnected, Source
-
-NDJSON = {"Content-Type": "application/x-ndjson"}
-JSON = {"Content-Type": "application/json"}
-
-Reply = tuple[int, Any]
-
-
-class Client:
-    """Posts to one source."""
-
-    def __init__(self, session: aiohttp.ClientSession, source: HttpSource, tasks: asyncio.TaskGroup) -> None:
-        self.session = session
-        self.source = source
-        self.tasks = tasks
-        self.headers: list[dict[str, str]] = []
-
-    async def post(self, body: Any, headers: dict[str, str] | None = None, url: str | None = None) -> Reply:
-        """Status and answer of one request."""
-        async with self.session.post(url or self.source.url, data=body, headers=headers) as answer:
-            self.headers.append(dict(answer.headers))
-            return answer.status, await answer.json()
-
-    def posting(self, body: Any, headers: dict[str, str] | None = None) -> asyncio.Task[Reply]:
-        """The same, in the background."""
-        return self.tasks.create_task(self.post(body, headers), name="post")
-
-    async def accepted(self, body: Any, headers: dict[str, str] | None = None) -> list[bytes]:
-        """The records of a request that is acknowledged as soon as it is read."""
-        posting = self.posting(body, headers)
-        batch = await self.source.read()
-        await self.source.ack(batch.token)
-        assert await posting == (200, {"accepted": len(batch)})
-        return list(batch.values)
-
-    async def arrived(self, records: int) -> None:
-        """Wait until the source has taken in so many records that are not settled."""
-        await until(lambda lag: lag.records == records, self.source)
-
-
-async def until(condition: Callable[[Lag], bool], source: HttpSource) -> None:
-    async with asyncio.timeout(10):
-        while not condition((await source.lag())[0]):
-            await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def client(**config: Any) -> AsyncIterator[Client]:
-    """A client of an open source on any free port."""
-    source = HttpSource(HttpSource.Config.model_validate({"listen": "127.0.0.1:0", **config}))
-    await source.open()
-    try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-            yield Client(session, source, tasks)
-            await source.close()
-    finally:
-        await source.close()
 
 
 def test_it_is_a_source() -> None:
@@ -606,17 +550,3 @@ async def test_many_clients_at_once_are_all_answered_for_what_they_sent() -> Non
         await serving
         assert replies == [(200, {"accepted": n % 5 + 1}) for n in range(100)]
         assert sorted(seen) == sorted(line.encode() for body in bodies for line in body.split("\n"))
-
-
-async def connect(source: HttpSource) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    port = int(source.url.split(":")[2].split("/")[0])
-    return await asyncio.open_connection("127.0.0.1", port)
-
-
-async def raw(source: HttpSource, request: bytes) -> bytes:
-    """The answer to a request that no client library would send."""
-    reader, writer = await connect(source)
-    writer.write(request)
-    answer = await reader.readuntil(b"}")
-    writer.close()
-    return answer
