@@ -108,7 +108,7 @@ class Rows:
         }
         # Without quotes nothing can be escaped; a field that would need it is refused when it is written.
         self._writer: Any = csv.writer(_Echo(), lineterminator="", **self._dialect)
-        self.bound = lru_cache(64)(self._bound_to)
+        self._decoder = lru_cache(64)(self._decoder_of)
 
     # Reading
 
@@ -118,9 +118,12 @@ class Rows:
         columns = self._format.columns
         return fields if columns is None else self._event(columns, fields, payload)
 
-    def _bound_to(self, columns: object) -> Decode:
-        names = _names(columns)
-        return lambda payload: self._event(names, self._fields(payload), payload)
+    def bound(self, columns: object) -> Decode:
+        """What reads rows of these columns. Raises ValueError when they are none."""
+        return self._decoder(tuple(_names(columns)))
+
+    def _decoder_of(self, columns: tuple[str, ...]) -> Decode:
+        return lambda payload: self._event(columns, self._fields(payload), payload)
 
     def _fields(self, payload: bytes) -> list[str]:
         try:
@@ -217,9 +220,9 @@ class Rows:
     def _one_by_one(self, values: Sequence[bytes], known: Sequence[object] | None) -> list[object]:
         events: list[object] = []
         for value, columns in zip(values, repeat(None) if known is None else known, strict=False):
-            decode = self.decode if columns is None or self._format.columns is not None else self._bound_to(columns)
             try:
-                events.append(decode(value))
+                known_here = columns is not None and self._format.columns is None
+                events.append(self.bound(columns)(value) if known_here else self.decode(value))
             except ValueError:
                 events.append(UNDECODED)
         return events
