@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel
 
 from router.config.loading import Top
-from router.config.model import Http, SinkCommon, SourceCommon
+from router.config.model import SELECTORS, Http, SinkCommon, SourceCommon
 from router.plugins import BrokenConnector, Kind, connector_class, types
 from rules.schema import DRAFT
 from rules.schema import json_schema as rules_schema
@@ -169,7 +169,7 @@ def _entry(kind: Kind, type_: str, connector: type[Any], suffix: str, definition
     shared = _of(_COMMON[kind], f"{kind}-common{suffix}", definitions)
     selectors: Schema = {
         "type": {"type": "string"},
-        "use": {"type": "string", "description": "A connection, whose settings hold here too."},
+        "use": {"type": "string", "description": SELECTORS["use"]},
     }
     if kind == "sink":
         selectors["allow"] = _allow(connector.Config.per_record())
@@ -188,7 +188,7 @@ def _allow(per_record: frozenset[str]) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": dict.fromkeys(sorted(per_record), patterns),
-        "description": "Which values a record may choose, as patterns, by setting.",
+        "description": SELECTORS["allow"],
     }
 
 
