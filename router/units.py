@@ -41,7 +41,7 @@ def parse_size(value: Any) -> int:
 
 def format_duration(seconds: float) -> str:
     """``250ms``, ``10s``, ``90m``: what ``parse_duration`` reads as that, to the nanosecond."""
-    return _format(round(seconds * 1e9), [(unit, round(size * 1e9)) for unit, size in _DURATION.items()], "0")
+    return _format(round(seconds * 1e9), [(unit, round(size * 1e9)) for unit, size in _DURATION.items()], "0s")
 
 
 def format_size(size: int) -> str:

@@ -22,6 +22,7 @@ from router.metrics import Metrics
 from rules import cel
 from rules.cel import functions, macros
 from scripts import connector_docs
+from tests.examples import completed
 from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -127,20 +128,11 @@ def test_files_that_are_merged_over_another_are_right(block: Block, tmp_path: Pa
 def check(folder: Path, *texts: str) -> None:
     """See that the command finds no fault in these files together, and an editor none in any of them; environment
     variables that they name are set."""
-    loaded = [YAML(typ="safe", pure=True).load(text) for text in texts]
     schema = jsonschema_rs.validator_for(json_schema("config"))
+    loaded = [YAML(typ="safe", pure=True).load(text) for text in texts]
     assert [error.message for data in loaded for error in schema.iter_errors(data)] == []
-    sources = [name for data in loaded for name in data.get("sources", {})]
-    sinks = [name for data in loaded[:1] for name in data.get("sinks", {})]
-    rest = {"flows": ["rules/*.yaml"], "sources": {} if sources else {"another": {"type": "stdin"}}}
-    files = {f"{number}.yaml": text for number, text in enumerate([*texts, json.dumps(rest)])}
-    for name, text in files.items():
-        write(folder / name, text)
-    write(
-        folder / "rules" / "all.yaml", json.dumps({"from": sources or ["another"], "rules": [{"to": sinks or "drop"}]})
-    )
-    environment = dict.fromkeys(re.findall(r"\$\{env:(\w+)\}", "".join(texts)), "x")
-    sluiceway(folder, "check", *files, environment=environment)
+    files, environment = completed(folder, *texts)
+    sluiceway(folder, "check", *map(str, files), environment=environment)
 
 
 def test_expressions_in_the_docs_are_true() -> None:

@@ -44,7 +44,8 @@ def _unfolded(
 ) -> Iterator[Setting]:
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
-    schema = definitions[model.__name__] if "$ref" in schema else schema  # a model that holds itself
+    if "$ref" in schema:  # a model that holds itself
+        schema = definitions[schema["$ref"].removeprefix("#/$defs/")]
     for field, info in model.model_fields.items():
         name = info.alias or field
         part = schema["properties"][name]
