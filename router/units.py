@@ -45,7 +45,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    """``1MiB``, ``10MB``, ``1000``: what ``parse_size`` reads as that."""
+    """``1MiB``, ``10MB``, ``1536``: what ``parse_size`` reads as that."""
     return _format(size, [(unit, factor) for unit, factor in _SIZE.items() if unit != "B"], str(size))
 
 
