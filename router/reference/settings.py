@@ -5,11 +5,11 @@ from __future__ import annotations
 import types
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import to_jsonable_python
 
 from router.interfaces import Json
 from router.reference.words import as_written, in_words
@@ -35,12 +35,12 @@ class Setting:
 
 def settings_of(model: type[BaseModel], per_record: Collection[str] = ()) -> tuple[Setting, ...]:
     """Every setting of a model, in its order; ``per_record`` are the names of those that a delivery may choose."""
-    made = _unfolded(model, "", None, (model,))
+    made = _unfolded(model, "", {}, (model,))
     return tuple(replace(setting, per_record=setting.name in per_record) for setting in made)
 
 
 def _unfolded(
-    model: type[BaseModel], prefix: str, given: object, within: tuple[type[BaseModel], ...]
+    model: type[BaseModel], prefix: str, given: Mapping[str, Json], within: tuple[type[BaseModel], ...]
 ) -> Iterator[Setting]:
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
@@ -50,25 +50,29 @@ def _unfolded(
         name = info.alias or field
         part = schema["properties"][name]
         nested = list(dict.fromkeys(_models_in(info.annotation)))
-        default = getattr(given, field) if isinstance(given, model) else _default(info)
+        default = given[name] if name in given else _default(info, part)
+        inner_defaults = default if isinstance(default, dict) and "" in dict(nested) else {}
         yield Setting(
             f"{prefix}{name}",
             in_words(part, definitions),
             info.is_required(),
-            None if isinstance(default, BaseModel) else as_written(default, part, definitions),
+            None if inner_defaults else as_written(default, part, definitions),
             _description(info, nested),
         )
         unfolded = [
-            list(_unfolded(inner, f"{prefix}{name}{step}.", default, (*within, inner)))
+            list(_unfolded(inner, f"{prefix}{name}{step}.", {} if step else inner_defaults, (*within, inner)))
             for step, inner in nested
             if inner not in within
         ]
         yield from _joined(unfolded)
 
 
-def _default(info: FieldInfo) -> object:
-    value = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
-    return None if value is PydanticUndefined else value
+def _default(info: FieldInfo, schema: Mapping[str, Any]) -> Json:
+    """As JSON; a schema has every default that is not made anew each time."""
+    if "default" in schema or info.is_required():
+        return cast("Json", schema.get("default"))
+    made: Json = to_jsonable_python(info.get_default(call_default_factory=True, validated_data={}), fallback=str)
+    return made
 
 
 def _description(info: FieldInfo, nested: list[tuple[str, type[BaseModel]]]) -> str:

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pydantic_core import to_jsonable_python
-
 from router.interfaces import Json
 from router.units import format_duration, format_size
 
@@ -25,15 +23,14 @@ def in_words(schema: Schema, definitions: Mapping[str, Schema], *, plural: bool 
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def as_written(value: object, schema: Schema, definitions: Mapping[str, Schema]) -> Json:
-    """A default as it would stand in the daemon's file. A secret is masked."""
-    plain: Json = to_jsonable_python(value, fallback=str)
-    if isinstance(plain, int | float) and not isinstance(plain, bool):
+def as_written(value: Json, schema: Schema, definitions: Mapping[str, Schema]) -> Json:
+    """A default as it would stand in the daemon's file."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
         for part in _members(schema, definitions):
             write = _WRITTEN.get(part.get("x-words", ""))
             if write is not None:
-                return write(plain)
-    return plain
+                return write(value)
+    return value
 
 
 def _members(schema: Schema, definitions: Mapping[str, Schema], behind: frozenset[str] = frozenset()) -> list[Schema]:
