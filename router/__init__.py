@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, WriteError
+from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
 from router.interfaces import Json, Lag, Positions, Rejects, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
@@ -12,6 +13,8 @@ from rules.columns import Constant
 from rules.contract import Violation
 
 __all__ = [
+    "FRAMINGS",
+    "PIECE",
     "Address",
     "Batch",
     "ClientTls",
@@ -19,6 +22,10 @@ __all__ = [
     "Context",
     "Duration",
     "EndOfStream",
+    "Framed",
+    "Framer",
+    "Framing",
+    "FramingSetting",
     "Headers",
     "Json",
     "Lag",
@@ -35,5 +42,6 @@ __all__ = [
     "Source",
     "Violation",
     "WriteError",
+    "framing_of",
     "split_address",
 ]
