@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TypeVar
 
 from connectors.http.reply import RETRY, Outcome, Refusal, busy, stopping
-from router import Batch, Constant, Headers, Lag, Violation
+from router import Batch, Constant, Framed, Headers, Lag, Violation
 
 T = TypeVar("T")
 
@@ -34,6 +34,9 @@ class Bounds:
     coming: int
 
 
+_NONE = Framed()
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """A request from its headers until it is settled, which may be after its answer.
@@ -52,12 +55,15 @@ class Request:
     """How long its body is waited for, while it is."""
     size: int = 0
     coming: int = 0
-    values: Sequence[bytes] = ()
+    records: Framed = field(default_factory=lambda: _NONE)
     admitted: bool = False
     read: bool = False
     rejected: bool = False
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
     """Who is to be told how it went: its own handler, and those of its repetitions."""
+
+    def __len__(self) -> int:
+        return len(self.records.values)
 
     def tell(self, outcome: Outcome) -> None:
         """Answer everyone who waits."""
@@ -114,14 +120,14 @@ class Intake:
         self._bytes += more
         request.size = size
 
-    def admit(self, request: Request, values: Sequence[bytes]) -> None:
+    def admit(self, request: Request, records: Framed) -> None:
         """Queue the records of a request. Raises Refusal."""
         if self.stopping:
             raise stopping()
-        if self._records + len(values) > self._bounds.records:
+        if self._records + len(records.values) > self._bounds.records:
             raise busy()
-        request.values, request.admitted = values, True
-        self._records += len(values)
+        request.records, request.admitted = records, True
+        self._records += len(request)
         self._arrived_whole(request)
         if request.key:
             self.flying[request.key] = request
@@ -162,52 +168,55 @@ class Intake:
         """The next batch: requests as long as they fit, each of them whole."""
         requests: list[Request] = []
         values: list[bytes] = []
-        headers: list[Headers] = []
+        spoiled: dict[int, str] = {}
         size = 0
         while self._queue:
             request = self._queue[0]
             size += request.size
-            if requests and (len(values) + len(request.values) > BATCH_RECORDS or size > BATCH_BYTES):
+            if requests and (len(values) + len(request) > BATCH_RECORDS or size > BATCH_BYTES):
                 break
             self._queue.popleft()
             request.read = True
             requests.append(request)
-            values += request.values
-            headers += [request.headers] * len(request.values)
+            spoiled.update({len(values) + index: why for index, why in request.records.spoiled.items()})
+            values += request.records.values
+        known = {name for request in requests for name in request.records.known}
         return Batch(
             values=values,
             token=(self, requests),
-            headers=headers,
+            headers=_column([request.headers for request in requests], requests),
             times=_column([request.time for request in requests], requests),
             attributes={
                 "method": Constant("POST", len(values)),
                 "path": Constant(self._path, len(values)),
                 "remote": _column([request.remote for request in requests], requests),
                 "content_type": _column([request.content_type for request in requests], requests),
+                **{name: _column([one.records.known.get(name) for one in requests], requests) for name in known},
             },
+            spoiled=spoiled,
         )
 
     def settle(self, requests: Iterable[Request]) -> None:
         """These are safe elsewhere, as far as they were not rejected."""
         for request in requests:
-            request.tell(len(request.values))
+            request.tell(len(request))
             self._release(request)
 
     def reject(self, requests: Sequence[Request], violations: Mapping[int, Sequence[Violation]]) -> list[int]:
         """Answer the requests that these records are of, by their index in the batch; the indices of all theirs."""
-        ends = list(accumulate(len(request.values) for request in requests))
+        ends = list(accumulate(map(len, requests)))
         found: dict[int, dict[int, Sequence[Violation]]] = {}
         for index, why in sorted(violations.items()):
             place = bisect_right(ends, index)
-            start = ends[place] - len(requests[place].values)
+            start = ends[place] - len(requests[place])
             found.setdefault(place, {})[index - start] = why
         gone: list[int] = []
         for place, records in found.items():
             request = requests[place]
             request.rejected = True
-            request.tell(_rejection(records, len(request.values)))
+            request.tell(_rejection(records, len(request)))
             self._release(request)
-            gone += range(ends[place] - len(request.values), ends[place])
+            gone += range(ends[place] - len(request), ends[place])
         return gone
 
     def stop(self, *, unsettled: bool) -> None:
@@ -236,7 +245,7 @@ class Intake:
             return
         del self._requests[request]
         self._arrived_whole(request)
-        self._records -= len(request.values)
+        self._records -= len(request)
         self._bytes -= request.size
         if request.key and self.flying.get(request.key) is request:
             del self.flying[request.key]
@@ -263,6 +272,8 @@ def _rejection(records: Mapping[int, Sequence[Violation]], total: int) -> Refusa
 
 def _column(values: list[T], requests: Sequence[Request]) -> Sequence[T]:
     """The value of each request, for each of its records."""
-    if len(set(values)) == 1:
-        return Constant(values[0], sum(len(request.values) for request in requests))
-    return [value for value, request in zip(values, requests, strict=True) for _ in request.values]
+    if values.count(values[0]) == len(values):
+        return Constant(values[0], sum(map(len, requests)))
+    if len(values) == sum(map(len, requests)):
+        return values
+    return [value for value, request in zip(values, requests, strict=True) for _ in range(len(request))]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from connectors.http.reply import Refusal
+from router import FRAMINGS, Context, Framed, Framing, framing_of
 
 _LINES = frozenset(
     {
@@ -26,52 +27,96 @@ _BLANK = b" \t\r\n"
 """What RFC 8259 allows around a value."""
 _DENSE = 20
 """An array with more commas for each record that it may hold is counted before it is cut: it may hold very many."""
+_SLICE = 64 << 10
+"""So much of a body is framed before its records are counted again."""
 
 
 @lru_cache(256)
 def media_type(header: str) -> str:
-    """The media type that a ``Content-Type`` says, in lower case; ``application/octet-stream`` for none. Raises Refusal
-    for one that no body here has."""
-    match = _MEDIA_TYPE.fullmatch(header)
-    found = match[1].lower() if match else "application/octet-stream"
-    if not (_is_json(found) or found in _LINES or found.startswith("text/")):
-        raise Refusal(415, "send application/json for one record or an array, or application/x-ndjson for lines")
-    return found
+    """The media type that a ``Content-Type`` says, in lower case; ``application/octet-stream`` for none."""
+    found = _MEDIA_TYPE.fullmatch(header)
+    return found[1].lower() if found else "application/octet-stream"
 
 
-def cut(body: bytes, content_type: str, most: int) -> list[bytes]:
-    """The records in a body. Raises Refusal when there are none, or more than so many."""
-    values = _values(body, most) if _is_json(content_type) else _lines(body, most)
-    if len(values) > most:
-        raise _too_many(most)
-    if not values:
-        raise Refusal(400, "the body holds no record")
-    return values
+class Cutter:
+    """Cuts bodies into at most so many records each.
+
+    A framing that is set holds for all bodies, and so does the one of payloads that are not JSON. Where they are, a
+    body is what it says it is: a value or an array, or lines.
+    """
+
+    def __init__(self, setting: Framing | None, context: Context, most: int) -> None:
+        by_type = setting is None and context.format.type == "json"
+        self._framing = None if by_type else framing_of(setting, context.format, messages=True)
+        self._lines = FRAMINGS["newline"]()
+        self._most = most
+
+    def check_type(self, content_type: str) -> None:
+        """Raises Refusal for a body of a type that says nothing about its records."""
+        if self._framing is None and not (
+            _is_json(content_type) or content_type in _LINES or content_type.startswith("text/")
+        ):
+            what = "send application/json for one record or an array of them, or application/x-ndjson for lines"
+            raise Refusal(415, what)
+
+    def cut(self, body: bytes, content_type: str) -> Framed:
+        """The records in a body. Raises Refusal when there are none, or too many."""
+        if self._framing is not None:
+            framed = self._framed(body, self._framing)
+        elif _is_json(content_type):
+            framed = Framed(self._values(body))
+        elif b"\n" in body:
+            framed = self._framed(body, self._lines)
+        else:
+            framed = Framed([body] if body else [])
+        if not framed.values:
+            raise Refusal(400, "the body holds no record")
+        return framed
+
+    def _framed(self, body: bytes, framing: Framing) -> Framed:
+        framer = framing.framer(max(1, len(body)))
+        found = framer.feed(body[:_SLICE])
+        for start in range(_SLICE, len(body), _SLICE):
+            self._check(found)
+            _add(found, framer.feed(body[start : start + _SLICE]))
+        _add(found, framer.finish())
+        self._check(found)
+        return found
+
+    def _values(self, body: bytes) -> list[bytes]:
+        """The elements of an array, byte for byte; anything else, invalid JSON too, is one record."""
+        import msgspec
+
+        body = body.strip(_BLANK)
+        if not body.startswith(b"["):
+            return [body] if body else []
+        if body.count(b",") > _DENSE * self._most and _holds_more(body, self._most):
+            raise self._too_many()
+        try:
+            values = list(map(bytes, msgspec.json.decode(body, type=list[msgspec.Raw])))
+        except (msgspec.DecodeError, RecursionError):
+            return [body]
+        if len(values) > self._most:
+            raise self._too_many()
+        return values
+
+    def _check(self, found: Framed) -> None:
+        if len(found.values) > self._most:
+            raise self._too_many()
+
+    def _too_many(self) -> Refusal:
+        return Refusal(413, f"the body has more than {self._most} records", close=True)
+
+
+def _add(found: Framed, more: Framed) -> None:
+    shift = len(found.values)
+    found.values += more.values
+    found.spoiled.update({shift + index: reason for index, reason in more.spoiled.items()})
+    found.known = more.known or found.known
 
 
 def _is_json(content_type: str) -> bool:
     return content_type == "application/json" or content_type.endswith("+json")
-
-
-def _lines(body: bytes, most: int) -> list[bytes]:
-    if body.count(b"\n") + (not body.endswith(b"\n")) > most:
-        raise _too_many(most)
-    return list(filter(None, body.replace(b"\r\n", b"\n").split(b"\n")))
-
-
-def _values(body: bytes, most: int) -> list[bytes]:
-    """The elements of an array, byte for byte; anything else, invalid JSON too, is one record."""
-    import msgspec
-
-    body = body.strip(_BLANK)
-    if not body.startswith(b"["):
-        return [body] if body else []
-    if body.count(b",") > _DENSE * most and _holds_more(body, most):
-        raise _too_many(most)
-    try:
-        return list(map(bytes, msgspec.json.decode(body, type=list[msgspec.Raw])))
-    except (msgspec.DecodeError, RecursionError):
-        return [body]
 
 
 def _holds_more(body: bytes, most: int) -> bool:
@@ -97,7 +142,3 @@ def _elements(text: str) -> Iterator[int]:
 def _end_of_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return at if found is None else found.end()
-
-
-def _too_many(most: int) -> Refusal:
-    return Refusal(413, f"the body has more than {most} records", close=True)

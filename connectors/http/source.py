@@ -21,13 +21,14 @@ from connectors.http.body import check_size, coding_of, receive, unpack
 from connectors.http.idempotency import Idempotency
 from connectors.http.intake import Bounds, Intake, Request
 from connectors.http.listener import Listener, Terms, listener
-from connectors.http.records import cut, media_type
+from connectors.http.records import Cutter, media_type
 from connectors.http.reply import REPLAYED, Outcome, Refusal, reply, stopping
 from connectors.http.verify import Bearer, Claim, Secrets, Verify
 from router import (
     Address,
     Batch,
     Duration,
+    FramingSetting,
     Headers,
     Lag,
     NotConnected,
@@ -72,6 +73,9 @@ class HttpSourceConfig(Settings):
     one can be changed without a gap. Best given as `${env:NAME}` or `${file:PATH}`."""
     verify: Verify | None = None
     """How requests are signed. One without a right signature is answered 401."""
+    framing: FramingSetting | None = None
+    """How the records in a body are told apart. By default as `decode` needs it, and for JSON as the `Content-Type` of
+    the request says."""
     max_body: Annotated[Size, Field(gt=0)] = 8 * 2**20
     """The size of the largest body, as it is sent and unpacked; a larger one is refused with 413."""
     pending: Pending = Pending()
@@ -125,15 +129,99 @@ class HttpSourceConfig(Settings):
 
 
 class HttpSource:
-    """Records posted over HTTP."""
+    """Takes records that are posted over HTTP, and answers each request once all of its records are safe.
+
+    A POST to `path` is answered 200 and `{"accepted": n}` when all of its n records are delivered, dropped by a rule,
+    or dead letters. A record that cannot be decoded or breaks its contract is thus accepted, too, unless the flow says
+    [`otherwise: {invalid: reject}`](../rules.md#otherwise): then the request is answered 422 with the violations of
+    each of its records, and nothing of it is kept. Whatever was not answered with 200 is to be sent again.
+
+    **Records**: where payloads are JSON, a body is what its `Content-Type` says it is. One of `application/json`, or of
+    a type that ends in `+json`, is one record for each element of an array, byte for byte, and one for anything else;
+    of any other body every line that is not blank is one (`application/x-ndjson` and its kin, `text/*`, what curl says
+    by itself, no type at all). With `framing`, or where `decode` is another format, all bodies are framed alike,
+    whatever their type: `decode: csv` makes a record of each row below the header, `decode: bytes` one of the whole
+    body. Rules see `meta.remote` (the client's address), `meta.content_type`, `meta.method`, `meta.path`, `meta.time`
+    (when the request came) and `meta.headers`, without `Authorization`, `Proxy-Authorization` and `Cookie`.
+
+    **Packed** bodies (`Content-Encoding: gzip`, and `zstd` with the extra `zstd`) are unpacked. `max_body` holds before
+    and after.
+
+    | answer | |
+    |---|---|
+    | 200 | everything in the request is delivered, dropped by a rule, or a dead letter |
+    | 400 | the body holds no record or is not whole, packed or unpacked; or the idempotency key is none |
+    | 401 | the bearer token or the signature is missing or not right, or its time is outside `tolerance` |
+    | 404, 405 | another path, another method than POST |
+    | 408 | the body took longer than `timeout` |
+    | 413 | the body is larger than `max_body`, or has more records than `pending.records` |
+    | 415 | a type or packing that is not understood |
+    | 422 | the flow rejects records (`records` says which, and why), or the key was used with another body |
+    | 429 | more would wait than `pending` allows, or there are too many `connections`; `Retry-After` |
+    | 503 | the source stops, or the delivery takes longer than `timeout` (it may still come about); `Retry-After` |
+
+    **Guarantee**: at least once, for clients that send again whatever was not answered with 200; the source itself
+    replays nothing. A token is the requests of a batch. Small requests are gathered into batches, none is cut, and a
+    slow delivery holds back the answers of its own batch alone. A client that leaves takes nothing back: what was taken
+    in whole is delivered.
+
+    **Idempotency**: a request with an `Idempotency-Key` (in quotes or not, up to 255 characters) that was answered with
+    200 is answered the same within `window`, with `Idempotency-Replayed: true`, and not delivered again, by this
+    process or the next: the key is kept before the answer goes out. A repetition that comes while the first is on its
+    way waits for the same answer, also when the first was answered 503 because it took too long. No other answer takes
+    the key. What this cannot exclude: when the process is killed after a sink has a record and before the answer is
+    sent, which is a matter of milliseconds with one sink and of the slowest one with several, the client learns
+    nothing, sends again, and the record is delivered again. Rules see the key in `meta.headers`, so that a sink can
+    know such a record by it.
+
+    **Signatures** are checked over the body as it is sent, before it is unpacked:
+
+    ```yaml config
+    sources:
+      pushes: {type: http, path: /github, verify: {scheme: github, secret: "${env:GITHUB_SECRET}"}}
+      payments: {type: http, path: /stripe, verify: {scheme: stripe, secret: "${env:STRIPE_SECRET}"}}
+      hooks:                                        # Standard Webhooks
+        type: http
+        path: /hooks
+        verify:
+          scheme: hmac
+          secret: c2VjcmV0                          # what stands behind whsec_; better given as ${env:NAME}
+          secret_encoding: base64
+          header: webhook-signature
+          prefix: "v1,"
+          encoding: base64
+          timestamp_header: webhook-timestamp
+          signed: "{webhook-id}.{webhook-timestamp}.{body}"
+        idempotency: {header: webhook-id}
+    ```
+
+    These three also show how sources share an address: each has a `path` of its own, and one that closes leaves the
+    others untouched.
+
+    **Order**: requests are read in the order in which they arrived whole.
+
+    **Lag**: records taken in and not settled, and the age of the oldest.
+
+    **Away** is an address that cannot be listened on, or a certificate that cannot be used. An address that only
+    trusted clients reach, a `token`, a `verify` or `tls.client_ca` keeps others out; nothing else does.
+    """
 
     Config: ClassVar[type[HttpSourceConfig]] = HttpSourceConfig
+    example: ClassVar[str] = """
+        sources:
+          events:
+            type: http
+            listen: 127.0.0.1:9601
+            path: /events
+            token: ${env:EVENTS_TOKEN}
+    """
     replays: ClassVar[bool] = False
     ack_order: ClassVar[Literal["read", "any"]] = "any"
 
     def __init__(self, config: HttpSourceConfig) -> None:
         self._config = config
         self._bearer = Bearer(config.token)
+        self._cutter = Cutter(config.framing, config.context, config.pending.records)
         self._memory = (
             None if config.idempotency is None else idempotency.Memory(config.idempotency, config.context.positions)
         )
@@ -175,7 +263,7 @@ class HttpSource:
         if self._memory is not None:
             keyed = [request for request in requests if request.key and not request.rejected]
             if keyed:
-                await self._memory.keep({one.key: (one.fingerprint, len(one.values)) for one in keyed})
+                await self._memory.keep({one.key: (one.fingerprint, len(one)) for one in keyed})
         intake.settle(requests)
 
     def reject(self, token: Any, violations: Mapping[int, Sequence[Violation]]) -> Collection[int]:
@@ -225,7 +313,7 @@ class HttpSource:
                 outcome = await self._repeated(request, intake, deadline)
                 if outcome is not None:
                     return reply(outcome, REPLAYED)
-            intake.admit(request, cut(body, request.content_type, self._config.pending.records))
+            intake.admit(request, self._cutter.cut(body, request.content_type))
             return reply(await intake.outcome(request, deadline))
         finally:
             intake.leave(request)
@@ -236,10 +324,12 @@ class HttpSource:
         if http.method != "POST":
             raise Refusal(405, "only POST is understood here", {"Allow": "POST"})
         self._bearer.check(headers)
+        content_type = media_type(headers.get("Content-Type", ""))
+        self._cutter.check_type(content_type)
         return Request(
             headers=_kept(http.raw_headers),
             remote=http.remote,
-            content_type=media_type(headers.get("Content-Type", "")),
+            content_type=content_type,
             key="" if self._memory is None else self._memory.key_in(headers),
         )
 

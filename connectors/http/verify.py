@@ -106,6 +106,7 @@ class Github(Scheme):
     """GitHub, and who signs alike: `X-Hub-Signature-256`, of the body alone."""
 
     scheme: Literal["github"]
+    """As GitHub signs, in `X-Hub-Signature-256`."""
 
     def claim(self, headers: Mapping[str, str], now: float) -> Claim:  # noqa: ARG002 - there is no time in it
         """One signature."""
@@ -126,6 +127,7 @@ class Stripe(_Timed):
     """Stripe, and who signs alike: `Stripe-Signature`, of a time and the body."""
 
     scheme: Literal["stripe"]
+    """As Stripe signs, in `Stripe-Signature`."""
 
     def claim(self, headers: Mapping[str, str], now: float) -> Claim:
         """One time, and while a secret is being changed, several signatures."""
@@ -139,6 +141,7 @@ class Slack(_Timed):
     """Slack: `X-Slack-Signature`, of the time in `X-Slack-Request-Timestamp` and the body."""
 
     scheme: Literal["slack"]
+    """As Slack signs, in `X-Slack-Signature`."""
 
     def claim(self, headers: Mapping[str, str], now: float) -> Claim:
         """One time, one signature."""
@@ -152,6 +155,7 @@ class Hmac(_Timed):
     """Any other that signs with HMAC (RFC 2104)."""
 
     scheme: Literal["hmac"]
+    """Any other HMAC (RFC 2104), as the further settings say."""
     header: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
     """The header that the signature stands in; where there are several, with spaces between them."""
     secret_encoding: Literal["text", "base64"] = "text"  # noqa: S105 - says how it is written, not what it is

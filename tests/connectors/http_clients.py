@@ -13,6 +13,7 @@ import aiohttp
 
 from connectors.http import HttpSource
 from router import Context, Lag, MemoryPositions, Positions
+from rules.codecs import Format, Json
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/json"}
@@ -63,20 +64,26 @@ async def until(condition: Callable[[Lag], bool], source: HttpSource) -> None:
             await asyncio.sleep(0.005)
 
 
-def source_of(positions: Positions | None = None, folder: Path = Path(), **config: Any) -> HttpSource:
+def source_of(
+    positions: Positions | None = None, folder: Path = Path(), decode: Format | None = None, **config: Any
+) -> HttpSource:
     """A source with these settings, on any free port unless they say another one."""
-    context = Context("events", folder, positions or MemoryPositions())
+    context = Context("events", folder, positions or MemoryPositions(), decode or Json())
     return HttpSource(HttpSource.Config.model_validate({"listen": "127.0.0.1:0", **config}).within(context))
 
 
 @asynccontextmanager
 async def client(
-    positions: Positions | None = None, folder: Path = Path(), tls: ssl.SSLContext | None = None, **config: Any
+    positions: Positions | None = None,
+    folder: Path = Path(),
+    tls: ssl.SSLContext | None = None,
+    decode: Format | None = None,
+    **config: Any,
 ) -> AsyncIterator[Client]:
     """A client of an open source, with this context if the source has ``server_tls``."""
     if "server_tls" in config:
         config["tls"] = config.pop("server_tls")
-    source = source_of(positions, folder, **config)
+    source = source_of(positions, folder, decode, **config)
     await source.open()
     connector = None if tls is None else aiohttp.TCPConnector(ssl=tls)
     try:

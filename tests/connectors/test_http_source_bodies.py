@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import os
 import random
@@ -15,24 +16,33 @@ from typing import Any
 
 import pytest
 import zstandard
-from http_clients import NDJSON, client, connect, until
+from http_clients import JSON, NDJSON, client, connect, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.http.records import cut
+from connectors.http.records import Cutter
 from connectors.http.reply import Refusal
-from router import Lag
+from router import Context, Lag
+from rules.codecs import Bytes, Csv, Format, Json, Text
 
 GZIP = {"Content-Encoding": "gzip", **NDJSON}
 ZSTD = {"Content-Encoding": "zstd", **NDJSON}
 LINES = b"\n".join(b'{"n": %d}' % n for n in range(2000))
 
 
+def gzipped(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def cut(body: bytes, content_type: str, most: int) -> list[bytes]:
+    return Cutter(None, Context(), most).cut(body, content_type).values
+
+
 def bomb(coding: str, size: int) -> bytes:
     """So many newlines and zeros, packed as small as it goes."""
     if coding == "zstd":
         return zstandard.ZstdCompressor(level=19).compress(b"0" * size)
-    return gzip.compress(b"0" * size, 9)
+    return gzipped(b"0" * size)
 
 
 def zstd_of_unknown_size(content: bytes) -> bytes:
@@ -51,9 +61,9 @@ def zstd_blocks(count: int) -> bytes:
 @pytest.mark.parametrize(
     ("headers", "packed"),
     [
-        (GZIP, gzip.compress(LINES)),
-        (GZIP, gzip.compress(LINES[:5000]) + gzip.compress(LINES[5000:])),
-        (GZIP | {"Content-Encoding": "X-GZIP"}, gzip.compress(LINES)),
+        (GZIP, gzipped(LINES)),
+        (GZIP, gzipped(LINES[:5000]) + gzipped(LINES[5000:])),
+        (GZIP | {"Content-Encoding": "X-GZIP"}, gzipped(LINES)),
         (ZSTD, zstandard.ZstdCompressor().compress(LINES)),
         (ZSTD, zstd_of_unknown_size(LINES)),
         (ZSTD, zstandard.ZstdCompressor().compress(LINES[:5000]) + zstandard.ZstdCompressor().compress(LINES[5000:])),
@@ -75,11 +85,11 @@ async def test_a_packed_body_is_unpacked(headers: dict[str, str], packed: bytes)
 @pytest.mark.parametrize(
     "packed",
     [
-        gzip.compress(LINES)[:-1],
-        gzip.compress(LINES)[:10],
-        gzip.compress(LINES) + b"x",
-        gzip.compress(LINES) + b"\0" * 20,
-        gzip.compress(LINES)[:-8] + b"\0" * 8,
+        gzipped(LINES)[:-1],
+        gzipped(LINES)[:10],
+        gzipped(LINES) + b"x",
+        gzipped(LINES) + b"\0" * 20,
+        gzipped(LINES)[:-8] + b"\0" * 8,
         b"no gzip",
         LINES,
         zlib.compress(LINES),
@@ -102,7 +112,7 @@ async def test_gzip_that_is_not_whole_is_refused(packed: bytes) -> None:
         zstandard.ZstdCompressor().compress(LINES)[:-1],
         zstandard.ZstdCompressor(write_checksum=True).compress(LINES)[:-1] + b"\0",
         zstandard.ZstdCompressor().compress(LINES) + b"x",
-        gzip.compress(LINES),
+        gzipped(LINES),
         b"\x28\xb5\x2f\xfd",
     ],
 )
@@ -119,7 +129,7 @@ async def test_zstd_that_is_not_whole_is_refused(packed: bytes) -> None:
         (GZIP, bomb("gzip", 1 << 28)),
         (ZSTD, bomb("zstd", 1 << 28)),
         (ZSTD, zstd_blocks(5000)),
-        (GZIP, gzip.compress(bomb("gzip", 1 << 28)) + b"x"),
+        (GZIP, gzipped(bomb("gzip", 1 << 28)) + b"x"),
     ],
 )
 async def test_a_body_made_to_explode_is_refused_without_exploding(headers: dict[str, str], packed: bytes) -> None:
@@ -140,10 +150,10 @@ def _resident() -> int:
 async def test_a_body_of_very_many_empty_parts_is_refused() -> None:
     """An empty gzip member costs twenty bytes to send and much more to unpack."""
     async with client() as one:
-        status, answer = await one.post(gzip.compress(b"") * 1001, GZIP)
+        status, answer = await one.post(gzipped(b"") * 1001, GZIP)
         assert (status, answer) == (400, {"error": "the body is gzip in too many parts"})
-        assert (await one.post(gzip.compress(b"") * 1000, GZIP))[0] == 400  # no record
-        assert await one.accepted(gzip.compress(b"") * 999 + gzip.compress(b"x"), GZIP) == [b"x"]
+        assert (await one.post(gzipped(b"") * 1000, GZIP))[0] == 400  # no record
+        assert await one.accepted(gzipped(b"") * 999 + gzipped(b"x"), GZIP) == [b"x"]
 
 
 async def test_without_zstandard_a_body_packed_with_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,11 +169,11 @@ async def test_without_zstandard_a_body_packed_with_it_is_refused(monkeypatch: p
 async def test_the_limit_holds_for_what_was_packed() -> None:
     """Both as it is sent and unpacked: a body that is larger either way is refused, one that just fits is not."""
     noise = random.Random(1).randbytes(60_000).replace(b"\n", b"x").replace(b"\r", b"x")
-    fits, too_large = gzip.compress(b"a" * 50_000), gzip.compress(b"a" * 50_001)
+    fits, too_large = gzipped(b"a" * 50_000), gzipped(b"a" * 50_001)
     async with client(max_body="50KB", pending={"bytes": "50KB"}) as one:
         assert await one.accepted(fits, GZIP) == [b"a" * 50_000]
         assert (await one.post(too_large, GZIP))[0] == 413
-        assert (await one.post(gzip.compress(noise), GZIP))[0] == 413
+        assert (await one.post(gzipped(noise), GZIP))[0] == 413
 
 
 @given(st.lists(st.binary(max_size=80).map(lambda line: line.translate(None, b"\r\n")), max_size=20), st.randoms())
@@ -174,7 +184,7 @@ async def test_whatever_is_packed_arrives(lines: list[bytes], random_: random.Ra
     parts = [body[: (at := random_.randrange(len(body) + 1))], body[at:]]
     wanted = [line for line in lines if line]
     async with client() as one:
-        for headers, pack in ((GZIP, gzip.compress), (ZSTD, zstandard.ZstdCompressor().compress)):
+        for headers, pack in ((GZIP, gzipped), (ZSTD, zstandard.ZstdCompressor().compress)):
             packed = b"".join(map(pack, parts))
             if wanted:
                 assert await one.accepted(packed, headers) == wanted
@@ -233,6 +243,83 @@ def test_what_is_no_array_is_one_record_whatever_it_looks_like(body: bytes) -> N
     """It is no JSON, and its dead letter shall say so."""
     assert cut(body, "application/json", 1000) == [body]
     assert cut(body, "application/vnd.x+json", 1000) == [body]
+
+
+CSV = {"Content-Type": "text/csv"}
+PLAIN = {"Content-Type": "image/png"}
+ROWS = b'id,text\r\n1,"a\nb"\r\n\r\n2,c'
+
+
+@pytest.mark.parametrize(
+    ("decode", "framing", "body", "headers", "records"),
+    [
+        (Csv(), None, ROWS, CSV, [b'1,"a\nb"', b"2,c"]),
+        (Csv(), None, ROWS, JSON, [b'1,"a\nb"', b"2,c"]),
+        (Csv(header=False), None, ROWS, CSV, [b"id,text", b'1,"a\nb"', b"2,c"]),
+        (Bytes(), None, b"\x00\n\xff\n", PLAIN, [b"\x00\n\xff\n"]),
+        (Text(), None, b"a\nb\n", {"Content-Type": "text/plain"}, [b"a", b"b"]),
+        (Text(), "whole", b"a\nb\n", PLAIN, [b"a\nb\n"]),
+        (Json(), "octet_counted", b'7 {"a":1}3 [2]', JSON, [b'{"a":1}', b"[2]"]),
+        (Json(), "null", b"1\x00[2,3]\x00", JSON, [b"1", b"[2,3]"]),
+        (Json(), "newline", b"[1,2]\n3", JSON, [b"[1,2]", b"3"]),
+        (Json(), {"type": "length", "prefix_type": "u16"}, b"\x00\x01a\x00\x02bc", PLAIN, [b"a", b"bc"]),
+    ],
+)
+async def test_a_framing_tells_records_apart(
+    decode: Format, framing: object, body: bytes, headers: dict[str, str], records: list[bytes]
+) -> None:
+    """One that is set, or goes with a format that is not JSON, holds for all bodies, whatever they say they are."""
+    async with client(decode=decode, framing=framing) as one:
+        assert await one.accepted(body, headers) == records
+
+
+async def test_the_header_of_a_csv_body_is_known_of_its_rows_alone() -> None:
+    """Also where requests with other headers are in the same batch."""
+    async with client(decode=Csv()) as one:
+        postings = []
+        for n, body in enumerate((b"a,b\n1,2\n3,4", b"c\n5", b"c\n6")):
+            postings.append(one.posting(body, CSV))
+            await one.arrived((2, 3, 4)[n])
+        batch = await one.source.read()
+        assert batch.values == [b"1,2", b"3,4", b"5", b"6"]
+        assert list(batch.attributes["columns"]) == [["a", "b"], ["a", "b"], ["c"], ["c"]]
+        await one.source.ack(batch.token)
+        assert [(await posting)[0] for posting in postings] == [200] * 3
+        assert (await one.post(b"only,a,header\n", CSV))[0] == 400
+
+
+async def test_what_cannot_be_framed_is_spoiled_at_its_place() -> None:
+    """Its reason goes to the dead letters, or back to the client."""
+    async with client(decode=Csv(header=False)) as one:
+        postings = [one.posting(b"1,2", CSV)]
+        await one.arrived(1)
+        postings.append(one.posting(b'3,4\n"open', CSV))
+        await one.arrived(3)
+        batch = await one.source.read()
+        assert batch.values == [b"1,2", b"3,4", b'"open']
+        assert list(batch.spoiled) == [2]
+        assert "not closed" in batch.spoiled[2]
+        await one.source.ack(batch.token)
+        assert [(await posting)[0] for posting in postings] == [200] * 2
+
+
+@pytest.mark.parametrize(
+    ("decode", "framing", "record"),
+    [
+        (Csv(header=False), None, b"1\n"),
+        (Json(), None, b"1\n"),
+        (Json(), "null", b"1\x00"),
+        (Json(), "octet_counted", b"1 1"),
+    ],
+)
+async def test_a_body_may_have_so_many_records(decode: Format, framing: object, record: bytes) -> None:
+    """However they are told apart, and found out before millions of them are made."""
+    async with client(decode=decode, framing=framing, pending={"records": 100}) as one:
+        assert len(await one.accepted(record * 100, NDJSON)) == 100
+        before = _resident()
+        for count in (101, 2_000_000):
+            assert (await one.post(io.BytesIO(record * count), NDJSON))[0] == 413
+        assert _resident() - before < 64 << 20
 
 
 async def test_slow_bodies_leave_room_for_the_others() -> None:
