@@ -17,8 +17,10 @@ Coding = Literal["gzip", "zstd"]
 CODINGS: dict[str, Coding | None] = {"": None, "identity": None, "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 """What a body may be packed with, by its name in ``Content-Encoding`` (RFC 9110, section 8.4.1)."""
 
-_STEPS: dict[Coding, int] = {"gzip": 4096, "zstd": 256}
-"""Packed bytes to unpack at a time: gzip makes at most 4 MiB of these, zstd 8 MiB (4 bytes may hold 128 KiB)."""
+_WORST: dict[Coding, int] = {"gzip": 1032, "zstd": 32 << 10}
+"""How many bytes a packed one can become: of zstd, 4 bytes may hold 128 KiB."""
+_STEPS: dict[Coding, tuple[int, int]] = {"gzip": (512, 4096), "zstd": (32, 256)}
+"""How many packed bytes are unpacked at a time, at least and at most: as few as become no more than the limit."""
 _SLICE = 256 << 10
 """Unpacking yields to the loop about this often, in bytes."""
 _MEMBERS = 1000
@@ -61,7 +63,8 @@ async def receive(http: web.BaseRequest, limit: int, hold: Hold) -> bytes:
             check_size(len(received), limit)
             hold(len(received), True)
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise Refusal(400, "the body did not arrive whole", close=True) from error
+        # Without its traceback: that would hold what was received, in a cycle that is found much later.
+        raise Refusal(400, "the body did not arrive whole", close=True) from error.with_traceback(None)
     return bytes(received)
 
 
@@ -71,11 +74,13 @@ async def unpack(packed: bytes, coding: Coding, limit: int, hold: Hold) -> bytes
     from connectors.file.packed import Corrupt, Unpacker
 
     unpacker = Unpacker(coding, members=_MEMBERS)
+    least, most = _STEPS[coding]
+    step = min(most, max(least, limit // _WORST[coding]))
     content = bytearray()
     done = 0
     try:
-        for start in range(0, len(packed), _STEPS[coding]):
-            content += unpacker.unpack(packed[start : start + _STEPS[coding]])
+        for start in range(0, len(packed), step):
+            content += unpacker.unpack(packed[start : start + step])
             check_size(len(content), limit)
             hold(len(content), False)
             if start + len(content) - done > _SLICE:

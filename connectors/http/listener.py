@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from connectors.http.reply import Refusal, reply, stopping
@@ -16,19 +15,10 @@ from router import NotConnected, ServerTls, split_address
 if TYPE_CHECKING:
     from aiohttp import web
 
-    Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    from connectors.http.server import Handler
 
 _log = logging.getLogger(__name__)
-_server_log = logging.getLogger(f"{__name__}.server")
-
-_KEEPALIVE_SECONDS = 75.0  # longer than load balancers keep an idle connection, so that they close it and not we
-_LINGER_SECONDS = 5.0  # for a client that is still sending a refused body, so that it sees the answer
 _SHUTDOWN_SECONDS = 2.0  # for clients that do not take their last answer
-
-_FULL = (
-    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    b'Content-Length: 35\r\n\r\n{"error": "too many connections"}\r\n'
-)
 
 
 @dataclass(frozen=True)
@@ -82,10 +72,11 @@ class Listener:
     async def _start(self, terms: Terms, folder: Path) -> None:
         from aiohttp import web
 
+        from connectors.http.server import Server
+
         host, port = split_address(self.address)
         context = None if terms.tls is None else terms.tls.context(folder)
-        _server_log.addFilter(_is_ours)
-        runner = web.ServerRunner(_server(self._handle, terms.connections), shutdown_timeout=_SHUTDOWN_SECONDS)
+        runner = web.ServerRunner(Server(self._handle, terms.connections), shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port, ssl_context=context).start()
@@ -106,41 +97,6 @@ class Listener:
 
 async def _handle_nothing(_: web.BaseRequest) -> web.StreamResponse:
     return reply(Refusal(404, "there is nothing here"))
-
-
-def _server(handler: Handler, most: int) -> web.Server:
-    """A server that takes so many connections at once; others are answered 429 and closed."""
-    from aiohttp import web
-
-    class Server(web.Server):
-        open = 0
-
-        def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-            super().connection_made(handler, transport)
-            self.open += 1
-            if self.open > most:
-                transport.write(_FULL)
-                handler.force_close()
-
-        def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
-            super().connection_lost(handler, exc)
-            self.open -= 1
-
-    return Server(
-        handler,
-        access_log=None,  # no log line per request
-        logger=_server_log,
-        auto_decompress=False,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
-        lingering_time=_LINGER_SECONDS,
-    )
-
-
-def _is_ours(line: logging.LogRecord) -> bool:
-    """Whether a log line of the server is about us: what is wrong with a request is said in its answer alone."""
-    from aiohttp.http_exceptions import HttpProcessingError
-
-    return not (line.exc_info and isinstance(line.exc_info[1], HttpProcessingError))
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Listener]] = WeakKeyDictionary()

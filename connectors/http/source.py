@@ -170,8 +170,8 @@ class HttpSource:
     process or the next: the key is kept before the answer goes out. A repetition that comes while the first is on its
     way waits for the same answer, also when the first was answered 503 because it took too long. No other answer takes
     the key. What this cannot exclude: when the process is killed after a sink has a record and before the answer is
-    sent, which is a matter of milliseconds with one sink and of the slowest one with several, the client learns
-    nothing, sends again, and the record is delivered again. Rules see the key in `meta.headers`, so that a sink can
+    sent, which is a matter of one write of the sink, or of the slowest one's with several, the client learns nothing,
+    sends again, and the record is delivered again. Rules see the key in `meta.headers`, so that a sink can
     know such a record by it.
 
     **Signatures** are checked over the body as it is sent, before it is unpacked:

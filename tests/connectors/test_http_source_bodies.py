@@ -370,8 +370,8 @@ async def test_a_connection_too_many_is_told_and_closed() -> None:
 
 def test_the_answer_to_a_connection_too_many_is_well_formed() -> None:
     """It is written by hand."""
-    from connectors.http import listener
+    from connectors.http import server
 
-    head, _, body = vars(listener)["_FULL"].partition(b"\r\n\r\n")
+    head, _, body = vars(server)["_FULL"].partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert json.loads(body) == {"error": "too many connections"}

@@ -1,12 +1,17 @@
-"""``python tests/faults``: random faults for a time. ``python tests/faults kill``: one large file, many kills."""
+"""``python tests/faults``: random faults for a time. ``kill``: one large file, many kills. ``fuzz-http``: malformed
+requests in great number. ``kill-http``: clients that post with retries, many kills."""
 
 from __future__ import annotations
 
 import sys
 
+import fuzz_http
 import kill
+import kill_http
 import run
 
+MAINS = {"kill": kill.main, "fuzz-http": fuzz_http.main, "kill-http": kill_http.main}
+
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    sys.exit(kill.main(arguments[1:]) if arguments[:1] == ["kill"] else run.main(arguments))
+    name, *rest = sys.argv[1:] or [""]
+    sys.exit(MAINS[name](rest) if name in MAINS else run.main(sys.argv[1:]))
