@@ -143,7 +143,8 @@ class _Generator:
             self._code.line("if event is UNDECODED: raise Surprise")
             return
         if self._record.projection is not None:
-            self._code.line("raw.isascii() or raw.decode()")
+            self._record.before["ascii"] = "columns.is_ascii"
+            self._code.line("ascii or raw.isascii() or raw.decode()")
         self._code.line("event = decode(raw)")
 
     def _contract(self, *, contract: bool) -> None:
