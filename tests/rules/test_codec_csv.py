@@ -56,7 +56,7 @@ def test_many_rows_at_once_are_what_each_is_alone(rows: list[bytes], columns: li
     assert codec.bound is not None
     known = None if columns is None else Constant(columns, len(rows)) if constant else [list(columns) for _ in rows]
     decode = codec.decode if columns is None else codec.bound(columns)
-    for row, event in zip(rows, codec.decode_all(rows, known, None), strict=True):
+    for row, event in zip(rows, codec.decode_all(rows, known), strict=True):
         if event is UNDECODED:
             with pytest.raises(ValueError, match=r"^not "):
                 decode(row)
