@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from connectors.kit.leftovers import Leftovers
 from connectors.kit.promise import BrokenPromise, Unfit, check
-from router import Context, Json, MemoryPositions, NotConnected, Settings, Source
+from router import Context, Json, MemoryPositions, NotConnected, Settings
 from router.testing import until
 
 T = TypeVar("T")
@@ -89,6 +89,10 @@ class Contract:
         """The record of this number: another one for each, the same one for the same."""
         return json.dumps({"number": number, "text": "Grüße, 世界 😀"}, ensure_ascii=False).encode()
 
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the check, which ends it; a failure of it is one of the check."""
+        self.__dict__.setdefault("_tasks", []).append(asyncio.create_task(work, name="background of the kit"))
+
     # What checks use
 
     def payloads(self, count: int, start: int = 0) -> list[bytes]:
@@ -97,6 +101,7 @@ class Contract:
 
     _made: list[Any]
     _positions: Positions
+    _tasks: list[asyncio.Task[None]]
 
     def new(self) -> Any:
         """A new connector, as after a restart: it finds the positions of the ones before it."""
@@ -108,12 +113,19 @@ class Contract:
         return connector
 
     async def clean_up(self) -> None:
-        """Close what a check left open, and stop the system."""
+        """Close what a check left open, end what runs in the background, and stop the system. Raises Unfit."""
         for connector in self.__dict__.get("_made", ()):
             with contextlib.suppress(Exception):  # what is wrong with close() is for its own checks to say
                 async with asyncio.timeout(self.patience):
                     await connector.close()
+        tasks = self.__dict__.get("_tasks", ())
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         await self.stop()
+        for error in ends:
+            if isinstance(error, Exception):
+                raise Unfit(f"{type(self).__name__} failed in the background: {error!r}") from error
 
     async def within(self, call: str, awaitable: Awaitable[T], right: str) -> T:
         """What a call of the connector comes to, which may take as long as ``patience``. Raises BrokenPromise."""
@@ -239,7 +251,7 @@ class Contract:
                     f"{self._name}.{name} is not an `async def`", f"write it as router.{self.protocol.__name__} has it"
                 )
 
-    @check(Source.close)
+    @check("close")
     async def test_close_may_come_twice_and_without_open(self) -> None:
         """Whatever state it is in, it can be closed."""
         connector = self.new()
@@ -249,7 +261,7 @@ class Contract:
         for step in ("after open()", "twice after open()"):
             await self._closes(connector, step)
 
-    @check(Source.open, Source.close, needs=["be away"])
+    @check("open", "close", needs=["be away"])
     async def test_close_may_follow_an_open_that_failed(self) -> None:
         """And open() may follow that."""
         connector = self.new()
@@ -271,7 +283,7 @@ class Contract:
                 "release what there is; nothing is no error",
             ) from error
 
-    @check(Source.close)
+    @check("close")
     async def test_close_leaves_nothing_behind(self) -> None:
         """No task, thread or descriptor remains, however often it is opened."""
         connector = self.new()

@@ -18,6 +18,7 @@ _YEAR = 365 * 86400 * 10**9
 
 def in_good_order(name: str, batch: object, *, needs_token: bool) -> None:
     """Whether a batch is what the router expects of one, all of its records whole. Raises BrokenPromise."""
+    __tracebackhide__ = True
     if not isinstance(batch, Batch):
         raise BrokenPromise(f"{name}.read() returns {batch!r:.200}", "a router.Batch")
     for what, right in _faults(batch, needs_token=needs_token):
@@ -82,6 +83,7 @@ def _are_headers(entry: object) -> bool:
 
 def same(where: str, found: Sequence[bytes], wanted: Sequence[bytes]) -> None:
     """Whether these are the same records in the same order. Raises BrokenPromise that shows the first difference."""
+    __tracebackhide__ = True
     if list(found) == list(wanted):
         return
     at = next((i for i, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), None)

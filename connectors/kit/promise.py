@@ -30,17 +30,18 @@ class BrokenPromise(AssertionError):
 
     def __init__(self, what: str, right: str) -> None:
         super().__init__(f"{what}\n\nRight would be: {right}")
+        self.what = what
 
 
 class Unfit(Exception):
     """The kit cannot try this: what the test class says of its system is missing or wrong."""
 
 
-def check(*cited: Callable[..., object], needs: Sequence[str] = ()) -> Callable[[Body], Test]:
+def check(*cited: str, needs: Sequence[str] = ()) -> Callable[[Body], Test]:
     """Make a test of the coroutine function below: it runs alone in a new event loop, as the daemon's is.
 
-    The words of ``cited`` are added to whatever it raises. It is skipped where the test class says in ``cannot`` why
-    it has nothing of ``needs``.
+    What the protocol says of the methods ``cited`` is added to whatever it raises. It is skipped where the test class
+    says in ``cannot`` why it is not able to do what it ``needs``.
     """
 
     def decorate(body: Body) -> Test:
@@ -53,8 +54,9 @@ def check(*cited: Callable[..., object], needs: Sequence[str] = ()) -> Callable[
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     runner.run(_lived(self, body))
             except Exception as error:  # noqa: BLE001 - it is raised again, with what was promised
-                for member in cited:
-                    error.add_note(f"\nrouter.{member.__qualname__} promises: {inspect.getdoc(member)}")
+                for method in cited:
+                    promise = inspect.getdoc(getattr(self.protocol, method))
+                    error.add_note(f"\nrouter.{self.protocol.__name__}.{method} promises: {promise}")
                 raise error.with_traceback(_inside(error.__traceback__)) from error.__cause__
 
         test.__name__, test.__qualname__, test.__doc__ = body.__name__, body.__qualname__, body.__doc__

@@ -9,14 +9,14 @@ from connectors.kit.promise import BrokenPromise, check
 from connectors.kit.sink_system import DURABLE, SinkSystem
 from connectors.kit.source_routing import complain_of
 from connectors.memory import MemorySource
-from router import Batch, NotConnected, Sink
+from router import Batch, NotConnected
 from router.testing import Line
 
 
 class Away(SinkSystem):
     """What holds when the system is not there."""
 
-    @check(Sink.open, needs=["be away"])
+    @check("open", needs=["be away"])
     async def test_a_system_that_is_away_is_not_connected(self) -> None:
         """open() says so, and works once the system is there."""
         sink = self.new()
@@ -29,7 +29,7 @@ class Away(SinkSystem):
         await self.write(sink, self.payloads(3))
         await self.holds(self.payloads(3))
 
-    @check(Sink.write, needs=["go away"])
+    @check("write", needs=["go away"])
     async def test_a_system_that_goes_away_is_noticed(self) -> None:
         """write() raises NotConnected; after the next open() the same batch is written."""
         sink, values = await self.opened(), self.payloads(20)
@@ -56,7 +56,7 @@ class Away(SinkSystem):
             raise BrokenPromise(what, right) from error
         raise BrokenPromise(f"{self._name}.write() returns although the system is away", DURABLE)
 
-    @check(Sink.open, Sink.write, needs=["go away"])
+    @check("open", "write", needs=["go away"])
     async def test_reconnecting_loses_nothing(self) -> None:
         """Behind an outlet, whose system goes away and comes back twice: all in order, none a dead letter."""
         source, values = MemorySource(MemorySource.Config()), self.payloads(60)
@@ -90,7 +90,7 @@ class Away(SinkSystem):
 class Routed(SinkSystem):
     """What holds in the router."""
 
-    @check(Sink.write)
+    @check("write")
     async def test_its_metrics_are_complete(self) -> None:
         """Connection, records, bytes, the time of a write, and the queue."""
         source, values = MemorySource(MemorySource.Config()), self.payloads(50)
@@ -120,7 +120,7 @@ class Routed(SinkSystem):
         complain_of(self._name, len(values), shown)
         await self.holds(values)
 
-    @check(Sink.close)
+    @check("close")
     async def test_a_stop_while_it_writes_leaves_it_closed(self) -> None:
         """Cancelled in the middle of a write, as at a forced stop, it closes, and is of use again."""
         sink, source = self.new(), MemorySource(MemorySource.Config())

@@ -12,7 +12,7 @@ import pytest
 from connectors.kit.judging import alike, same
 from connectors.kit.promise import NOT_PROMISED, BrokenPromise, Unfit, check
 from connectors.kit.sink_system import SinkSystem
-from router import Batch, Constant, Lease, NotConnected, Sink, WriteError
+from router import Batch, Constant, Lease, NotConnected, WriteError
 
 KINDS = {
     "an empty payload": b"",
@@ -29,7 +29,7 @@ KINDS = {
 class Writing(SinkSystem):
     """What writing promises."""
 
-    @check(Sink.write)
+    @check("write")
     async def test_what_is_written_is_there_when_write_returns(self) -> None:
         """For anybody else to see, every record once, in order."""
         sink, values = await self.opened(), self.payloads(30)
@@ -38,14 +38,14 @@ class Writing(SinkSystem):
             await self.write(sink, values[start:end])
             await self.holds(values[:end])
 
-    @check(Sink.write)
+    @check("write")
     async def test_a_full_batch_is_written(self) -> None:
         """10,000 records in one write, the router's default."""
         sink, values = await self.opened(), self.payloads(10_000)
         await self.write(sink, values)
         await self.holds(values)
 
-    @check(Sink.write)
+    @check("write")
     async def test_payloads_of_every_kind_are_written_or_refused(self) -> None:
         """Each exactly as it is, or named by a WriteError that is not retryable, its neighbours written."""
         sink = await self.opened()
@@ -80,7 +80,7 @@ class Writing(SinkSystem):
             ) from error
         return False
 
-    @check(Sink.write)
+    @check("write")
     async def test_columns_that_it_has_no_use_for_do_no_harm(self) -> None:
         """Keys, headers, times and leases, with gaps or the same for all."""
         sink, values = await self.opened(), self.payloads(6)
@@ -100,7 +100,7 @@ class Writing(SinkSystem):
         )
         await self.holds(values)
 
-    @check(Sink.write, needs=["refuse"])
+    @check("write", needs=["refuse"])
     async def test_an_impossible_record_fails_alone(self) -> None:
         """It is named with its reason, for good; all others of the batch are durable."""
         if self.impossible is None:
@@ -115,7 +115,7 @@ class Writing(SinkSystem):
         await self.write(sink, values[2:])
         await self.holds(values)
 
-    @check(Sink.write)
+    @check("write")
     async def test_a_sink_that_is_not_open_is_not_connected(self) -> None:
         """write() says so before open() and after close()."""
         sink = self.new()
@@ -140,7 +140,7 @@ class Writing(SinkSystem):
             raise BrokenPromise(what, "raise NotConnected") from error
         raise BrokenPromise(f"{self._name}.write() {step} returns", "raise NotConnected")
 
-    @check(Sink.write)
+    @check("write")
     async def test_a_cancelled_write_can_be_made_again(self) -> None:
         """Cancelled at any moment, closed and opened, the whole batch written again: nothing is missing."""
         sink, values = await self.opened(), list[bytes]()
@@ -163,7 +163,7 @@ class Writing(SinkSystem):
         with contextlib.suppress(asyncio.CancelledError):
             await self.within("write(), cancelled,", asyncio.shield(writing), right)
 
-    @check(Sink.write)
+    @check("write")
     async def test_what_a_delivery_chose_is_honoured(self) -> None:
         """Each setting that is marked PerRecord, record by record; where one chose nothing, the configured value."""
         names = sorted(self.connector.Config.per_record())

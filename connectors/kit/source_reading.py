@@ -12,7 +12,7 @@ import pytest
 from connectors.kit.judging import same
 from connectors.kit.promise import NOT_PROMISED, BrokenPromise, check
 from connectors.kit.source_system import AT_ONCE, SourceSystem
-from router import EndOfStream, Source
+from router import EndOfStream
 
 LARGE = b'{"long":"' + b"x" * ((1 << 20) - 11) + b'"}'
 """A record of 1 MiB."""
@@ -30,13 +30,13 @@ class Reading(SourceSystem):
                 'replays: ClassVar[bool], and ack_order: ClassVar[Literal["read", "any"]]',
             )
 
-    @check(Source.read)
+    @check("read")
     async def test_what_is_put_is_read_whole_and_in_order(self) -> None:
         """Every record, once, as it was put, in batches that are in good order."""
         values = self.payloads(300)
         await self.collect(await self.opened(values), values)
 
-    @check(Source.read)
+    @check("read")
     async def test_payloads_of_every_kind_come_as_they_are(self) -> None:
         """Long ones, and bytes that are no text."""
         values = [self.payload(0)]
@@ -47,7 +47,7 @@ class Reading(SourceSystem):
         values.append(self.payload(1))
         await self.collect(await self.opened(values), values)
 
-    @check(Source.read, needs=["wait"])
+    @check("read", needs=["wait"])
     async def test_a_read_waits_for_records_without_work(self) -> None:
         """While nothing is there it does not spin, and it returns when something comes."""
         source = await self.opened([])
@@ -70,7 +70,7 @@ class Reading(SourceSystem):
         batch = self.judged(source, await self.within("read()", reading, AT_ONCE))
         same(f"{self._name}.read()", batch.values, [self.payload(0)])
 
-    @check(Source.read, needs=["wait"])
+    @check("read", needs=["wait"])
     async def test_a_cancelled_read_loses_nothing(self) -> None:
         """Cancelled at any moment, closed and opened again, every record comes."""
         source = await self.opened([])
@@ -99,7 +99,7 @@ class Reading(SourceSystem):
             batch = self.judged(source, await self.within("read()", source.read(), right))
             missing -= set(batch.values)
 
-    @check(Source.read, needs=["end"])
+    @check("read", needs=["end"])
     async def test_the_end_is_the_end_every_time(self) -> None:
         """After the last record EndOfStream, again when asked again, and after everything is acknowledged."""
         values = self.payloads(5)
@@ -124,7 +124,7 @@ class Reading(SourceSystem):
 class Acknowledging(SourceSystem):
     """What acknowledging promises."""
 
-    @check(Source.open, Source.ack)
+    @check("open", "ack")
     async def test_what_is_not_acknowledged_comes_again(self) -> None:
         """After the next open(), and after a restart: nothing counts as safe before ack() says so."""
         values = self.payloads(30)
@@ -135,7 +135,7 @@ class Acknowledging(SourceSystem):
             source = await self.reopened(source, anew=anew)
             await self.collect(source, values, again=True)
 
-    @check(Source.open, Source.ack)
+    @check("open", "ack")
     async def test_it_goes_on_after_what_was_acknowledged(self) -> None:
         """Opened again, it begins with the first record that was not; what was acknowledged never comes again."""
         values = self.payloads(200)
@@ -165,7 +165,7 @@ class Acknowledging(SourceSystem):
             f"{self._name}.read() gives again what was acknowledged: {batch!r:.200}", "raise EndOfStream"
         )
 
-    @check(Source.ack)
+    @check("ack")
     async def test_an_acknowledgement_of_any_order_stands_for_its_batch_alone(self) -> None:
         """With ack_order "any", acknowledging a batch leaves those before it as they were."""
         source, rounds = await self.rounds(self.payloads(30))
@@ -177,7 +177,7 @@ class Acknowledging(SourceSystem):
         first = [value for batch in rounds[0] for value in batch.values]
         await self.collect(await self.reopened(source, anew=False), first, again=True)
 
-    @check(Source.ack, Source.read, needs=["wait"])
+    @check("ack", "read", needs=["wait"])
     async def test_an_acknowledgement_may_come_while_a_read_waits(self) -> None:
         """The settler acknowledges beside the reader, who waits most of the time."""
         source = await self.opened(self.payloads(3))

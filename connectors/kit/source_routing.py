@@ -14,7 +14,7 @@ from connectors.kit.promise import NOT_PROMISED, BrokenPromise, check
 from connectors.kit.source_reading import LARGE
 from connectors.kit.source_system import SourceSystem
 from connectors.memory import MemorySink
-from router import Batch, Lag, Lease, NotConnected, Source
+from router import Batch, Lag, Lease, NotConnected
 from router.testing import Books, Line, part_of, running
 
 QUEUE = {"queue_records": 50, "queue_bytes": 1 << 16, "batch_records": 50}
@@ -24,7 +24,7 @@ QUEUE = {"queue_records": 50, "queue_bytes": 1 << 16, "batch_records": 50}
 class Away(SourceSystem):
     """What holds when the system is not there."""
 
-    @check(Source.open, needs=["be away"])
+    @check("open", needs=["be away"])
     async def test_a_system_that_is_away_is_not_connected(self) -> None:
         """open() says so, and works once the system is there."""
         source = self.new()
@@ -38,7 +38,7 @@ class Away(SourceSystem):
             await self.put(self.payloads(3))
             await self.collect(source, self.payloads(3))
 
-    @check(Source.read, needs=["go away", "wait"])
+    @check("read", needs=["go away", "wait"])
     async def test_a_system_that_goes_away_is_noticed(self) -> None:
         """A read that waits raises NotConnected, and the next open() goes on."""
         source = await self.opened([])
@@ -66,7 +66,7 @@ class Away(SourceSystem):
             raise BrokenPromise(what, right) from error
         raise BrokenPromise(f"{self._name}.read() gives {batch!r:.200} when the system goes away", right)
 
-    @check(Source.open, Source.read, needs=["go away", "wait"])
+    @check("open", "read", needs=["go away", "wait"])
     async def test_reconnecting_loses_nothing(self) -> None:
         """In a pipeline, whose system goes away and comes back twice."""
         sink = MemorySink(MemorySink.Config())
@@ -93,7 +93,7 @@ class Away(SourceSystem):
 class Routed(SourceSystem):
     """What holds in the router."""
 
-    @check(Source.lag)
+    @check("lag")
     async def test_lag_may_be_asked_at_any_time(self) -> None:
         """Before open(), beside a read() that waits, and after close(); what it says is never negative."""
         source = self.new()
@@ -111,7 +111,7 @@ class Routed(SourceSystem):
         await self.close(source)
         await self._lag(source, "after close()")
 
-    @check(Source.lag)
+    @check("lag")
     async def test_lag_counts_what_is_not_acknowledged_and_nothing_else(self) -> None:
         """What is read still counts; when everything is acknowledged, nothing does."""
         values = self.payloads(10)
@@ -152,7 +152,7 @@ class Routed(SourceSystem):
             raise BrokenPromise(f"{self._name}.lag() {step} names a partition twice: {lags}", "one entry for each")
         return lags
 
-    @check(Source.read)
+    @check("read")
     async def test_a_lost_partition_revokes_its_leases(self) -> None:
         """What was read of a partition that somebody else has now is not delivered any more."""
         source = await self.opened(self.payloads(3))
@@ -189,7 +189,7 @@ class Routed(SourceSystem):
             books.close()
         return sink.values
 
-    @check(Source.read)
+    @check("read")
     async def test_a_sink_that_hangs_stops_the_reading(self) -> None:
         """Batches are bounded: no more is read than the queue takes, and when the sink goes on, everything comes."""
         values = self.payloads(2000) if "be large" in self.cannot else _flood(self.payload(0))
@@ -228,7 +228,7 @@ class Routed(SourceSystem):
             await self.eventually(lambda: sink.writes, f"nothing comes from {self._name}", "give what was put")
             yield line
 
-    @check(Source.lag)
+    @check("lag")
     async def test_its_metrics_are_complete(self) -> None:
         """Connection, records, bytes, what is unacknowledged, and lag; a stop ends a read that waits."""
         values = self.payloads(50)

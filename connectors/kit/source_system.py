@@ -39,8 +39,8 @@ class SourceSystem(Contract):
     async def put(self, values: Sequence[bytes]) -> None:
         """Put these records into the system, after what is there; return when the source can find them.
 
-        For a source that is sent its records: hand them over in the background, as a client would who tries until it
-        succeeds.
+        For a source that is sent its records: hand them over in the ``background``, as a client would who tries until
+        it succeeds.
         """
         raise Unfit(f"{type(self).__name__} should write put(): how {len(values)} records get into the system")
 
@@ -85,8 +85,9 @@ class SourceSystem(Contract):
             try:
                 batch = await self.read(source)
             except (BrokenPromise, EndOfStream) as error:
-                so_far = f"{self._name}.read() gave {len(found)} of {len(values)} records that were put"
-                raise BrokenPromise(f"{so_far}; then: {error or type(error).__name__}", "give all of them") from error
+                then = error.what if isinstance(error, BrokenPromise) else "EndOfStream"
+                so_far = f"{self._name} gave {len(found)} of {len(values)} records that were put; then: {then}"
+                raise BrokenPromise(so_far, "every record that was put, as soon as it is there") from None
             batches.append(batch)
             found += batch.values
         if again and self.sends_again:
