@@ -26,7 +26,7 @@ from rules.faults import Place
 from rules.flow import Contract, Expr, Flow, Otherwise, Rule, Target
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
-RETRY_SECONDS = 0.005
+RETRY_SECONDS = 0.002
 """The first delay before a connector is opened again. The daemon's would make tests slow."""
 
 
