@@ -51,7 +51,7 @@ class Source(Protocol):
         """Everything up to (``ack_order = "any"``: everything in) the batch with this token is safe elsewhere."""
 
     async def lag(self) -> Sequence[Lag]:
-        """How far behind each partition is. May run beside ``read()``."""
+        """How far behind each partition is. May run beside ``read()``, and be cancelled when it takes long."""
 
     async def close(self) -> None:
         """Release everything. Idempotent; may follow a failed ``open()``."""

@@ -81,7 +81,7 @@ async def _lived(contract: Contract, body: Body) -> None:
             what = f"{contract.connector.__name__} raises {type(error).__name__}: {error}"
             raise BrokenPromise(what, "do what it was asked: its system is there, and was given nothing bad") from error
         finally:
-            await contract.clean_up()
+            await contract._clean_up()  # noqa: SLF001 - the kit's own; test classes have the plain names for themselves
 
 
 def _inside(trace: TracebackType | None) -> TracebackType | None:

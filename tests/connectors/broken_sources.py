@@ -572,6 +572,36 @@ class LagsBetweenReads(MemorySource):
             return ()
 
 
+@fails("a_cancelled_lag_does_no_harm", "raises ValueError: the answer to another question")
+class LagsOutOfStep(MemorySource):
+    """Leaves the answer to a question that it gave up to the next one."""
+
+    asked = False
+
+    async def lag(self) -> Sequence[Lag]:
+        self.asked = True
+        await asyncio.sleep(0.001)
+        self.asked = False
+        return ()
+
+    async def read(self) -> Batch:
+        if self.asked:
+            raise ValueError("the answer to another question")
+        return await super().read()
+
+
+@fails("a_cancelled_lag_does_no_harm", "lag.., cancelled, has not returned")
+class LagsOn(MemorySource):
+    """Swallows the cancellation."""
+
+    async def lag(self) -> Sequence[Lag]:
+        try:
+            await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+        return ()
+
+
 class _LagsBy(MemorySource):
     behind = 0
 
