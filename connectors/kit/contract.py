@@ -99,6 +99,8 @@ class Contract:
         """So many different records."""
         return [self.payload(number) for number in range(start, start + count)]
 
+    _still: ClassVar[float] = 30.0
+    """Seconds for which the event loop may stand still before the check is interrupted."""
     _made: list[Any]
     _positions: Positions
     _tasks: list[asyncio.Task[None]]

@@ -52,6 +52,23 @@ class Away(SourceSystem):
         await self.put(self._payloads(3))
         await self._collect(source, self._payloads(3))
 
+    @check("ack", "read", needs=["go away", "wait"])
+    async def test_an_acknowledgement_after_the_system_went_away_does_no_harm(self) -> None:
+        """It returns, or raises NotConnected; what was not acknowledged comes again, acknowledged or not."""
+        source = await self._opened(self._payloads(3))
+        batches = await self._collect(source, self._payloads(3))
+        reading = asyncio.create_task(source.read(), name="a read that waits")
+        await self.go_away()
+        await self._loses_connection(reading)
+        for batch in batches:
+            with contextlib.suppress(NotConnected):
+                await self._within("ack(), when the system is away,", source.ack(batch.token), "raise NotConnected")
+        await self._close(source)
+        await self.come_back()
+        await self._open(source)
+        await self.put(self._payloads(3, start=10))
+        await self._all_come(source, self._payloads(3, start=10))
+
     async def _loses_connection(self, reading: asyncio.Task[Batch]) -> None:
         __tracebackhide__ = True
         right = "raise NotConnected: the router opens the source again, with backoff, for as long as it takes"

@@ -109,6 +109,15 @@ class SourceSystem(Contract):
             found.append(await self._collect(source, group))
         return source, found
 
+    async def _all_come(self, source: Any, values: Sequence[bytes]) -> None:
+        __tracebackhide__ = True
+        missing = set(values)
+        while missing:
+            call = f"read(), with {len(missing)} of {len(values)} records still to come,"
+            read = self._within(call, source.read(), "give everything that is not acknowledged")
+            batch = self._judged(source, await read)
+            missing -= set(batch.values)
+
     async def _ack(self, source: Any, batches: Sequence[Batch]) -> None:
         """Acknowledge, one after the other."""
         __tracebackhide__ = True

@@ -299,7 +299,7 @@ class CutsLong(_Alters):
         return replace(batch, values=[value[: 1 << 16] for value in batch.values])
 
 
-@fails("a_read_waits_for_records_without_work", "of a processor")
+@fails("a_read_waits_for_records_without_work", "goes on .* times in 0.3 s")
 class Spins(MemorySource):
     """Looks again and again."""
 
@@ -493,6 +493,16 @@ class GivesRubbish(MemorySource):
             return await super().read()
         except NotConnected:
             return Batch([b""], token=0)
+
+
+@fails("an_acknowledgement_after_the_system_went_away_does_no_harm", "when the system is away, raises RuntimeError")
+class AcknowledgesOverAConnection(MemorySource):
+    """Writes to a connection that is closed."""
+
+    async def ack(self, token: Any) -> None:
+        if self.down:
+            raise RuntimeError("the handler is closed")
+        await super().ack(token)
 
 
 @fails("reconnecting_loses_nothing", "1 of 20 records have not come through the pipeline")

@@ -24,7 +24,9 @@ def trial(connector: type[Any], folder: Path) -> Contract:
     async def lose_partition(_self: Contract) -> None:
         connector.lose(_self._made[-1])
 
-    said = {"connector": connector, "patience": 0.25, "lose_partition": lose_partition}
+    said = {"connector": connector, "patience": 0.5, "lose_partition": lose_partition}
+    if connector is broken_sources.Blocks:
+        said["_still"] = 0.5
     contract: Contract = type("Trial", (base,), said)()
     contract.folder = folder
     return contract
@@ -102,7 +104,7 @@ def test_a_failure_in_the_background_of_a_test_class_is_told(tmp_path: Path) -> 
     """Not as a source that gives nothing."""
 
     class Clumsy(MemorySourceContract):
-        patience = 0.25
+        patience = 0.5
 
         async def put(self, values: Sequence[bytes]) -> None:
             self.background(self.fail())
