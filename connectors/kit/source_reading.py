@@ -199,6 +199,14 @@ class Acknowledging(SourceSystem):
         first = [value for batch in rounds[0] for value in batch.values]
         await self._collect(await self._reopened(source, anew=False), first, again=True)
 
+    @check("ack")
+    async def test_positions_are_small_and_json(self) -> None:
+        """What is kept in the router's state comes back as it was, and does not grow with what was read."""
+        values = self._payloads(300)
+        source = await self._opened(values)
+        await self._ack(source, await self._collect(source, values))
+        await self._close(source)
+
     @check("ack", "read", needs=["wait"])
     async def test_an_acknowledgement_may_come_while_a_read_waits(self) -> None:
         """The settler acknowledges beside the reader, who waits most of the time."""
