@@ -48,21 +48,23 @@ def generate(
     flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: Format, names: Mapping[str, object]
 ) -> Generated:
     """The function of a flow whose sources' payloads are in the format ``decode``, with these ``vars``."""
-    projected = None if validator is not None or decode.type != "json" else _projection(flow, plan, lets)
+    paths = None if validator is not None else _paths(flow, plan, lets)
+    projected = None if paths is None or decode.type != "json" else projection(paths)
     if projected is not None:
         generator = _Generator(flow, plan, lets, names, decode.codec, projected)
         generator.write(contract=False)
         if not generator.reads_whole_event:
             return generator.generated(decode)
-    generator = _Generator(flow, plan, lets, names, decode.codec)
+    fields = None if paths is None or () in paths else frozenset(path[0] for path in paths)
+    generator = _Generator(flow, plan, lets, names, decode.codec, fields=fields)
     if validator is not None:
         generator.code.namespace["holds"] = validator.holds
     generator.write(contract=validator is not None)
     return generator.generated(decode)
 
 
-def _projection(flow: Flow, plan: Plan, lets: Lets) -> Projection | None:
-    """What to decode for a flow that sends every record out as it came."""
+def _paths(flow: Flow, plan: Plan, lets: Lets) -> frozenset[tuple[str, ...]] | None:
+    """What a flow reads of an event, as paths below it, if it sends every record out as it came."""
     if any(lane.reshapes for lane in plan.lanes) or any(rule.shape or rule.split for rule in flow.rules):
         return None
     checks = [*flow.contract.expect, *(check for rule in flow.rules for check in rule.expect)]
@@ -72,7 +74,7 @@ def _projection(flow: Flow, plan: Plan, lets: Lets) -> Projection | None:
     values += [value for target in targets for value in target.settings.values()]
     found += [expr for value in values for expr in _exprs(value)]
     paths = {path for expr in found for path in references(lets.inline(expr.cel.node)) if path[0] == "event"}
-    return projection(path[1:] for path in paths)
+    return frozenset(path[1:] for path in paths)
 
 
 class _Generator:
@@ -86,6 +88,7 @@ class _Generator:
         names: Mapping[str, object],
         codec: Codec,
         projected: Projection | None = None,
+        fields: frozenset[str] | None = None,
     ) -> None:
         self._flow = flow
         self._plan = plan
@@ -93,7 +96,7 @@ class _Generator:
         self._code = self.code = Code({"decode": decode, "U": object(), "Letter": Letter})
         self._at_once = projected is None and codec.decode_all is not None
         if self._at_once:
-            self._code.namespace |= {"decode_slice": codec.decode_slice, "UNDECODED": UNDECODED}
+            self._code.namespace |= {"decode_slice": codec.decode_slice, "UNDECODED": UNDECODED, "FIELDS": fields}
         self._writers: dict[Format, str] = {}
         self._record = RecordCompiler(self._code, lets, names, projected)
         self._record.memos = _repeated(flow, self._record)
@@ -131,7 +134,7 @@ class _Generator:
 
     def _loop(self) -> str:
         if self._at_once:
-            self._record.before["events"] = "decode_slice(columns, values, start)"
+            self._record.before["events"] = "decode_slice(columns, values, start, FIELDS)"
             return "for i, (raw, event) in enumerate(zip(values, events), start):"
         return "for i, raw in enumerate(values, start):"
 
@@ -140,7 +143,8 @@ class _Generator:
             self._code.line("if event is UNDECODED: raise Surprise")
             return
         if self._record.projection is not None:
-            self._code.line("raw.isascii() or raw.decode()")
+            self._record.before["ascii"] = "columns.is_ascii"
+            self._code.line("ascii or raw.isascii() or raw.decode()")
         self._code.line("event = decode(raw)")
 
     def _contract(self, *, contract: bool) -> None:

@@ -169,24 +169,63 @@ class Rows:
                     raise ValueError(f"not a row of these columns: field {place}, {name}, {error}") from error
         return event
 
-    def decode_all(self, values: Sequence[bytes], known: Sequence[object] | None) -> Sequence[object]:
+    def decode_all(
+        self, values: Sequence[bytes], known: Sequence[object] | None, fields: frozenset[str] | None
+    ) -> Sequence[object]:
         """Many rows at once."""
+        columns: Sequence[str] | None = self._format.columns
+        if columns is None and isinstance(known, Constant):
+            columns = _names(known.value)
         try:
             texts = list(map(bytes.decode, values))
         except UnicodeDecodeError:
             return self._one_by_one(values, known)
-        rows = self._read(texts)
-        # A row for each value, no more and no fewer: then none of them has run into the next.
-        if len(rows) != len(values):
-            return self._one_by_one(values, known)
-        columns = self._format.columns
-        if columns is not None or known is None:
-            return rows if columns is None else self._events(columns, rows)
-        if not isinstance(known, Constant):
-            return self._one_by_one(values, known)
-        return self._events(_names(known.value), rows)
+        if columns is None:
+            return self._one_by_one(values, known) if known is not None else self._rows(texts)
+        return self._events(columns, texts, fields)
 
-    def _read(self, texts: Sequence[str]) -> list[Any]:
+    def _events(self, columns: Sequence[str], texts: Sequence[str], fields: frozenset[str] | None) -> Sequence[object]:
+        types = self._format.types
+        # What no rule reads must be of its type all the same.
+        wanted = [at for at, name in enumerate(columns) if fields is None or name in fields or name in types]
+        rows = self._rows(texts, len(columns), max(wanted, default=0) + 1)
+        broken = [place for place, row in enumerate(rows) if row is UNDECODED]
+        for place in broken:
+            rows[place] = [""] * len(columns)
+        # Column by column, so that what nothing reads is not touched, and the loops are the interpreter's own.
+        cells: dict[str, Sequence[object]] = {}
+        for at in wanted:
+            name, column = columns[at], [row[at] for row in rows]
+            convert = CONVERSIONS[types.get(name, "text")]
+            cells[name] = column if convert is _text else _converted(convert, column, broken)
+        names = tuple(cells)
+        events: list[object] = [dict(zip(names, row)) for row in zip(*cells.values())]  # noqa: B905 - made as long
+        if not names:
+            events = [{} for _ in rows]
+        for place in broken:
+            events[place] = UNDECODED
+        return events
+
+    def _rows(self, texts: Sequence[str], width: int = 0, most: int = -1) -> list[Any]:
+        """The fields of each row, UNDECODED for what is none of this width (0: of any). Where ``most`` is not negative,
+        the fields after that many may be left together as one."""
+        delimiter, quote = self._format.delimiter, self._format.quote
+        # A row without quotes and ends of lines needs no parser.
+        rows: list[Any] = [
+            text.split(delimiter, most)
+            if quote not in text and (not width or text.count(delimiter) == width - 1)
+            else None
+            for text in texts
+        ]
+        hard = [place for place, row in enumerate(rows) if row is None]
+        if _ends("".join(texts)) != sum(_ends(texts[place]) for place in hard) or "" in texts:
+            hard = [place for place, text in enumerate(texts) if rows[place] is None or not text or _ends(text)]
+        for place, row in zip(hard, self._parsed([texts[place] for place in hard]), strict=True):
+            rows[place] = UNDECODED if row is UNDECODED or width not in (0, len(row)) else row
+        return rows
+
+    def _parsed(self, texts: Sequence[str]) -> list[Any]:
+        """What the csv module makes of each text; UNDECODED where it makes nothing of it."""
         reader = csv.reader(texts, strict=True, **self._dialect)
         rows: list[Any] = []
         while True:
@@ -195,30 +234,9 @@ class Rows:
             except csv.Error:
                 rows.append(UNDECODED)
             else:
-                return rows
-
-    def _events(self, columns: Sequence[str], rows: list[Any]) -> list[Any]:
-        width = len(columns)
-        conversions = [
-            (columns.index(name), CONVERSIONS[kind]) for name, kind in self._format.types.items() if name in columns
-        ]
-        if conversions:
-            return [self._converted(columns, conversions, row) for row in rows]
-        return [
-            dict(zip(columns, row)) if row.__class__ is list and len(row) == width else UNDECODED  # noqa: B905 - as long
-            for row in rows
-        ]
-
-    @staticmethod
-    def _converted(columns: Sequence[str], conversions: list[tuple[int, Callable[[str], object]]], row: Any) -> object:
-        if row is UNDECODED or len(row) != len(columns):
-            return UNDECODED
-        try:
-            for index, convert in conversions:
-                row[index] = convert(row[index])
-        except ValueError:
-            return UNDECODED
-        return dict(zip(columns, row, strict=True))
+                break
+        # A row for each text, no more and no fewer: then none of them has run into the next.
+        return rows if len(rows) == len(texts) else [self._parsed([text])[0] for text in texts]
 
     def _one_by_one(self, values: Sequence[bytes], known: Sequence[object] | None) -> list[object]:
         events: list[object] = []
@@ -264,6 +282,33 @@ def closing(text: str, quote: str, opening: int) -> int:
         at += 1
 
 
+def _ends(text: str) -> int:
+    return text.count("\n") + text.count("\r")
+
+
+def _converted(convert: Callable[[str], object], cells: Sequence[str], broken: list[int]) -> Sequence[object]:
+    """The values of a column; of those that have none the places are added to ``broken``."""
+    try:
+        if convert is _number and "_" not in "".join(cells):
+            numbers = list(map(float, cells))  # the usual case at once; an empty cell is no number
+            if all(map(math.isfinite, numbers)):
+                return numbers
+    except ValueError:
+        pass
+    try:
+        return list(map(convert, cells))
+    except ValueError:
+        return [_attempt(convert, cell, place, broken) for place, cell in enumerate(cells)]
+
+
+def _attempt(convert: Callable[[str], object], cell: str, place: int, broken: list[int]) -> object:
+    try:
+        return convert(cell)
+    except ValueError:
+        broken.append(place)
+        return None
+
+
 def _names(columns: object) -> list[str]:
     if isinstance(columns, Sequence) and not isinstance(columns, str) and all(isinstance(n, str) for n in columns):
         return list(columns)
@@ -277,9 +322,10 @@ def _in_field(value: object) -> str:
 def _integer(text: str) -> int | None:
     if not text:
         return None
-    if text.isascii() and text.lstrip("+-").isdecimal():
-        return int(text)
-    raise ValueError(f"{_shown(text)} is no integer")
+    try:
+        return int(text if text.isascii() and "_" not in text else "no integer")
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is no integer") from None
 
 
 def _number(text: str) -> float | None:

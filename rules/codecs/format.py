@@ -36,6 +36,7 @@ UNDECODED: Final = _Undecoded()
 """Stands among the events of a batch for a payload that must be decoded alone, to know what is wrong with it."""
 
 Decode = Callable[[bytes], object]
+DecodeAll = Callable[[Sequence[bytes], Sequence[object] | None, frozenset[str] | None], Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,9 @@ class Codec:
     - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
       the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
       payload that travels without it is read by ``decode``.
-    - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
-      or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+    - ``decode_all`` reads many payloads at once, where that is faster: it is given them, for each the attribute or
+      None, and the fields that are of interest (None: all), and gives back their events, with UNDECODED in place of
+      what ``decode`` should be asked about.
     """
 
     decode: Decode
@@ -59,7 +61,7 @@ class Codec:
     encode_plain: Callable[[object], bytes]
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
-    decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    decode_all: DecodeAll | None = None
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
@@ -69,11 +71,13 @@ class Codec:
             return self.decode(columns.values[index])
         return self.bound(known)(columns.values[index])
 
-    def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
+    def decode_slice(
+        self, columns: Columns, values: Sequence[bytes], start: int, fields: frozenset[str] | None
+    ) -> Sequence[object]:
         """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
         assert self.decode_all is not None  # noqa: S101 - asked by the caller
         column = columns.attributes.get(self.attribute)
-        return self.decode_all(values, None if column is None else column[start : start + len(values)])
+        return self.decode_all(values, None if column is None else column[start : start + len(values)], fields)
 
 
 class Format(BaseModel, ABC):
