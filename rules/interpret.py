@@ -278,7 +278,7 @@ class Interpreter:
             self._keep(outcome, (stage, rule, reason, f"{detail}; and {ending} failed: {failed}"))
 
     def _finish(self, outcome: Outcome, record: _Record, ending: str, because: Because) -> None:
-        self._watch.ending(ending)
+        self._watch.ending(ending, because)
         sending = _Sending(outcome, record, (self._endings_at[ending], ending), because)
         self._send(
             sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))]

@@ -117,7 +117,7 @@ class Shaper:
     def apply(self, event: object, bindings: Bindings) -> tuple[object, bool]:
         """The event in its new shape, and whether it is another one. Raises Failed."""
         made, changed = self._made(event, bindings)
-        self.watch.shaped(event, made)
+        self.watch.shaped(event, made, anew=self.emit is not None)
         return made, changed
 
     def _made(self, event: object, bindings: Bindings) -> tuple[object, bool]:

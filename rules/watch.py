@@ -48,8 +48,8 @@ class Watch:
     def element(self, element: object) -> None:
         """What ``split`` makes of this element is shaped next."""
 
-    def shaped(self, before: object, after: object) -> None:
-        """A shape was applied: that of the rule, or after ``target`` that of the target."""
+    def shaped(self, before: object, after: object, *, anew: bool) -> None:
+        """A shape was applied: that of the rule, or after ``target`` that of the target. ``anew``: by ``emit``."""
 
     def target(self, sink: str) -> None:
         """A delivery to this sink is made next. With ``split``, there is one for each element, in order."""
@@ -63,8 +63,8 @@ class Watch:
     def kept(self, because: Because) -> None:
         """The record becomes a dead letter."""
 
-    def ending(self, name: str) -> None:
-        """A part of ``otherwise`` (``otherwise.error``) decides about the record."""
+    def ending(self, name: str, because: Because) -> None:
+        """A part of ``otherwise`` (``otherwise.error``) decides about the record, and why it does."""
 
     def undone(self, error: Exception) -> None:
         """What is being done failed, or an expectation of a rule is not met: no delivery so far is made."""
