@@ -187,6 +187,7 @@ class Teller:
             told.visited = event.visited
             told.elements = [self._element(event, visit, text) for visit in event.kept]
         else:
+            told.binds = event.node.name if isinstance(event.node, nodes.Bind) else ""
             base = self._base(event)
             told.parts = self._parts(nodes.children(base.node), base.parts, text)
 

@@ -36,6 +36,8 @@ class Evaluation:
     error: str = ""
     culprit: str = ""
     let: str = ""
+    binds: str = ""
+    """Of ``cel.bind``: the name that its first part has in the second."""
     parts: list[Evaluation] = field(default_factory=list)
     elements: list[Element] = field(default_factory=list)
     """Of a macro: some of the elements that it visited."""
