@@ -110,8 +110,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="CONFIG|FLOW",
-            help="The daemon's files, ./sluiceway.yaml without any: what ends in .yaml, .yml or .json, or has a / in it. "
-            "And the flow: anything else. It may be left out where there is one alone, or --source or --dead tells it.",
+            help="The daemon's files, ./sluiceway.yaml without any: what ends in .yaml, .yml or .json, or has a / in "
+            "it. The flow: anything else. It may be left out where there is but one, or --source or --dead tells it.",
         ),
     ] = None,
     file: Annotated[

@@ -61,7 +61,7 @@ class Expressions:
         elif valued:
             text.append(self._value(evaluation, max(room // 2, _SHORTEST), hidden), "cyan").append("  ")
         self._write(text, evaluation)
-        if evaluation.error and evaluation.state != "skipped" and not _is_owed_to_a_part(evaluation):
+        if evaluation.error and evaluation.culprit != evaluation.text and not _is_owed_to_a_part(evaluation):
             text.append(_GAP).append(self._why(evaluation), _STYLES[_badge(evaluation)])
         return text
 
@@ -125,7 +125,7 @@ class Expressions:
             line.add((f"… {evaluation.visited - last - 1:,} more", "dim"))
 
     def _element(self, element: Element, room: int, hidden: Hidden) -> Line:
-        text = Text(f"[{element.number}] ", "dim")
+        text = Text().append(f"[{element.number}] ", "dim")
         for place, (name, value) in enumerate(element.variables.items()):
             shown = MASK if name in hidden else self._values.value(value, max(room // 3, _SHORTEST))
             text.append(", " if place else "").append(f"{self._values.text(name)} = ", "dim").append(shown, "cyan")

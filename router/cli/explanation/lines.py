@@ -34,40 +34,43 @@ class Line:
         return line
 
 
-def draw(lines: Sequence[Line], console: Console) -> Iterator[Text]:
-    """The lines of a tree as they stand on the console, the topmost without a guide."""
+def draw(lines: Sequence[Line], width: int) -> Iterator[Text]:
+    """The lines of a tree as they stand in so many columns, the topmost without a guide."""
     for line in lines:
-        yield from _wrapped(line.text, "", "", console)
-        yield from _below(line, "", console)
+        yield from _wrapped(line.text, "", "", width)
+        yield from _below(line, "", width)
 
 
-def _below(line: Line, indent: str, console: Console) -> Iterator[Text]:
+def _below(line: Line, indent: str, width: int) -> Iterator[Text]:
     for inner in line.below:
         last = inner is line.below[-1]
         first, rest = ("└ ", "  ") if last else ("├ ", "│ ")
-        yield from _wrapped(inner.text, indent + first, indent + rest + ("│ " if inner.below else "  "), console)
-        yield from _below(inner, indent + rest, console)
+        yield from _wrapped(inner.text, indent + first, indent + rest + ("│ " if inner.below else "  "), width)
+        yield from _below(inner, indent + rest, width)
 
 
-def _wrapped(text: Text, first: str, rest: str, console: Console) -> Iterator[Text]:
-    width = max(console.width - len(rest), _NARROWEST)
-    for number, part in enumerate(text.wrap(console, width, overflow="fold")):
+_WRAPPING = Console(file=io.StringIO(), color_system=None)
+"""Rich wraps for a console only."""
+
+
+def _wrapped(text: Text, first: str, rest: str, width: int) -> Iterator[Text]:
+    room = max(width - len(rest), _NARROWEST)
+    for number, part in enumerate(text.wrap(_WRAPPING, room, overflow="fold")):
         part.rstrip()
         yield Text.assemble((rest if number else first, "dim"), part)
 
 
-def show(lines: Sequence[Line], console: Console) -> None:
-    """Print a tree, in what the output can take."""
+def show(lines: Sequence[Line], console: Console, indent: str = "") -> None:
+    """Print a tree, in what the output can take, each line behind the ``indent``."""
     is_plain = not console.encoding.lower().startswith("utf")
     if is_plain and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    for text in draw(lines, console):
+    for text in draw(lines, console.width - len(indent)):
         if is_plain:
             text.plain = text.plain.translate(_PLAIN)
-        console.print(text, soft_wrap=True)
+        console.print(Text.assemble(indent if text else "", text), soft_wrap=True)
 
 
 def written(lines: Sequence[Line], width: int) -> str:
     """A tree as plain text."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    return "\n".join(text.plain for text in draw(lines, console))
+    return "\n".join(text.plain for text in draw(lines, width))

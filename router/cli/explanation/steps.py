@@ -37,8 +37,8 @@ _ABOUT: Final = frozenset({"raw", "source", "time", "headers"})
 
 
 class Picture:
-    """Makes the lines of explanations. ``room`` is the width that there is; with ``only``, rules that did not match are
-    told only if they have one of these names."""
+    """Makes the lines of explanations. ``room`` is the width that there is. With ``only``, what is as usual is folded:
+    a contract that holds, and rules that do not match unless they have one of these names."""
 
     def __init__(self, values: Values, room: int, sinks: Sinks, only: Collection[str] | None = None) -> None:
         self._values = values
@@ -100,6 +100,9 @@ class Picture:
         else:
             line.text.append("is broken", "bold red")
             line.text.append(", which `otherwise.invalid: pass` lets pass" if contract.passes else "")
+        if self._only is not None and contract.holds:
+            yield line
+            return
         if contract.validates:
             mark, style = _MARKS["violated" if contract.violations else "matched"]
             told = line.add((mark, style), f" {contract.validates}")
@@ -132,7 +135,7 @@ class Picture:
     def _is_told(self, step: Step) -> bool:
         if step.fate == "not_reached":
             return False
-        return self._only is None or step.fate != "unmatched" or step.name in self._only
+        return self._only is None or step.fate not in {"unmatched", "missing"} or step.name in self._only
 
     def _left_out(self, steps: Sequence[Step], rules: Sequence[Step]) -> str:
         """Rules that there is nothing to tell about, in a line."""
