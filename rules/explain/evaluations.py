@@ -18,6 +18,8 @@ from rules.lets import Lets
 FIRST: Final = 3
 """So many elements of a macro are kept in any case."""
 _OF_A_KIND: Final = 2
+_DEEPEST: Final = 40
+"""Parts within parts: beyond this nobody reads them."""
 _QUANTIFIERS: Final[Mapping[str, bool]] = {"exists": True, "exists_one": True, "existsOne": True, "all": False}
 """The macros whose value is owed to elements for which the condition is so."""
 _SELECTIONS: Final = (nodes.Select, nodes.Has)
@@ -159,10 +161,10 @@ class Teller:
         if event.parts:
             inner = event.parts[0]
             inner.value, inner.error = event.value, event.error
-            return self._told(inner, text)
-        return self._told(event, text)
+            return self._told(inner, text, 0)
+        return self._told(event, text, _DEEPEST)
 
-    def _told(self, event: Event, text: str) -> Evaluation:
+    def _told(self, event: Event, text: str, depth: int) -> Evaluation:
         node = event.node
         name = self._lets.name_of(node)
         if name is not None:
@@ -173,23 +175,40 @@ class Teller:
         if event.error is not None:
             told.error = str(event.error)
             told.culprit = self._culprit(event, text)
-        if static_path(node) is None or self._has_let(node):
-            self._tell_parts(told, event, text)
+        if depth < _DEEPEST and (static_path(node) is None or self._has_let(node)):
+            self._tell_parts(told, event, text, depth + 1)
         return told
 
     def _has_let(self, node: Node) -> bool:
         """Whether a field is selected from what a name under ``let`` stands for."""
         return any(self._lets.name_of(inner) or self._has_let(inner) for inner in nodes.children(node))
 
-    def _tell_parts(self, told: Evaluation, event: Event, text: str) -> None:
+    def _tell_parts(self, told: Evaluation, event: Event, text: str, depth: int) -> None:
         if isinstance(event, MacroEvent) and isinstance(event.node, nodes.Macro):
-            told.parts = self._parts((event.node.target,), event.parts, text)
+            told.parts = self._parts((event.node.target,), event.parts, text, depth)
             told.visited = event.visited
-            told.elements = [self._element(event, visit, text) for visit in event.kept]
+            told.elements = [self._element(event, visit, text, depth) for visit in event.kept]
+        elif _is_sum(event.node):
+            told.parts = self._parts(*self._sum(event), text, depth)
         else:
             told.binds = event.node.name if isinstance(event.node, nodes.Bind) else ""
             base = self._base(event)
-            told.parts = self._parts(nodes.children(base.node), base.parts, text)
+            told.parts = self._parts(nodes.children(base.node), base.parts, text, depth)
+
+    def _sum(self, event: Event) -> tuple[list[Node], list[Event]]:
+        """The terms of ``a + b + c``, which is a sum of a sum, and the events of those that were evaluated."""
+        terms: list[Node] = []
+        events: list[Event] = []
+        while isinstance(event.node, nodes.Binary):
+            left, right = event.node.left, event.node.right
+            terms.append(right)
+            events += event.parts[1:]
+            if not _is_sum(left) or self._lets.name_of(left) or not event.parts:
+                terms.append(left)
+                events += event.parts[:1]
+                break
+            event = event.parts[0]
+        return terms[::-1], events[::-1]
 
     def _base(self, event: Event) -> Event:
         """Of a chain of selections the first one: what lies between tells nothing."""
@@ -200,7 +219,7 @@ class Teller:
             event = inner
         return event
 
-    def _parts(self, children: Sequence[Node], events: Sequence[Event], text: str) -> list[Evaluation]:
+    def _parts(self, children: Sequence[Node], events: Sequence[Event], text: str, depth: int) -> list[Evaluation]:
         """The children of a node that say something, with the events of those that were evaluated, in their order."""
         found = []
         at = 0
@@ -209,7 +228,7 @@ class Teller:
             at += event is not None
             if _is_plain(child) and (event is None or event.error is None):
                 continue
-            found.append(self._skipped(child, text) if event is None else self._told(event, text))
+            found.append(self._skipped(child, text) if event is None else self._told(event, text, depth))
         return found
 
     def _skipped(self, node: Node, text: str) -> Evaluation:
@@ -218,11 +237,12 @@ class Teller:
             return Evaluation(_written(node, text), "skipped")
         return Evaluation(name, "skipped", let=_one_line(self._texts[name]))
 
-    def _element(self, event: MacroEvent, visit: Visit, text: str) -> Element:
+    def _element(self, event: MacroEvent, visit: Visit, text: str, depth: int) -> Element:
         macro = event.node
         bodies = macro.bodies if isinstance(macro, nodes.Macro) else ()
-        parts = self._parts(bodies[: len(visit.parts)], visit.parts, text)
-        return Element(visit.number, visit.variables, parts, _decides(event, visit))
+        parts = self._parts(bodies[: len(visit.parts)], visit.parts, text, depth)
+        variables = {_plain_name(name): value for name, value in visit.variables.items()}
+        return Element(visit.number, variables, parts, _decides(event, visit))
 
     def _culprit(self, event: Event, text: str) -> str:
         """The text of the innermost part that failed as the whole did."""
@@ -233,6 +253,10 @@ class Teller:
             event = inner
             name = self._lets.name_of(event.node)
             text = text if name is None else self._texts[name]
+
+
+def _is_sum(node: Node) -> bool:
+    return isinstance(node, nodes.Binary) and node.operator == "+"
 
 
 def _decides(event: MacroEvent, visit: Visit) -> bool:
@@ -267,7 +291,12 @@ def _written(node: Node, text: str) -> str:
     """How a node is written. A variable of a macro that was renamed, so that it hides nothing, has no place."""
     if node.end:
         return _one_line(text[node.start : node.end])
-    return node.name.rstrip("'") if isinstance(node, nodes.Ident) else ""
+    return _plain_name(node.name) if isinstance(node, nodes.Ident) else ""
+
+
+def _plain_name(variable: str) -> str:
+    """A variable of a macro as it is written, also where it was renamed so that it hides nothing."""
+    return variable.rstrip("'")
 
 
 def _one_line(text: str) -> str:

@@ -61,7 +61,8 @@ class Expressions:
         elif valued:
             text.append(self._value(evaluation, max(room // 2, _SHORTEST), hidden), "cyan").append("  ")
         self._write(text, evaluation)
-        if evaluation.error and evaluation.culprit != evaluation.text and not _is_owed_to_a_part(evaluation):
+        is_plain = evaluation.state == "missing" and evaluation.culprit == evaluation.text
+        if evaluation.error and not is_plain and not _is_owed_to_a_part(evaluation):
             text.append(_GAP).append(self._why(evaluation), _STYLES[_badge(evaluation)])
         return text
 
@@ -74,7 +75,8 @@ class Expressions:
     def _why(self, evaluation: Evaluation) -> str:
         if evaluation.state == "missing" and evaluation.error.startswith("there is no field"):
             return f"{self._values.text(evaluation.culprit)} is missing"
-        return self._values.text(evaluation.error, 300)
+        where = "" if evaluation.culprit == evaluation.text or not evaluation.parts else f"{evaluation.culprit}: "
+        return self._values.text(where + evaluation.error, 300)
 
     def _value(self, evaluation: Evaluation, room: int, hidden: Hidden) -> str:
         if self._hiding.hides_value(evaluation, hidden):
