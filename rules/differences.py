@@ -15,6 +15,8 @@ from rules.codecs import codec
 
 _CONTEXT: Final = 2
 """So many fields that are as they should be stand before and after one that is not."""
+_ONE_LINE: Final = 50
+"""A value that differs stands on one line if it has no more characters."""
 _LONGEST: Final = 200
 
 
@@ -116,7 +118,7 @@ def _lines(mark: str, part: _Part, value: object, depth: int) -> Iterator[str]:
         return
     text = as_json(value)
     lines = [text]
-    if mark != " " and len(text) > _LONGEST // 2:
+    if mark != " " and len(text) > _ONE_LINE:
         with contextlib.suppress(ValueError):
             lines = json.dumps(json.loads(text), indent=2, ensure_ascii=False).splitlines()
     for number, line in enumerate(lines):
