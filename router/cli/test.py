@@ -70,7 +70,7 @@ def _json(configuration: Configuration, flow: Flow, result: TestResult) -> dict[
     from router.cli.explanation.failures import Failures
 
     failures = Failures(configuration, flow, result)
-    return told | {"message": failures.written(_WIDTH), "failures": failures.as_json()}
+    return told | {"message": failures.written(_WIDTH)} | failures.as_json()
 
 
 def _write_junit(path: Path, configuration: Configuration, results: Sequence[tuple[Flow, TestResult]]) -> None:

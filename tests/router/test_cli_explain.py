@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -374,10 +376,25 @@ def test_a_reader_that_goes_away_is_no_trouble(project: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def letters(project: Path) -> dict[str, int]:
-    """The ids of the dead letters, by their payload."""
-    listed = sluiceway("dead", "list", "--json", cwd=project).stdout.splitlines()
-    return {letter["value"]: letter["id"] for letter in map(json.loads, listed)}
+@contextlib.contextmanager
+def running(project: Path) -> Iterator[None]:
+    """A daemon, which must end well."""
+    with subprocess.Popen([SLUICEWAY, "run"], cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        yield
+        run.send_signal(signal.SIGTERM)
+        _, errors = run.communicate(timeout=30)
+    assert run.returncode == 0, errors
+
+
+def letters(project: Path, count: int) -> dict[str, int]:
+    """The ids of the dead letters, by their payload, once there are so many."""
+    deadline = time.monotonic() + 30
+    while True:
+        listed = sluiceway("dead", "list", "--json", cwd=project).stdout.splitlines()
+        if len(listed) == count:
+            return {letter["value"]: letter["id"] for letter in map(json.loads, listed)}
+        assert time.monotonic() < deadline, listed
+        time.sleep(0.1)
 
 
 def test_a_dead_letter_is_explained_while_the_daemon_runs_and_while_it_does_not(project: Path) -> None:
@@ -387,13 +404,9 @@ def test_a_dead_letter_is_explained_while_the_daemon_runs_and_while_it_does_not(
         '{"amount": 900, "tenant": "globex"}',
     )
     (project / "in.ndjson").write_text(f"{failing}\n{broken}\n{refused}\n")
-    with subprocess.Popen([SLUICEWAY, "run"], cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
-        deadline = time.monotonic() + 30
-        while len(ids := letters(project)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.1)
+    with running(project):
+        ids = letters(project, 3)
         told = explain("--dead", str(ids[failing]), cwd=project)
-        run.send_signal(signal.SIGTERM)
-        run.communicate(timeout=30)
     assert re.match(rf"dead letter {ids[failing]}  20\d\d-\S+Z\n├ stage rule, reason error, at rule bad\n", told)
     assert "! bad  fails: set: event.n: there is no int + string" in told
     assert 'meta.path = "' in told, "what the source knew is kept"
@@ -409,13 +422,8 @@ def test_a_dead_letter_is_explained_while_the_daemon_runs_and_while_it_does_not(
 def test_a_dead_letter_of_other_rules_is_explained_by_those_of_now(project: Path) -> None:
     (project / "in.ndjson").write_text('{"amount": -1}\n')
     config, rules = project / "sluiceway.yaml", project / "orders.yaml"
-    config.write_text(
-        config.read_text().replace("follow: true", "follow: false").replace("{type: memory", "{type: stdin")
-    )
-    config.write_text(config.read_text().replace("posted: {type: stdin}", "posted: {type: memory}"))
-    ran = sluiceway("run", cwd=project, given=b"")
-    assert ran.returncode == 0, ran.stderr
-    (number,) = letters(project).values()
+    with running(project):
+        (number,) = letters(project, 1).values()
     rules.write_text(rules.read_text().replace("event.amount > 0", "event.amount > -5"))
     told = explain("--dead", str(number), cwd=project)
     assert "the rules have changed since: " in told
