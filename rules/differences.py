@@ -11,7 +11,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.values import ABSENT, equal
-from rules.codecs import codec
+from rules.codecs import write_json
 
 _CONTEXT: Final = 2
 """So many fields that are as they should be stand before and after one that is not."""
@@ -160,7 +160,7 @@ def readable(value: bytes) -> object:
 def as_json(value: object) -> str:
     """JSON for people; what a test can ask for by ``event`` is not shown as ``raw`` too."""
     try:
-        return codec("json").encode(shown(value)).decode()
+        return write_json(shown(value)).decode()
     except CelError:
         return repr(value)
 

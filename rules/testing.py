@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from rules.cel.errors import CelError
 from rules.cel.temporal import Timestamp
 from rules.cel.values import ABSENT
-from rules.codecs import codec
+from rules.codecs import Format
 from rules.decisions import Delivery
 from rules.differences import as_json, diff, readable, record_diff, record_differences
 from rules.faults import Place
@@ -128,12 +128,13 @@ def _run(test: Test, flow: Flow, rulesets: Mapping[str, Ruleset]) -> TestResult:
 
 def _batch(given: Given, ruleset: Ruleset) -> _Single:
     """A given record, as a source would give it. Raises CelError for an event that cannot be written."""
+    raw, attributes = ruleset.decode.given(given.event) if given.raw is None else (given.raw, {})
     return _Single(
-        values=[codec(ruleset.decode).encode(given.event) if given.raw is None else given.raw],
+        values=[raw],
         keys=[given.key],
         headers=[[(name, value.encode()) for name, value in given.headers.items()]],
         times=[None if given.time is None else Timestamp.parse(given.time).total_nanos],
-        attributes={name: [value] for name, value in given.meta.items()},
+        attributes={name: [value] for name, value in {**attributes, **given.meta}.items()},
     )
 
 
@@ -143,14 +144,13 @@ def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, got: _Got
     def came(sink: str, record: Mapping[str, object]) -> None:
         got.setdefault(sink, []).append(_Came(number, record))
 
-    raw = batch.values[0]
     decisions = ruleset.route(batch, source)
     for delivery in decisions.deliveries:
-        for record in _delivered(delivery, raw, ruleset.encodings[delivery.sink]):
+        for record in _delivered(delivery, batch, ruleset.encodings[delivery.sink]):
             came(delivery.sink, record)
     key = None if batch.keys is None else batch.keys[0]
     headers = {name: readable(value) for name, value in (batch.headers or [()])[0] or ()}
-    whole = _record(raw, ruleset.decode) | {"key": key, "headers": headers}
+    whole = _record(batch, ruleset.decode) | {"key": key, "headers": headers}
     for letter in decisions.letters:
         why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
         came(DEAD_LETTER, why | whole)
@@ -158,21 +158,21 @@ def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, got: _Got
         came(DROP, whole)
 
 
-def _delivered(delivery: Delivery, raw: bytes, encoding: str) -> Iterator[dict[str, object]]:
+def _delivered(delivery: Delivery, batch: _Single, encoding: Format) -> Iterator[dict[str, object]]:
     for place in range(len(delivery.indices)):
-        value = raw if delivery.values is None else delivery.values[place]
+        value = batch.values[0] if delivery.values is None else delivery.values[place]
         settings = {name: column[place] for name, column in delivery.settings.items()}
         if isinstance(headers := settings.get("headers"), tuple):
             settings["headers"] = {name: readable(content) for name, content in headers}
-        yield _record(value, encoding) | settings
+        yield _record(replace(batch, values=[value]), encoding) | settings
 
 
-def _record(raw: bytes, encoding: str) -> dict[str, object]:
+def _record(batch: _Single, encoding: Format) -> dict[str, object]:
     """A payload as a test can ask for it: its event where it can be decoded, and its bytes."""
     try:
-        return {"event": codec(encoding).decode(raw), "raw": raw}
+        return {"event": encoding.codec.decode_at(batch, 0), "raw": batch.values[0]}
     except (ValueError, RecursionError):
-        return {"raw": raw}
+        return {"raw": batch.values[0]}
 
 
 def _failures(test: Test, got: _Got) -> Iterator[Failure]:

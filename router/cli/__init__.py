@@ -118,7 +118,7 @@ def explain(
         str | None,
         typer.Option(metavar="PATH[:LINE]", help="A line of this file, or its first lines, in the place of stdin."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="With --file PATH: at most so many records.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many records of --file PATH, or of CSV.")] = 10,
     letter: Annotated[int | None, typer.Option("--dead", metavar="ID", help="The record of this dead letter.")] = None,
     source: Annotated[
         str | None, typer.Option(help="The source that the record is from; without it, the first one that FLOW reads.")
@@ -162,12 +162,16 @@ def evaluate(
 
 @app.command()
 def connectors(
-    name: Annotated[str | None, typer.Argument(help="Show this one's settings.")] = None, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="Show all about this one.")] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="The settings that every source and every sink takes.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """What is installed, with each one's settings."""
+    """What is installed; of one, its settings, guarantee, an example and its metrics."""
     from router.cli.connectors import connectors as command
 
-    command(name, as_json)
+    command(name, common, as_json)
 
 
 @app.command()

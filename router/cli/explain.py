@@ -11,8 +11,8 @@ import typer
 
 from router.cli.dead import find_letter
 from router.cli.faults import load_or_exit, show
-from router.cli.record import Record, about_of, from_file, from_stdin, of_letter, refuse
-from router.config import Configuration
+from router.cli.record import Given, Record, about_of, of_letter, refuse
+from router.config import Configuration, SourceSpec
 from router.daemon import ruleset_of
 from router.deadletters import Letter
 from rules.explain import Explanation
@@ -45,8 +45,10 @@ def explain(arguments: Sequence[str], wanted: Wanted) -> None:
         letter = _letter(configuration, wanted)
     flow = _flow(configuration, name, wanted.source, letter)
     source = _source(flow, wanted.source) if letter is None else letter.source
-    ruleset = _compiled(configuration, flow, source)
-    records = [of_letter(letter)] if letter is not None else _records(wanted)
+    # As a replay does it: a source that is gone decoded as the first of the flow does.
+    spec = configuration.sources.get(source) or configuration.sources[_sources(flow)[0]]
+    ruleset = _compiled(configuration, flow, spec)
+    records = [of_letter(letter)] if letter is not None else _records(spec, wanted)
     explained = [(record, ruleset.explain(record.batch, 0, source)) for record in records]
     if wanted.as_json:
         _print_json(configuration, explained)
@@ -107,18 +109,17 @@ def _source(flow: Flow, wanted: str | None) -> str:
     return wanted or sources[0]
 
 
-def _compiled(configuration: Configuration, flow: Flow, source: str) -> Ruleset:
-    known = source if source in configuration.sources else flow.sources[0][0]
+def _compiled(configuration: Configuration, flow: Flow, source: SourceSpec) -> Ruleset:
     try:
-        return ruleset_of(configuration, flow, configuration.sources[known].decode)
+        return ruleset_of(configuration, flow, source.decode)
     except Refused as refused:
         show(refused.faults)
         raise typer.Exit(2) from refused
 
 
-def _records(wanted: Wanted) -> list[Record]:
-    about = about_of(wanted.meta, wanted.key, wanted.headers)
-    return [from_stdin(about)] if wanted.file is None else from_file(wanted.file, about, wanted.limit)
+def _records(source: SourceSpec, wanted: Wanted) -> list[Record]:
+    given = Given(source, about_of(wanted.meta, wanted.key, wanted.headers))
+    return given.from_stdin(wanted.limit) if wanted.file is None else given.from_file(wanted.file, wanted.limit)
 
 
 _Explained = Sequence[tuple[Record, Explanation]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rules.codecs import Format
 from rules.contract import Validator
 from rules.explain.model import Explanation
 from rules.explain.trace import Trace
@@ -25,7 +26,13 @@ class Explainer:
     """Explains decisions of a flow, one at a time. It takes what the flow's own interpreter takes."""
 
     def __init__(
-        self, flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: str, names: Mapping[str, object]
+        self,
+        flow: Flow,
+        plan: Plan,
+        lets: Lets,
+        validator: Validator | None,
+        decode: Format,
+        names: Mapping[str, object],
     ) -> None:
         self._flow = flow
         self._decode = decode
@@ -42,7 +49,7 @@ class Explainer:
             flow=self._flow.name,
             version=self._flow.version,
             source=source,
-            decode=self._decode,
+            decode=self._decode.type,
             raw=columns.values[index],
             meta=meta_of(columns, index, source),
             outcome=outcome,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -301,6 +302,25 @@ def test_the_source_says_how_a_record_is_decoded(project: Path) -> None:
     assert as_json("--source", "lines", cwd=project, given="not json")["goes_to"][0]["by"] == "all"
 
 
+ROWS = 'id,amount,note\r\nx1,900,"two\r\nlines"\r\n\r\nx2,5,plain\r\nx3,7,"open\r\n'
+
+
+def test_rows_of_csv_are_explained_with_their_header(project: Path) -> None:
+    config = project / "sluiceway.yaml"
+    config.write_text(config.read_text().replace("posted: {type: stdin}", "posted: {type: stdin, decode: csv}"))
+    (project / "rows.csv").write_text(ROWS, newline="")
+    first = as_json("--source", "posted", "--file", "rows.csv:3", cwd=project)
+    assert (first["line"], first["record"]) == (3, 'x1,900,"two\r\nlines"')
+    assert as_json("--source", "posted", "--file", "rows.csv:2", cwd=project) == first | {"meta": ANY}
+    assert as_json("--source", "posted", "--file", "rows.csv:5", cwd=project)["record"] == "x2,5,plain"
+    given = explain("--source", "posted", "--json", cwd=project, given=ROWS)
+    rows = [json.loads(line) for line in given.splitlines()]
+    assert [row["line"] for row in rows] == [3, 5, 7]
+    assert rows[2]["goes_to"][0]["reason"] == "spoiled"
+    lonely = sluiceway("explain", "--source", "posted", cwd=project, given=b"id,amount\n")
+    assert (lonely.returncode, b"stdin has no records" in lonely.stderr) == (2, True)
+
+
 def test_nothing_at_all_is_a_record_too(project: Path) -> None:
     assert "undecodable  not JSON: no bytes at all" in explain("orders", cwd=project, given=b"")
 
@@ -337,9 +357,10 @@ def test_lines_of_a_file_are_explained_by_number_or_the_first_ones(project: Path
         (["orders", "--file", "none.ndjson"], "none.ndjson cannot be read: No such file or directory"),
         (["orders", "--file", "none.ndjson:3"], "none.ndjson cannot be read: No such file or directory"),
         (["orders", "--file", "in.ndjson"], "in.ndjson has no records"),
-        (["orders", "--file", "orders.yaml:99999"], "orders.yaml has no line 99999"),
-        (["orders", "--file", "orders.yaml:0"], "orders.yaml has no line 0"),
-        (["orders", "--file", "orders.yaml:1"], "line 1 of orders.yaml is blank"),
+        (["orders", "--file", "orders.yaml:99999"], "there is no record in line 99999 of orders.yaml"),
+        (["orders", "--file", "orders.yaml:0"], "there is no record in line 0 of orders.yaml"),
+        (["orders", "--file", "orders.yaml:1"], "there is no record in line 1 of orders.yaml"),
+        (["orders", "--file", f"orders.yaml:{'9' * 5000}"], "there is no record in line"),
         (["orders", "--dead", "1", "--key", "k"], "--key beside --dead: a dead letter brings its own"),
         (["--limit", "0"], "--limit"),
         (["other/none.yaml", "orders"], "none.yaml: cannot be read"),

@@ -15,6 +15,7 @@ from test_ruleset_law import SETTINGS, endings, flows, records
 
 from router.batch import Batch
 from rules.cel.values import ABSENT, Optional, Type
+from rules.codecs import Json
 from rules.decisions import Outcome
 from rules.explain import Explanation
 from rules.explain.model import Changes, Evaluation
@@ -80,7 +81,7 @@ def test_an_explanation_tells_what_the_interpreter_decides(
         attributes={"topic": data.draw(st.lists(st.sampled_from([None, "t", 5]), min_size=count, max_size=count))},
         spoiled=data.draw(st.dictionaries(st.integers(0, max(count - 1, 0)), st.just("cut off"), max_size=1)),
     )
-    facts = [SinkFacts("b", encode="json", per_record=frozenset({"topic"}))]
+    facts = [SinkFacts("b", encode=Json(), per_record=frozenset({"topic"}))]
     facts += [SinkFacts("c", templates={"topic": template("x.${event.type}")}, per_record=frozenset({"topic"}))]
     ruleset = ruleset_of(json.dumps(flow), names={"n": 5, "tags": ["order", 1]}, facts=facts)
     for index in range(count):
