@@ -295,11 +295,11 @@ class Interpreter:
 
     def _drop(self, outcome: Outcome, label: int) -> None:
         outcome.dropped.append(label)
-        self._watch.dropped()
+        self._watch.ended(DROP)
 
     def _keep(self, outcome: Outcome, because: Because) -> None:
         outcome.letters.append(because)
-        self._watch.kept(because)
+        self._watch.ended(DEAD_LETTER, because)
 
     def _undo(self, outcome: Outcome, error: Exception) -> None:
         outcome.undo()
@@ -320,7 +320,7 @@ class Interpreter:
             except CelError as error:
                 raise Failed("encode", error) from error
         dispatch = Dispatch(lane.number, sending.label[1], value, settings)
-        self._watch.sent(event, dispatch)
+        self._watch.sent(dispatch)
         return dispatch
 
 

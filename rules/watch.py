@@ -54,14 +54,11 @@ class Watch:
     def target(self, sink: str) -> None:
         """A delivery to this sink is made next. With ``split``, there is one for each element, in order."""
 
-    def sent(self, event: object, dispatch: Dispatch) -> None:
-        """The delivery was made: this event goes out, as the dispatch says."""
+    def sent(self, dispatch: Dispatch) -> None:
+        """The delivery was made, as the dispatch says."""
 
-    def dropped(self) -> None:
-        """The record is dropped."""
-
-    def kept(self, because: Because) -> None:
-        """The record becomes a dead letter."""
+    def ended(self, to: str, because: Because | None = None) -> None:
+        """The record ends without a delivery: ``to`` is ``drop``, or ``dead_letter`` with its reason."""
 
     def ending(self, name: str, because: Because) -> None:
         """A part of ``otherwise`` (``otherwise.error``) decides about the record, and why it does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from rules.cel import nodes
@@ -40,6 +40,10 @@ class Event:
     def took(self, part: Event, _: Mapping[str, object]) -> None:
         """An evaluation within this one is over."""
         self.parts.append(part)
+
+    def all_parts(self) -> Iterable[Event]:
+        """The evaluations that it made, as far as they are kept."""
+        return self.parts
 
 
 class Visit:
@@ -87,6 +91,10 @@ class MacroEvent(Event):
         self._kinds[kind] += 1
         if visit.number < FIRST or (kind is not None and self._kinds[kind] <= _OF_A_KIND):
             self.kept.append(visit)
+
+    def all_parts(self) -> Iterable[Event]:
+        """Those of the elements, too."""
+        return [*self.parts, *(part for visit in self.kept for part in visit.parts)]
 
 
 class Recorder:
@@ -247,7 +255,7 @@ class Teller:
     def _culprit(self, event: Event, text: str) -> str:
         """The text of the innermost part that failed as the whole did."""
         while True:
-            inner = next((part for part in event.parts if part.error is event.error), None)
+            inner = next((part for part in event.all_parts() if part.error is event.error), None)
             if inner is None:
                 return _written(event.node, text)
             event = inner

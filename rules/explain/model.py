@@ -122,17 +122,16 @@ class Parcel:
 class Sending:
     """One end of the record: a delivery to the sink ``to``, or ``drop``, or ``dead_letter``.
 
-    ``event`` is what goes out, ``dispatch`` how; both are for deliveries alone, and absent for one that failed.
+    ``dispatch`` says how a delivery goes out; one that failed has none, nor have the other ends, of which a dead
+    letter has the reason in ``because``.
     ``element`` numbers the element of ``split``. ``changes`` and ``fillings`` are those of the target's own shape and
-    settings. ``because`` is for dead letters. ``undone``: it was decided, and then taken back, because something later
-    failed.
+    settings. ``undone``: it was decided, and then taken back, because something later failed.
     """
 
     to: str
     element: int | None = None
     changes: Changes = field(default_factory=Changes)
     fillings: list[Filling] = field(default_factory=list)
-    event: object = ABSENT
     dispatch: Dispatch | None = None
     because: Because | None = None
     undone: bool = False

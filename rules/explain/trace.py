@@ -15,7 +15,7 @@ from rules.explain.changes import changes_between
 from rules.explain.evaluations import Event, Recorder, Teller
 from rules.explain.meanings import meanings
 from rules.explain.model import Change, Changes, Check, Contract, Evaluation, Filling, Parcel, Sending, Step
-from rules.flow import DEAD_LETTER, DROP, PASS, Expr, Flow, Rule
+from rules.flow import PASS, Expr, Flow, Rule
 from rules.lets import Lets
 from rules.plan import Plan
 from rules.watch import Watch
@@ -155,22 +155,17 @@ class Trace(Watch):
         self._recorder.listening = before < SHOWN_ELEMENTS
         step.sendings.append(self._sending)
 
-    def sent(self, event: object, dispatch: Dispatch) -> None:
+    def sent(self, dispatch: Dispatch) -> None:
         """It will be made."""
         if self._sending is not None:
-            self._sending.event, self._sending.dispatch = event, dispatch
+            self._sending.dispatch = dispatch
 
-    def dropped(self) -> None:
-        """An end of its own."""
-        if self._at is not None:
-            self._at.sendings.append(Sending(DROP))
-
-    def kept(self, because: Because) -> None:
-        """An end of its own."""
+    def ended(self, to: str, because: Because | None = None) -> None:
+        """An end of the rule or ending that is reached; of neither, where there was no record to decide about."""
         if self._at is None:
             self.endings.append(Step("", fate="matched", because=because))
             self._at = self.endings[-1]
-        self._at.sendings.append(Sending(DEAD_LETTER, because=because))
+        self._at.sendings.append(Sending(to, because=because))
 
     def ending(self, name: str, because: Because) -> None:
         """A part of ``otherwise`` is reached."""

@@ -165,6 +165,13 @@ def test_a_record_that_lacks_a_field_names_the_one_that_is_not_there() -> None:
     assert explanation.rules[0].when.culprit == "event.user"
 
 
+def test_what_failed_inside_a_macro_is_named_by_its_innermost_part() -> None:
+    text = "{rules: [{when: 'event.l.all(i, i.a.b > 0)', to: a}, {to: b}], from: s}"
+    evaluation = explained(text, {"l": [{"a": {"b": 1}}, *[{"a": {"b": 2}}] * 9, {}]}).rules[0].when
+    assert evaluation is not None
+    assert (evaluation.state, evaluation.culprit) == ("missing", "i.a")
+
+
 def test_names_under_let_are_told_with_what_they_stand_for_and_came_to() -> None:
     text = """
         let: {big: event.amount > 500, plan: event.user.plan, vip: big && plan == "pro"}

@@ -242,9 +242,8 @@ class Picture:
                 if sending.element is not None:
                     told.text.append(f" [{sending.element}]", "dim")
                 if sending.undone:
-                    told.text.append(
-                        "  taken back" if sending.dispatch or to in {DROP, DEAD_LETTER} else "  fails", "red"
-                    )
+                    is_decided = to == DROP or sending.dispatch is not None or sending.because is not None
+                    told.text.append("  taken back" if is_decided else "  fails", "red")
                 self._add_changes(told, sending.changes, sending.fillings)
             if len(sendings) > _SENDINGS:
                 line.add((f"… {len(sendings) - _SENDINGS:,} more → {to}", "dim"))
@@ -286,7 +285,7 @@ class Picture:
         return line
 
     def _letter(self, by: str, sending: Sending) -> Line:
-        line = Line(Text.assemble(("dead letter", "bold red"), f"  {by}"))
+        line = Line(Text.assemble((sending.to.replace("_", " "), "bold red"), f"  {by}"))
         if sending.because is not None:
             stage, rule, reason, _ = sending.because
             at = f", at rule {self._values.text(rule)}" if rule and not by.startswith("by rule") else ""
