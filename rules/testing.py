@@ -93,6 +93,7 @@ class _Single:
     attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
     spoiled: Mapping[int, str] = field(default_factory=dict)
     arrived: int = field(default_factory=time.time_ns)
+    is_ascii: bool = False
 
 
 @dataclass(frozen=True, slots=True)
