@@ -139,7 +139,7 @@ class Daemon:
             return
         from router.admin import AdminServer
 
-        self.admin = AdminServer(self, http.host, http.port, http.token_text)
+        self.admin = AdminServer(self, http, self.configuration.folder)
         await self.admin.start()
         exits.push_async_callback(self.admin.stop)
 
