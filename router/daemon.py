@@ -109,7 +109,7 @@ class Daemon:
                 source_spec = configuration.sources[name]
                 self.pipelines[name] = Pipeline(
                     name,
-                    build_source(source_spec, self._context(name, state)),
+                    build_source(source_spec, self._context("source", name, state)),
                     self._ruleset(flow, source_spec.decode),
                     self.outlets,
                     letters=self.letters,
@@ -119,11 +119,16 @@ class Daemon:
 
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
-            sink = build_sink(spec, self._context(name, state))
+            sink = build_sink(spec, self._context("sink", name, state))
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
 
-    def _context(self, name: str, state: StateDir) -> Context:
-        return Context(name=name, folder=self.configuration.folder, positions=state.positions(name))
+    def _context(self, kind: str, name: str, state: StateDir) -> Context:
+        return Context(
+            name=name,
+            folder=self.configuration.folder,
+            positions=state.positions(name),
+            count=self.metrics.connector(kind, name),
+        )
 
     def _ruleset(self, flow: Flow, decode: str) -> Ruleset:
         key = (flow.name, decode)

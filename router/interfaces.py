@@ -30,6 +30,10 @@ class Source(Protocol):
     The class says ``Config`` (its settings, a subclass of ``Settings``), ``replays`` (whether what was not
     acknowledged is read again after the next ``open()``) and ``ack_order`` (``"read"``: acknowledgements come in the
     order of reading; ``"any"``: each as soon as it is settled).
+
+    It may have a method ``async finish()``, for a source that has taken in what it cannot take in again: the router
+    stops, so nothing new is to be taken in; ``read()`` goes on to give what is there, and then raises ``EndOfStream``.
+    Without it, what is not read when the router stops is left where it is.
     """
 
     Config: ClassVar[type[Any]]
@@ -58,7 +62,12 @@ class Source(Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``)."""
+    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``).
+
+    It may have a property ``waits_for``: why nothing should be written now although it is connected, such as that
+    nobody has subscribed; empty when it takes everything. While it says so, the router writes nothing, for as long as
+    that is: no timeout runs, and no record is at fault.
+    """
 
     Config: ClassVar[type[Any]]
 

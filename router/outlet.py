@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 STRIKES = 3
 """So often may one write bring a connection down that opens well, before the write is split to find the poison."""
 
+READY_SECONDS = 0.2
+"""A sink that waits for somebody is asked again about this often."""
+
 CLOSE_SECONDS = 10.0
 """A sink that does not close in this time is left behind, so that stopping never hangs on it."""
 
@@ -230,8 +233,7 @@ class Outlet:
 
     async def _attempt(self, load: Load, segment: Segment) -> list[Segment]:
         """Write a segment once. What must be written again comes back, in order."""
-        if self._replacement is not None or not self.connected:
-            await self._connect()
+        await self._until_ready()
         segment = self._still_leased(load, segment)
         if not segment.indices:
             return []
@@ -358,6 +360,23 @@ class Outlet:
         return known
 
     # Connection
+
+    async def _until_ready(self) -> None:
+        """Wait for a sink that is connected and has somebody to write to, however long that takes."""
+        waited = False
+        while True:
+            if self._replacement is not None or not self.connected:
+                await self._connect()
+            why: str = getattr(self._sink, "waits_for", "")
+            if why or waited:
+                self.error = why
+            if not why:
+                return
+            waited = True
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READY_SECONDS):
+                    await self._wake.wait()
 
     async def _connect(self) -> None:
         """Open the sink, with backoff, for as long as it takes; take its replacement when there is one."""

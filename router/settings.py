@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -29,14 +29,23 @@ class MemoryPositions:
             del self.entries[key]
 
 
+def _uncounted(event: str, number: int) -> None:
+    """Nobody asks."""
+
+
 @dataclass(slots=True)
 class Context:
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
-    of the daemon's file), and where it keeps its positions."""
+    of the daemon's file), and where it keeps its positions.
+
+    ``count(event, number)`` counts what the router cannot see, such as who was disconnected: it is the metric
+    ``sluiceway_connector_events_total``, so the events of a connector are few, and named in its docstring.
+    """
 
     name: str = ""
     folder: Path = field(default_factory=Path)
     positions: Positions = field(default_factory=MemoryPositions)
+    count: Callable[[str, int], None] = _uncounted
 
 
 class PerRecord:
