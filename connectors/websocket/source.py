@@ -1,0 +1,183 @@
+"""``websocket``: records that a WebSocket server sends, one a message."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from connectors.websocket.client import Client, ClientConfig, Closed, Connection
+from router import Batch, Duration, EndOfStream, Lag, NotConnected, Settings, Size
+
+BATCH_RECORDS = 1000
+BATCH_BYTES = 2**20
+"""Messages that wait are gathered up to these; a larger one is a batch of its own."""
+
+
+class Waiting(Settings):
+    """How much may be received and not yet read by the flow."""
+
+    records: Annotated[int, Field(gt=0)] = 10_000
+    """Messages."""
+    bytes: Annotated[Size, Field(gt=0)] = 16 * 2**20
+    """Bytes of messages; one that goes over it is taken all the same, and none after it."""
+
+
+class WebSocketSourceConfig(ClientConfig):
+    """The settings of the source ``websocket``."""
+
+    max_message: Annotated[Size, Field(gt=0, le=2**30)] = 16 * 2**20
+    """The largest message, also once it is unpacked. A server that sends a larger one is disconnected (1009), and not
+    connected to again before `hold_off`: the message itself is lost."""
+    queue: Waiting = Waiting()
+    """How much may be received and not yet read by the flow. When it is full, nothing is read from the socket."""
+    hold_off: Annotated[Duration, Field(gt=0)] = 30.0
+    """How long to stay away from a server that closed the connection in a way that says not to come back."""
+
+
+class WebSocketSource:
+    """Records that a WebSocket server sends.
+
+    **Records** are the messages, text or binary, each whole, however it was cut into frames. Rules see `meta.binary`
+    (whether it was a binary message) and `meta.time` (when it came).
+
+    **Guarantee**: at most once when the process is killed, since a WebSocket cannot be read again. As long as the
+    process runs, nothing is lost that was received: it survives the end of the connection, and a stop, which tells
+    the server first (1001) and takes in what is on its way until the server closes, too, for 2 s at most. What a
+    server sends while nobody is connected is not received. The token is a number; acknowledging tells the server
+    nothing.
+
+    **Order** is that of the messages.
+
+    **Lag** is what was received and is not acknowledged, in records, bytes, and the age of the oldest.
+
+    **Backpressure**: when `queue` is full nothing is read from the socket, so that TCP holds the server up. Until there
+    is room, its pings are not answered, and a server may close the connection for that.
+
+    **Away**: a server that cannot be reached, refuses the handshake, closes the connection, or does not answer a ping
+    is `NotConnected`, with its code and reason. After a code that says not to come back (1002, 1003, 1007 to 1010,
+    3000, 3003, 4000 to 4999) the next attempt is made when `hold_off` is over. Redirects are not followed.
+    """
+
+    Config: ClassVar[type[WebSocketSourceConfig]] = WebSocketSourceConfig
+    replays: ClassVar[bool] = False
+    ack_order: ClassVar[Literal["read", "any"]] = "read"
+    example: ClassVar[str] = """\
+sources:
+  trades:
+    type: websocket
+    url: wss://feed.example.org/v2
+    auth: {bearer: "${env:FEED_TOKEN:-none}"}
+    open_messages:
+      - {op: subscribe, channel: trades}
+"""
+
+    def __init__(self, config: WebSocketSourceConfig) -> None:
+        self._config = config
+        self._client = Client(config, max_message=config.max_message)
+        self._connection: Connection | None = None
+        # Outlives connections: what was received before one ended comes all the same.
+        self._messages: deque[tuple[bytes, bool, int]] = deque()
+        self._bytes = 0
+        self._read = 0
+        self._unsettled: deque[Batch] = deque()
+        self._change = asyncio.Event()
+        self._room = asyncio.Event()
+        self._is_finishing = False
+        self._stay_away = (0.0, "")
+
+    async def open(self) -> None:
+        """Connect. Raises NotConnected, for ``hold_off`` too after the server said not to come back."""
+        until, why = self._stay_away
+        if time.monotonic() < until:
+            raise NotConnected(f"{why}; connecting again after {self._config.hold_off:g} s")
+        self._is_finishing = False
+        self._connection = await self._client.connect(self._take, self._change.set)
+
+    async def read(self) -> Batch:
+        """What has come. Raises EndOfStream after ``finish()``, NotConnected. A cancelled call has taken nothing."""
+        while not self._messages:
+            self._check_connection()
+            self._change.clear()
+            await self._change.wait()
+        return self._gather()
+
+    async def ack(self, token: Any) -> None:
+        """The batch is no part of the lag any more."""
+        if self._unsettled and self._unsettled[0].token == token:
+            self._unsettled.popleft()
+
+    async def lag(self) -> Sequence[Lag]:
+        """What was received and is not acknowledged."""
+        records = len(self._messages) + sum(map(len, self._unsettled))
+        size = self._bytes + sum(batch.bytes for batch in self._unsettled)
+        return [Lag(self._config.shown, records=records, seconds=self._age(), bytes=size)]
+
+    async def finish(self) -> None:
+        """Have the server end the connection, and take in what is on its way; then ``read()`` ends the stream."""
+        self._is_finishing = True
+        self._change.set()
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def close(self) -> None:
+        """Disconnect. What was received and not read, or comes while the server closes, is for the next ``open()``."""
+        connection, self._connection = self._connection, None
+        self._unsettled.clear()
+        if connection is not None:
+            await connection.close()
+
+    def _check_connection(self) -> None:
+        """Raise why nothing more comes, if nothing does."""
+        failure = NotConnected("the source is not open") if self._connection is None else self._connection.failure
+        if failure is None:
+            return
+        if self._is_finishing:
+            raise EndOfStream
+        if isinstance(failure, Closed) and failure.unwelcome:
+            self._stay_away = (time.monotonic() + self._config.hold_off, str(failure))
+        raise failure
+
+    def _take(self, value: bytes, is_binary: bool) -> Awaitable[None] | None:
+        self._messages.append((value, is_binary, time.time_ns()))
+        self._bytes += len(value)
+        self._change.set()
+        return None if self._has_room() else self._wait_for_room()
+
+    def _has_room(self) -> bool:
+        return len(self._messages) < self._config.queue.records and self._bytes < self._config.queue.bytes
+
+    async def _wait_for_room(self) -> None:
+        while not self._has_room():
+            self._room.clear()
+            await self._room.wait()
+
+    def _gather(self) -> Batch:
+        taken: list[tuple[bytes, bool, int]] = []
+        size = 0
+        while self._messages and len(taken) < BATCH_RECORDS:
+            length = len(self._messages[0][0])
+            if taken and size + length > BATCH_BYTES:
+                break
+            taken.append(self._messages.popleft())
+            size += length
+        self._bytes -= size
+        self._room.set()
+        values, binary, times = map(list, zip(*taken, strict=True))
+        self._read += 1
+        batch = Batch(values, token=self._read, times=times, attributes={"binary": binary})
+        self._unsettled.append(batch)
+        return batch
+
+    def _age(self) -> float:
+        """Seconds since the oldest message came that is not acknowledged."""
+        if self._unsettled:
+            times = self._unsettled[0].times
+            oldest = times[0] if times else None
+        else:
+            oldest = self._messages[0][2] if self._messages else None
+        return 0.0 if oldest is None else max(0.0, (time.time_ns() - oldest) / 1e9)
