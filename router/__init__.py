@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, WriteError
+from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
@@ -11,6 +12,8 @@ from router.units import Address, Duration, Size, split_address
 from rules.columns import Constant
 
 __all__ = [
+    "FRAMINGS",
+    "PIECE",
     "Address",
     "Batch",
     "ClientTls",
@@ -18,6 +21,10 @@ __all__ = [
     "Context",
     "Duration",
     "EndOfStream",
+    "Framed",
+    "Framer",
+    "Framing",
+    "FramingSetting",
     "Headers",
     "Json",
     "Lag",
@@ -32,5 +39,6 @@ __all__ = [
     "Size",
     "Source",
     "WriteError",
+    "framing_of",
     "split_address",
 ]

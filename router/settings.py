@@ -9,20 +9,22 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from router.interfaces import Json, Positions
+from router import interfaces
+from router.interfaces import Positions
+from rules.codecs import Format, Json
 
 
 class MemoryPositions:
     """Positions that last as long as the process: of connectors that are used without a daemon."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Json] = {}
+        self.entries: dict[str, interfaces.Json] = {}
 
-    def load(self) -> dict[str, Json]:
+    def load(self) -> dict[str, interfaces.Json]:
         """Everything saved so far."""
         return dict(self.entries)
 
-    async def save(self, entries: Mapping[str, Json]) -> None:
+    async def save(self, entries: Mapping[str, interfaces.Json]) -> None:
         """Remember these; None forgets the key."""
         self.entries.update(entries)
         for key in [key for key, value in entries.items() if value is None]:
@@ -36,7 +38,7 @@ def _uncounted(event: str, number: int) -> None:
 @dataclass(slots=True)
 class Context:
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
-    of the daemon's file), and where it keeps its positions.
+    of the daemon's file), where it keeps its positions, and the format of the payloads that it carries.
 
     ``count(event, number)`` counts what the router cannot see, such as who was disconnected: it is the metric
     ``sluiceway_connector_events_total``, so the events of a connector are few, and named in its docstring.
@@ -45,6 +47,7 @@ class Context:
     name: str = ""
     folder: Path = field(default_factory=Path)
     positions: Positions = field(default_factory=MemoryPositions)
+    format: Format = field(default_factory=Json)
     count: Callable[[str, int], None] = _uncounted
 
 

@@ -19,8 +19,18 @@ from connectors.file.output import OutputFile, Refused, make_sure_of_room, sync_
 from connectors.file.packed import Packing, packer
 from connectors.file.rotation import move_aside, prune
 from connectors.file.worker import Worker
-from connectors.framing import frame_lines
-from router import Batch, Constant, Duration, NotConnected, PerRecord, Settings, Size, WriteError
+from router import (
+    Batch,
+    Constant,
+    Duration,
+    FramingSetting,
+    NotConnected,
+    PerRecord,
+    Settings,
+    Size,
+    WriteError,
+    framing_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +75,8 @@ class FileSinkConfig(Settings):
 
     path: Annotated[str, Field(min_length=1), PerRecord()]
     """The file, relative to the daemon's file. It may hold `${CEL}`; the folder before that is never left."""
-    framing: Literal["newline"] = "newline"
-    """How records are told apart: one a line."""
+    framing: FramingSetting | None = None
+    """How records are told apart. By default lines; rows, where CSV goes out."""
     compression: Literal["none", "gzip", "zstd"] = "none"
     """Each write is a compressed member of its own, so the file can be read at any time."""
     fsync: Literal["batch", "interval", "never"] = "batch"
@@ -78,6 +88,12 @@ class FileSinkConfig(Settings):
     """How many files are held open; the one not written to for longest is closed first."""
     rotate: Rotate | None = None
     """When to begin a new file."""
+
+    @model_validator(mode="after")
+    def _can_be_appended_to(self) -> Self:
+        if self.framing is not None and self.framing.cannot_join:
+            raise ValueError(f"framing: {self.framing.type} does not go with a file: {self.framing.cannot_join}")
+        return self
 
 
 class FileSink:
@@ -105,6 +121,7 @@ class FileSink:
     def __init__(self, config: FileSinkConfig) -> None:
         self.config = config
         self._destination = Destination(config.path, config.context.folder)
+        self._framing = framing_of(config.framing, config.context.format)
         self._worker: Worker | None = None
         self._packing: Packing | None = None if config.compression == "none" else config.compression
         self._pack: Callable[[bytes], bytes] = bytes
@@ -194,7 +211,7 @@ class FileSink:
         return refused
 
     def _append(self, path: Path, indices: Sequence[int], values: Sequence[bytes], refused: dict[int, str]) -> None:
-        data, failed = frame_lines(values)
+        data, failed = self._framing.join(values)
         refused.update({indices[at]: reason for at, reason in failed.items()})
         if not data:
             return
@@ -209,6 +226,8 @@ class FileSink:
                 raise
             self._refuse(path, indices, f"{path} cannot be written: {error.strerror}", refused)
             return
+        if not file.size and self._framing.head:
+            data = self._pack(self._framing.head) + data
         self._ends.setdefault(path, file.size)
         self._attempt = (path, file.size, len(data))
         file.append(data)
@@ -251,7 +270,7 @@ class FileSink:
         while len(self._files) >= self.config.max_open:
             self._shut(next(iter(self._files)))
         links = path == self._destination.fixed  # the operator's links are meant; a record's have been resolved
-        file = OutputFile(path, self._packing, links=links, clean=self._clean.pop(path, None))
+        file = OutputFile(path, self._framing, self._packing, links=links, clean=self._clean.pop(path, None))
         self._files[path] = file
         self._folders.update(file.folders)
         return file

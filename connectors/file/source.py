@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from connectors.file.finite import FiniteFiles
 from connectors.file.following import FollowingFiles
 from connectors.file.matching import Matcher, shown
 from connectors.file.place import Place
+from connectors.file.reader import Cutting
 from connectors.file.tracked import TrackedFile, lags
 from connectors.file.worker import Worker
-from connectors.framing import PIECE, Lines
-from router import Batch, Constant, Duration, EndOfStream, Lag, NotConnected, Settings, Size
+from router import (
+    PIECE,
+    Batch,
+    Constant,
+    Duration,
+    EndOfStream,
+    Framed,
+    FramingSetting,
+    Lag,
+    NotConnected,
+    Settings,
+    Size,
+    framing_of,
+)
 
 
 class FileSourceConfig(Settings):
@@ -30,12 +43,22 @@ class FileSourceConfig(Settings):
     """Whether to go on with what is appended, and with files that appear, until stopped."""
     start: Literal["begin", "end"] = "begin"
     """When following for the first time: begin at the beginning or at the end of the files that are there."""
+    framing: FramingSetting | None = None
+    """How records are told apart. By default lines; rows, where `decode` is `csv`."""
     max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
-    """The longest line, in bytes. A longer one becomes a dead letter."""
+    """The longest record, in bytes. A longer one becomes a dead letter."""
     read: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
     """How much to read at a time, in bytes; the size of a batch."""
     poll: Annotated[Duration, Field(gt=0)] = 0.25
     """How often to look for what is new, when following."""
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> Self:
+        if self.follow and self.framing is not None and not self.framing.is_endless:
+            raise ValueError(
+                f"framing: {self.framing.type} does not go with follow, since a file that grows has no end"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,11 +185,11 @@ class FileSource:
         # Only text: normalising the pattern would resolve `..` against links, against what was written.
         matcher = Matcher([str(Path(config.context.folder, path).absolute()) for path in paths])
         entries = config.context.positions.load()
+        framing = framing_of(config.framing, config.context.format)
+        cutting = Cutting(framing, config.max_record, config.read)
         if not config.follow:
-            return FiniteFiles(matcher, entries, limit=config.max_record, size=config.read)
-        return FollowingFiles(
-            matcher, entries, limit=config.max_record, size=config.read, poll=config.poll, start=config.start
-        )
+            return FiniteFiles(matcher, entries, cutting)
+        return FollowingFiles(matcher, entries, cutting, poll=config.poll, start=config.start)
 
     async def _save_changes(self, files: FiniteFiles | FollowingFiles) -> None:
         if files.changes:
@@ -174,10 +197,10 @@ class FileSource:
             await self.config.context.positions.save(changes)
 
 
-def _batch(file: TrackedFile, lines: Lines) -> Batch:
+def _batch(file: TrackedFile, lines: Framed) -> Batch:
     return Batch(
         lines.values,
         token=Token(file, file.delivered, file.ended_at),
-        attributes={"path": Constant(shown(file.path), len(lines.values))},
+        attributes={"path": Constant(shown(file.path), len(lines.values)), **lines.attributes},
         spoiled=lines.spoiled,
     )

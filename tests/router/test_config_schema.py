@@ -59,7 +59,7 @@ BASE = "sources: {a: {type: memory}}\nflows: [x]\n"
         ("sources: {a: {type: nosuch}}\n", "sources/a/type"),
         ("sources: {a: {channel: x}}\n", "sources/a"),
         ("sources: {a: {type: memory, chanel: x}}\n", "sources/a"),
-        ("sources: {a: {type: memory, decode: csv}}\n", "sources/a/decode"),
+        ("sources: {a: {type: memory, decode: morse}}\n", "sources/a/decode"),
         ("sinks: {x: {type: file}}\n", "sinks/x"),
         ("sinks: {x: {type: memory, batch: {records: many}}}\n", "sinks/x/batch/records"),
         ("sinks: {x: {type: memory, allow: {channel: [a]}}}\n", "sinks/x/allow"),
