@@ -125,21 +125,25 @@ class StdoutSink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
     **Away**: when the reader is gone (a broken pipe) or the disk behind it is full, ``write()`` raises NotConnected,
-    and so does ``open()`` until it goes on. A reader that is gone does not come back, so the flows that use the sink
-    then stand still until the daemon is stopped.
+    and so does ``open()`` until it goes on. A reader of a pipe that is gone does not come back (one of a named pipe
+    may), so the flows that use the sink then stand still until the daemon is stopped.
     """
 
     Config: ClassVar[type[StdoutConfig]] = StdoutConfig
 
     def __init__(self, config: StdoutConfig) -> None:
         self._framing = framing_of(config.framing, config.context.format)
+        self._is_open = False
 
     async def open(self) -> None:
-        """Write what an earlier failure left of a line. Raises NotConnected when that fails again."""
+        """Write what an earlier failure left of a line. Raises NotConnected when that fails again, or nobody reads."""
         await _output().recover()
+        self._is_open = True
 
     async def write(self, batch: Batch) -> None:
         """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected."""
+        if not self._is_open:
+            raise NotConnected("the sink is not open")
         data, failed = self._framing.join(batch.values)
         if data:
             await _output().write(data, lambda: _ends(self._framing, batch.values), self._framing.head)
@@ -148,6 +152,7 @@ class StdoutSink:
 
     async def close(self) -> None:
         """Nothing to release: the stream belongs to the process."""
+        self._is_open = False
 
 
 class _Worker:
@@ -239,9 +244,12 @@ class _Output:
         self._remainder = b""  # of the record at which a write failed; touched by the thread alone
 
     async def recover(self) -> None:
-        """Finish the line at which a write failed, if one did. A stream that is closed shows here already."""
+        """Finish the line at which a write failed, if one did. A stream that is closed, or that nobody reads, shows
+        here already."""
         if self._remainder or sys.__stdout__ is None:
             await self.write(b"", list)
+        elif _is_abandoned():
+            raise NotConnected("the reader of standard output is gone")
 
     async def write(self, data: bytes, ends: Callable[[], list[int]], head: bytes = b"") -> None:
         """Write these records, which end where ``ends`` says, after what an earlier failure left, and after ``head``
@@ -281,6 +289,13 @@ def _write_some(view: memoryview) -> int:
         ready.register(_STDOUT, select.POLLOUT)
         ready.poll()
         return 0
+
+
+def _is_abandoned() -> bool:
+    """Whether standard output is a pipe or a socket whose other end is gone: then it is in error (poll(2))."""
+    state = select.poll()
+    state.register(_STDOUT, 0)
+    return any(event & select.POLLERR for _, event in state.poll(0))
 
 
 @cache

@@ -77,8 +77,8 @@ class Sink(Protocol):
     async def write(self, batch: Batch) -> None:
         """Write the batch; return once it is durable.
 
-        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away.
-        May be cancelled when ``timeout`` has passed; ``close()`` and ``open()`` follow.
+        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away
+        and while the sink is not open. May be cancelled when ``timeout`` has passed; ``close()`` and ``open()`` follow.
         """
 
     async def close(self) -> None:
