@@ -16,13 +16,13 @@ import aiohttp
 import pytest
 import websockets
 from pydantic import ValidationError
-from routing import Books, part, running
 from websocket_peers import KINDS, Kind, Message, until
 
 from connectors.memory import records
 from connectors.websocket import WebSocketServerSink, WebSocketSource
 from router import Batch, Context, NotConnected, Sink, WriteError
 from router.outlet import Outlet, Policy
+from router.testing import Books, part, running
 from tests.certificates import Certificates
 
 both = pytest.mark.parametrize("kind", KINDS)
@@ -224,7 +224,7 @@ async def test_the_router_waits_for_the_first_subscriber_and_gives_nothing_up(tm
             await until(lambda: sink.waits_for)
     assert listener.messages == ["1", "2"]
     assert await books.letters() == []
-    books.state.close()
+    books.close()
 
 
 # Slow subscribers

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from routing import Books, part, running
 from test_websocket_source import server_tls
 from websocket_peers import KINDS, Kind, Message, Peer, idle, server, until
 
@@ -18,6 +17,7 @@ from connectors.memory import records
 from connectors.websocket import WebSocketSink
 from router import Batch, Context, NotConnected, Sink, WriteError
 from router.outlet import Outlet, Policy
+from router.testing import Books, part, running
 from tests.certificates import Certificates
 
 both = pytest.mark.parametrize("kind", KINDS)
@@ -221,7 +221,7 @@ async def test_a_cancelled_write_can_be_made_again_on_a_new_connection() -> None
 def books(tmp_path: Path) -> Iterator[Books]:
     made = Books(tmp_path)
     yield made
-    made.state.close()
+    made.close()
 
 
 @both
