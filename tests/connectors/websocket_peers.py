@@ -96,8 +96,8 @@ class _AiohttpPeer:
         await self._websocket.close(code=code, message=reason.encode())
 
     def abort(self) -> None:
-        assert self._request.transport is not None
-        self._request.transport.abort()
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
 
 @contextlib.asynccontextmanager
