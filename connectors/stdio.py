@@ -56,15 +56,23 @@ class StdinConfig(Settings):
 class StdinSource:
     r"""Reads lines from standard input until its end.
 
-    **Records** are the lines, without their ``\n`` and a ``\r`` before it, as bytes; blank lines are none. A last line
-    without newline is a record. A line longer than ``max_record`` is spoiled.
+    **Records** are the lines, without their `\n` and a `\r` before it, as bytes; blank lines are none. A last line
+    without newline is a record. A line longer than `max_record` becomes a dead letter. The source ends with its input;
+    a standard input that is closed is at its end.
 
     **Guarantee**: at most once, since a stream cannot be read again: what was read and not delivered when the process
-    ends is lost. While the process runs nothing is. There is nothing to acknowledge (its token is None), and its lag is
-    not known. A standard input that is closed is at its end; one that fails to be read is ``NotConnected``.
+    is killed is lost. While the process runs nothing is. There is nothing to acknowledge: its token is None.
+
+    **Lag** is not known.
+
+    **Away** is a standard input that fails to be read, or that another source reads: a process has only one.
     """
 
     Config: ClassVar[type[StdinConfig]] = StdinConfig
+    example: ClassVar[str] = """
+        sources:
+          lines: {type: stdin, decode: text}
+    """
     replays: ClassVar[bool] = False
     ack_order: ClassVar[Literal["read", "any"]] = "read"
 
@@ -116,20 +124,50 @@ class StdoutConfig(Settings):
 
 
 class StdoutSink:
-    """Writes records as lines to standard output.
+    r"""Writes records as lines to standard output.
 
-    JSON that holds newlines is compacted; any other payload that holds one fails alone, for good.
+    **Records** are written one a line. JSON that holds newlines is compacted; any other payload that holds one is a
+    dead letter. Logs go to standard error, so nothing mixes.
 
     **Guarantee**: at least once, as far as the operating system: a record counts as written when the kernel has taken
     it, which is not yet the process at the other end. No line is ever torn by a failure, a timeout or another sink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
-    **Away**: when the reader is gone (a broken pipe) or the disk behind it is full, ``write()`` raises NotConnected,
-    and so does ``open()`` until it goes on. A reader of a pipe that is gone does not come back (one of a named pipe
-    may), so the flows that use the sink then stand still until the daemon is stopped.
+    **Away** is an output whose reader is gone (a broken pipe), or behind which a disk is full, until it goes on. A
+    reader of a pipe that is gone does not come back (one of a named pipe may), so the flows that use the sink then
+    stand still until the daemon is stopped.
+
+    **A filter** in a pipe is a flow from `stdin` to `stdout`, which ends with its input. Here are `filter.yaml` and its
+    rules, `big.yaml`:
+
+    ```yaml filter.yaml
+    http: null                               # no pages: any number of filters may run at once
+    sources: {lines: {type: stdin}}
+    sinks: {out: {type: stdout}}
+    flows: [big.yaml]
+    ```
+
+    ```yaml big.yaml
+    from: lines
+    rules:
+      - {name: big, when: event.amount > 500.0, to: out}
+    otherwise: {unmatched: drop}
+    ```
+
+    ```sh
+    printf '{"amount": 900}\n{"amount": 5}\n' | sluiceway run filter.yaml
+    ```
+
+    ```text output
+    {"amount": 900}
+    ```
     """
 
     Config: ClassVar[type[StdoutConfig]] = StdoutConfig
+    example: ClassVar[str] = """
+        sinks:
+          out: {type: stdout}
+    """
 
     def __init__(self, config: StdoutConfig) -> None:
         self._framing = framing_of(config.framing, config.context.format)

@@ -29,7 +29,8 @@ class Source(Protocol):
 
     The class says ``Config`` (its settings, a subclass of ``Settings``), ``replays`` (whether what was not
     acknowledged is read again after the next ``open()``) and ``ack_order`` (``"read"``: acknowledgements come in the
-    order of reading; ``"any"``: each as soon as it is settled).
+    order of reading; ``"any"``: each as soon as it is settled). Its docstring, in Markdown, is what users are told of
+    it; ``example``, a ``ClassVar[str]`` that it may have, is a part of the daemon's file that uses it.
 
     It may have a method ``async finish()``, for a source that has taken in what it cannot take in again: the router
     stops, so nothing new is to be taken in; ``read()`` goes on to give what is there, and then raises ``EndOfStream``.
@@ -62,7 +63,8 @@ class Source(Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``).
+    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``); its docstring and an
+    ``example`` are as with sources.
 
     It may have a property ``waits_for``: why nothing should be written now although it is connected, such as that
     nobody has subscribed; empty when it takes everything. While it says so, the router writes nothing, for as long as

@@ -53,7 +53,7 @@ _REMEMBERED = 4096  # closed files whose size is remembered, so that opening the
 
 
 class Rotate(Settings):
-    """When a file is moved out of the way, to `name-<UTC time>-<n>.ext`, and how many of those remain."""
+    """When a file is moved out of the way, and how many of those remain."""
 
     bytes: Annotated[Size, Field(gt=0)] | None = None
     """Before a write that would make the file larger than this. A write is what one batch has for the file and is not
@@ -87,7 +87,7 @@ class FileSinkConfig(Settings):
     max_open: Annotated[int, Field(ge=1)] = 64
     """How many files are held open; the one not written to for longest is closed first."""
     rotate: Rotate | None = None
-    """When to begin a new file."""
+    """When to begin a new file. The present one is moved aside, to `name-<UTC time>-<n>.ext`."""
 
     @model_validator(mode="after")
     def _can_be_appended_to(self) -> Self:
@@ -99,24 +99,33 @@ class FileSinkConfig(Settings):
 class FileSink:
     """Appends records to files, one a line.
 
-    **Guarantee**: when ``write`` returns, the records are on the disk (``fsync: batch``, ``interval``) or with the
-    operating system (``never``). With ``interval``, a write waits for the fsync that covers it, and there is one at
-    most every ``fsync_interval``: that saves the disk, and limits an outlet to one write at a time each interval
-    unless the sink was idle for longer. New files are synced with the folders that they are in. A file holds whole
-    lines only: a failed write is taken back, a line torn by a crash is moved to ``<file>.torn`` when the file is next
+    **The base folder** is the path up to the last `/` before the first `${`, or the folder of the file. A record whose
+    path would leave it, or cannot be a file, is a dead letter, the others are written; the sink's `allow` narrows
+    further. Folders are made. A file that was renamed or deleted underneath is made anew. While it is open, a file is
+    locked against other sinks and processes (flock).
+
+    **Guarantee**: when a batch is acknowledged, its records are on the disk (`fsync: batch` and `interval`) or with the
+    operating system (`never`). With `interval`, a write waits for the fsync that covers it, and there is one at most
+    every `fsync_interval`: that saves the disk, and limits the sink to one write at a time each interval unless it was
+    idle for longer. New files are synced with the folders that they are in. A file holds whole lines only: a write that
+    failed is taken back, and a line that a crash has torn is moved to a file beside it (`.torn`) when the file is next
     opened, and a warning says so (a compressed file is unpacked once for that).
 
-    **Payloads** that hold newlines: JSON is compacted without loss, any other is refused for good.
+    **Payloads** that hold newlines are compacted without loss when they are JSON; any other is a dead letter.
 
-    **Paths**: one that a record chose and that leads out of the base folder, or cannot be a file, fails that record
-    for good, the others are written. Folders are made. A file that was renamed or deleted underneath is made anew.
-    While it is open a file is locked against other sinks and processes (flock).
-
-    **Away**: a full or broken disk, or a configured file that may not be written, is ``NotConnected``, and nothing of
-    the batch remains in any file, whichever of them failed. It stays so until as much can be written again.
+    **Away** is a full or broken disk, or a configured file that may not be written: the flow waits, and nothing of the
+    batch remains in any file, whichever of them failed. It stays so until as much can be written again.
     """
 
     Config: ClassVar[type[FileSinkConfig]] = FileSinkConfig
+    example: ClassVar[str] = """
+        sinks:
+          archive:
+            type: file
+            path: "archive/${time.format(meta.time, '%Y-%m-%d')}.ndjson"
+            compression: gzip
+            rotate: {bytes: 1GiB, every: 1d, keep: 14}
+    """
 
     def __init__(self, config: FileSinkConfig) -> None:
         self.config = config

@@ -117,6 +117,15 @@ class SinkCommon(Part):
     """Whether records with the same key are written in their order."""
 
 
+SELECTORS = {
+    "type": "The connector, as `sluiceway connectors` lists it.",
+    "use": "The name of a connection, whose settings hold here too; it also says the type.",
+    "allow": "For settings that a record may choose: patterns of the values it may choose, such as "
+    "`{path: [archive/*]}`.",
+}
+"""What sources and sinks take besides, and is no setting of the connector or of its surroundings."""
+
+
 @dataclass(frozen=True)
 class SourceSpec:
     """A source that is to be built: ``connector(settings.within(context))``."""

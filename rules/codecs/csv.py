@@ -86,6 +86,9 @@ class Csv(Format):
         return self.codec.encode(event), {}
 
 
+_END: Final = "\r\n"  # fields that hold one of these characters are quoted because of it
+
+
 class _Echo:
     """What the csv module writes to: it hands over what it is given."""
 
@@ -107,7 +110,7 @@ class Rows:
             "quoting": csv.QUOTE_MINIMAL if format.quote else csv.QUOTE_NONE,
         }
         # Without quotes nothing can be escaped; a field that would need it is refused when it is written.
-        self._writer: Any = csv.writer(_Echo(), lineterminator="", **self._dialect)
+        self._writer: Any = csv.writer(_Echo(), lineterminator=_END, **self._dialect)
         self._decoder = lru_cache(64)(self._decoder_of)
 
     # Reading
@@ -244,7 +247,7 @@ class Rows:
             row: str = self._writer.writerow(
                 [field if field.__class__ is str else _in_field(field) for field in fields]
             )
-            return row.encode()
+            return row[: -len(_END)].encode()
         except (csv.Error, UnicodeEncodeError) as error:
             raise CelError(f"it cannot be written as CSV: {error}") from error
 
