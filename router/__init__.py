@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
-from router.errors import EndOfStream, NotConnected, WriteError
+from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
@@ -31,6 +31,7 @@ __all__ = [
     "Sink",
     "Size",
     "Source",
+    "Unavailable",
     "WriteError",
     "split_address",
 ]

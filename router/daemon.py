@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from router.config import Configuration, SinkSpec, SourceSpec
@@ -119,7 +120,7 @@ class Daemon:
 
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
-            sink = build_sink(spec, self._context(name, state))
+            sink = build_sink(spec, replace(self._context(name, state), write_timeout=spec.timeout))
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
 
     def _context(self, name: str, state: StateDir) -> Context:

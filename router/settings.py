@@ -32,11 +32,12 @@ class MemoryPositions:
 @dataclass(slots=True)
 class Context:
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
-    of the daemon's file), and where it keeps its positions."""
+    of the daemon's file), where it keeps its positions, and, for a sink, after how many seconds a write is cut off."""
 
     name: str = ""
     folder: Path = field(default_factory=Path)
     positions: Positions = field(default_factory=MemoryPositions)
+    write_timeout: float = 60.0
 
 
 class PerRecord:
