@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
+from router.expression import Expression, Template, Variables
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
@@ -18,6 +19,7 @@ __all__ = [
     "Context",
     "Duration",
     "EndOfStream",
+    "Expression",
     "Headers",
     "Json",
     "Lag",
@@ -31,7 +33,9 @@ __all__ = [
     "Sink",
     "Size",
     "Source",
+    "Template",
     "Unavailable",
+    "Variables",
     "WriteError",
     "split_address",
 ]

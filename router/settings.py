@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from router.expression import Template
 from router.interfaces import Json, Positions
 
 
@@ -75,6 +76,15 @@ class Settings(BaseModel):
         """The names of the settings that each delivery may choose."""
         return frozenset(name for name, info in cls.model_fields.items() if any(map(_marks, info.metadata)))
 
+    @classmethod
+    def templates(cls) -> frozenset[str]:
+        """The names of the settings in which the connector itself fills in ``${CEL}``."""
+        return frozenset(name for name, info in cls.model_fields.items() if _holds_template(info.annotation))
+
 
 def _marks(metadata: Any) -> bool:
     return isinstance(metadata, PerRecord) or metadata is PerRecord
+
+
+def _holds_template(annotation: Any) -> bool:
+    return annotation is Template or any(map(_holds_template, get_args(annotation)))
