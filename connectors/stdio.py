@@ -104,21 +104,25 @@ class StdoutSink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
     **Away**: when the reader is gone (a broken pipe) or the disk behind it is full, ``write()`` raises NotConnected,
-    and so does ``open()`` until it goes on. A reader that is gone does not come back, so the flows that use the sink
-    then stand still until the daemon is stopped.
+    and so does ``open()`` until it goes on. A reader of a pipe that is gone does not come back (one of a named pipe
+    may), so the flows that use the sink then stand still until the daemon is stopped.
     """
 
     Config: ClassVar[type[StdoutConfig]] = StdoutConfig
 
     def __init__(self, config: StdoutConfig) -> None:
         self.config = config
+        self._is_open = False
 
     async def open(self) -> None:
-        """Write what an earlier failure left of a line. Raises NotConnected when that fails again."""
+        """Write what an earlier failure left of a line. Raises NotConnected when that fails again, or nobody reads."""
         await _output().recover()
+        self._is_open = True
 
     async def write(self, batch: Batch) -> None:
         """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected."""
+        if not self._is_open:
+            raise NotConnected("the sink is not open")
         data, failed = frame_lines(batch.values)
         if data:
             await _output().write(data)
@@ -127,6 +131,7 @@ class StdoutSink:
 
     async def close(self) -> None:
         """Nothing to release: the stream belongs to the process."""
+        self._is_open = False
 
 
 def _batch(lines: Lines) -> Batch:
@@ -229,9 +234,12 @@ class _Output:
         self._remainder = b""  # of the line at which a write failed; touched by the thread alone
 
     async def recover(self) -> None:
-        """Finish the line at which a write failed, if one did. A stream that is closed shows here already."""
+        """Finish the line at which a write failed, if one did. A stream that is closed, or that nobody reads, shows
+        here already."""
         if self._remainder or sys.__stdout__ is None:
             await self.write(b"")
+        elif _is_abandoned():
+            raise NotConnected("the reader of standard output is gone")
 
     async def write(self, data: bytes) -> None:
         """Write these lines after what an earlier failure left. Cancelled, it still happens."""
@@ -266,6 +274,13 @@ def _write_some(view: memoryview) -> int:
         ready.register(_STDOUT, select.POLLOUT)
         ready.poll()
         return 0
+
+
+def _is_abandoned() -> bool:
+    """Whether standard output is a pipe or a socket whose other end is gone: then it is in error (poll(2))."""
+    state = select.poll()
+    state.register(_STDOUT, 0)
+    return any(event & select.POLLERR for _, event in state.poll(0))
 
 
 @cache

@@ -68,9 +68,9 @@ class Sink(Protocol):
     async def write(self, batch: Batch) -> None:
         """Write the batch; return once it is durable.
 
-        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away,
-        ``Unavailable`` when it is there and takes nothing for now. May be cancelled when ``timeout`` has passed;
-        ``close()`` and ``open()`` follow.
+        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away
+        and while the sink is not open, ``Unavailable`` when it is there and takes nothing for now. May be cancelled
+        when ``timeout`` has passed; ``close()`` and ``open()`` follow.
         """
 
     async def close(self) -> None:

@@ -104,7 +104,67 @@ class HttpSinkConfig(ClientSettings):
 
 
 class HttpSink:
-    """Sends records to an HTTP server."""
+    """Sends records to an HTTP server.
+
+    **Records** of a batch go out together, as `body` says. Records that chose another `url`, `method` or `headers` go
+    into requests of their own. `batch: {records, bytes, wait}` says how many records a request holds at most. What
+    cannot stand in such a body is a dead letter: an empty payload or one with newlines that is not JSON in `ndjson`,
+    one that is not JSON in an array. To send an event of another shape, let the rule `emit` it.
+
+    **Guarantee**: at least once. Records are written when the server has answered 2xx and the answer has arrived whole.
+    A request whose answer is lost is made again; an `Idempotency-Key`, or an id in the record, lets the server see that.
+
+    **Order**: requests are made in the order of their first record, one after the other, unless `concurrency` says
+    otherwise. When a record of a bulk API is sent again, the records of the same `key` behind it are, too.
+
+    **Results**: with `results`, an answer 2xx says of each record what became of it: `true`, `false`, a status, or a
+    map with `ok` or `status`, and if need be `reason` and `retry: true`. A status means what it means for a request:
+    2xx is written, 429 and 503 mean that the server takes no more for now, other 5xx are tried again up to
+    `retry.attempts` times, and so is what has `retry`; all else is a dead letter with its reason.
+
+    **Answers**:
+
+    | answer | what happens |
+    |---|---|
+    | 2xx | the records are written, or `results` says of each |
+    | 429, 503 with `Retry-After` | the server is overloaded: all is sent again then, and no attempt is used up |
+    | 400, 409, 413, 422 | halves of the request are sent, to find the records that are to blame: dead letters |
+    | other 4xx | the records of the request are dead letters |
+    | 401, 407 | a new OAuth 2.0 token is tried once; then an outage, until the credentials are right |
+    | 403, 3xx | an outage, until the settings are right; a dead letter where the record chose the URL |
+    | 408, 425, other 5xx | an outage; a record that brings it about on its own is found: a dead letter |
+
+    Dead letters hold the status and the beginning of the answer. Redirects are not followed. A body as large as one
+    that was answered 413 is halved beforehand.
+
+    **Away**: a server that cannot be reached, breaks the connection, does not answer in time or answers as the table
+    says is away, and records wait. To open the sink is to connect to its server, or to be answered 2xx by
+    `healthcheck`. After 3xx, 401, 403, 407, 502, 503 or 504 the URL is first asked with HEAD, unless `healthcheck` says
+    otherwise, and while that gives the same, the server is still away: so an outage behind a load balancer is told from
+    a record that the server cannot digest.
+
+    **Hosts**: where `url` names the host, no record gets to another one, and a step like `..` in a chosen URL is
+    refused. Where records choose the host, `allow: {url: [...]}` should say which, `auth` is not to be had, and only the
+    records for a host that is away suffer from it.
+    """
+
+    example: ClassVar[str] = """
+sinks:
+  warehouse:
+    type: http
+    url: https://api.example.org/v1/events
+    headers: {X-Source: sluiceway}
+    auth: {oauth2: {token_url: https://login.example.org/token, client_id: router, client_secret: "${env:SECRET:-}"}}
+    compression: gzip
+  hooks:                                # each record on its own, where its tenant wants it
+    type: http
+    url: "https://hooks.example.org/${url.encode(event.tenant)}"
+    headers: {Idempotency-Key: "${event.id}"}
+    body: record
+    concurrency: 8
+    allow: {url: ["https://hooks.example.org/*"]}
+    batch: {records: 500}
+"""
 
     Config: ClassVar[type[HttpSinkConfig]] = HttpSinkConfig
 

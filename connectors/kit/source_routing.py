@@ -1,0 +1,303 @@
+"""Checks of a source whose system goes away, and of one that the router reads: outages, lag, leases, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import pytest
+
+from connectors.kit.promise import NOT_PROMISED, BrokenPromise, check
+from connectors.kit.source_reading import LARGE
+from connectors.kit.source_system import SourceSystem
+from connectors.memory import MemorySink
+from router import Batch, Lag, Lease, NotConnected
+from router.testing import Books, Line, part_of, running
+
+QUEUE = {"queue_records": 50, "queue_bytes": 1 << 16, "batch_records": 50}
+"""A queue that is soon full."""
+
+
+class Away(SourceSystem):
+    """What holds when the system is not there."""
+
+    @check("open", needs=["be away"])
+    async def test_a_system_that_is_away_is_not_connected(self) -> None:
+        """open() says so, and works once the system is there."""
+        source = self.new()
+        await self.go_away()
+        for _ in range(2):
+            await self.refuses_to_open(source)
+            await self.close(source)
+        await self.come_back()
+        await self.open(source)
+        if "wait" not in self.cannot:
+            await self.put(self.payloads(3))
+            await self.collect(source, self.payloads(3))
+
+    @check("read", needs=["go away", "wait"])
+    async def test_a_system_that_goes_away_is_noticed(self) -> None:
+        """A read that waits raises NotConnected, and the next open() goes on."""
+        source = await self.opened([])
+        reading = asyncio.create_task(source.read(), name="a read that waits")
+        await asyncio.sleep(0.02)
+        await self.go_away()
+        await self._loses_connection(reading)
+        await self.close(source)
+        await self.come_back()
+        await self.open(source)
+        await self.put(self.payloads(3))
+        await self.collect(source, self.payloads(3))
+
+    async def _loses_connection(self, reading: asyncio.Task[Batch]) -> None:
+        __tracebackhide__ = True
+        right = "raise NotConnected: the router opens the source again, with backoff, for as long as it takes"
+        try:
+            batch = await self.within("read()", reading, right)
+        except NotConnected:
+            return
+        except BrokenPromise:
+            raise
+        except Exception as error:
+            what = f"{self._name}.read() raises {type(error).__name__} when the system goes away: {error}"
+            raise BrokenPromise(what, right) from error
+        raise BrokenPromise(f"{self._name}.read() gives {batch!r:.200} when the system goes away", right)
+
+    @check("open", "read", needs=["go away", "wait"])
+    async def test_reconnecting_loses_nothing(self) -> None:
+        """In a pipeline, whose system goes away and comes back twice."""
+        sink = MemorySink(MemorySink.Config())
+        async with Line(self.folder / "state", self.new(), sink) as line:
+            for outage in range(3):
+                if outage:
+                    await self.go_away()
+                    await self._shows(line, connected=False)
+                    await self.come_back()
+                await self._shows(line, connected=True)
+                values = self.payloads(20, start=100 * outage)
+                await self.put(values)
+                await self.arrive(sink, values)
+
+    async def _shows(self, line: Line, *, connected: bool) -> None:
+        __tracebackhide__ = True
+        await self.eventually(
+            lambda: line.books.sample("sluiceway_connected", kind="source", name="source") == connected,
+            f"the pipeline takes {self._name} for {'not ' if connected else ''}connected ({line.pipeline.error})",
+            "open() returns when the system is there, read() raises NotConnected when it goes",
+        )
+
+
+class Routed(SourceSystem):
+    """What holds in the router."""
+
+    @check("lag")
+    async def test_lag_may_be_asked_at_any_time(self) -> None:
+        """Before open(), beside a read() that waits, and after close(); what it says is never negative."""
+        source = self.new()
+        await self._lag(source, "before open()")
+        await self.open(source)
+        await self._lag(source, "after open()")
+        if "wait" not in self.cannot:
+            reading = asyncio.create_task(source.read(), name="a read that waits")
+            for _ in range(5):
+                await asyncio.sleep(0.002)
+                await self._lag(source, "beside a read() that waits")
+            await self.put(self.payloads(2))
+            await self.within("read()", reading, "return what was put, whoever asks for the lag meanwhile")
+            await self._lag(source, "after read()")
+        await self.close(source)
+        await self._lag(source, "after close()")
+
+    @check("lag")
+    async def test_lag_counts_what_is_not_acknowledged_and_nothing_else(self) -> None:
+        """What is read still counts; when everything is acknowledged, nothing does."""
+        values = self.payloads(10)
+        source = await self.opened(values)
+        batches = await self.collect(source, values)
+        lags = await self._lag(source, "before ack()")
+        if any(lag.records is not None for lag in lags) and not sum(lag.records or 0 for lag in lags):
+            raise BrokenPromise(
+                f"{self._name}.lag() is {lags} with {len(values)} records read and not acknowledged",
+                "count from the acknowledged position, not from that of reading",
+            )
+        await self.ack(source, batches)
+        deadline = time.monotonic() + self.patience
+        while any(lag.records or lag.bytes or lag.seconds for lag in lags):
+            if time.monotonic() > deadline:
+                raise BrokenPromise(
+                    f"{self._name}.lag() is {lags} when everything is acknowledged", "0: alerts watch it"
+                )
+            await asyncio.sleep(0.02)
+            lags = await self._lag(source, "after ack()")
+
+    async def _lag(self, source: Any, step: str) -> Sequence[Lag]:
+        __tracebackhide__ = True
+        right = "a sequence of router.Lag, one for each partition; an empty one when nothing is known"
+        try:
+            lags = await self.within(f"lag() {step}", source.lag(), right)
+        except BrokenPromise:
+            raise
+        except Exception as error:
+            raise BrokenPromise(f"{self._name}.lag() {step} raises {type(error).__name__}: {error}", right) from error
+        if not isinstance(lags, Sequence) or not all(
+            isinstance(lag, Lag) and type(lag.partition) is str for lag in lags
+        ):
+            raise BrokenPromise(f"{self._name}.lag() {step} is {lags!r:.200}", right)
+        if any((value or 0) < 0 for lag in lags for value in (lag.records, lag.seconds, lag.bytes)):
+            raise BrokenPromise(f"{self._name}.lag() {step} is {lags}", "0 or more; None for what is not known")
+        if len({lag.partition for lag in lags}) < len(lags):
+            raise BrokenPromise(f"{self._name}.lag() {step} names a partition twice: {lags}", "one entry for each")
+        return lags
+
+    @check("read")
+    async def test_a_lost_partition_revokes_its_leases(self) -> None:
+        """What was read of a partition that somebody else has now is not delivered any more."""
+        source = await self.opened(self.payloads(3))
+        batches = await self.collect(source, self.payloads(3))
+        leases = [lease for batch in batches for lease in batch.leases or () if isinstance(lease, Lease)]
+        if not leases:
+            pytest.skip(f"{NOT_PROMISED}it gives no leases")
+        reading = asyncio.create_task(source.read(), name="a read that waits")
+        await self.lose_partition()
+        await self.eventually(
+            lambda: all(lease.revoked for lease in leases),
+            f"{self._name} has not revoked the leases of the partitions that it lost",
+            "lease.revoke() as soon as the partition is lost, before anything else",
+        )
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        delivered = await self._deliver(batches)
+        if delivered:
+            raise BrokenPromise(
+                f"{len(delivered)} record(s) of partitions that {self._name} lost are delivered: {delivered[0]!r}",
+                "a lease in batch.leases for every record of a partition that can be lost",
+            )
+
+    async def _deliver(self, batches: Sequence[Batch]) -> list[bytes]:
+        """What an outlet delivers of these."""
+        sink = MemorySink(MemorySink.Config())
+        books = Books(self.folder / "state")
+        try:
+            outlet = books.outlet("sink", sink)
+            async with running(outlet.run):
+                for batch in batches:
+                    await (await outlet.put(part_of(batch)))
+        finally:
+            books.close()
+        return sink.values
+
+    @check("read")
+    async def test_a_sink_that_hangs_stops_the_reading(self) -> None:
+        """Batches are bounded: no more is read than the queue takes, and when the sink goes on, everything comes."""
+        values = self.payloads(2000) if "be large" in self.cannot else _flood(self.payload(0))
+        source, sink, gate = Watched(self.new()), MemorySink(MemorySink.Config()), asyncio.Event()
+        async with self._routed(source, sink, gate, values):
+            seen = -1
+            while seen != len(source.batches):
+                seen = len(source.batches)
+                await asyncio.sleep(0.1)
+            sizes = [self.judged(source, batch).bytes for batch in source.batches]
+            gate.set()
+            await self.arrive(sink, values)
+        if sum(sizes) > QUEUE["queue_bytes"] + 2 * max(sizes):
+            raise BrokenPromise(
+                f"{sum(sizes)} bytes were read of {self._name} while the sink hung",
+                "read() gives one batch for each call",
+            )
+
+    @contextlib.asynccontextmanager
+    async def _routed(
+        self, source: Watched, sink: MemorySink, gate: asyncio.Event, values: Sequence[bytes]
+    ) -> AsyncIterator[Line]:
+        """These records on their way to the sink, where the first write hangs until the gate is open."""
+
+        async def hang(_batch: Batch) -> None:
+            await gate.wait()
+
+        sink.on_write = hang
+        if "wait" in self.cannot:
+            await self.put(values)
+            source.source = self.new()
+        async with Line(self.folder / "state", source, sink, **QUEUE) as line, asyncio.TaskGroup() as group:
+            await self.eventually(lambda: line.pipeline.connected, f"{self._name} is not connected", "connect")
+            if "wait" not in self.cannot:
+                group.create_task(self.put(values), name="the records of the check")
+            await self.eventually(lambda: sink.writes, f"nothing comes from {self._name}", "give what was put")
+            yield line
+
+    @check("lag")
+    async def test_its_metrics_are_complete(self) -> None:
+        """Connection, records, bytes, what is unacknowledged, and lag; a stop ends a read that waits."""
+        values = self.payloads(50)
+        source, sink, gate = Watched(self.new()), MemorySink(MemorySink.Config()), asyncio.Event()
+        async with self._routed(source, sink, gate, values) as line:
+            sample = line.books.sample
+            connected = ("sluiceway_connected", {"kind": "source", "name": "source"})
+            shown = {
+                "sluiceway_connected": (sample(connected[0], **connected[1]), 1),
+                "sluiceway_source_unacked_batches > 0": (
+                    sample("sluiceway_source_unacked_batches", source="source") > 0,
+                    1,
+                ),
+            }
+            gate.set()
+            await self.arrive(sink, values)
+        wanted = {
+            "sluiceway_source_records_total": len(values),
+            "sluiceway_source_bytes_total": sum(map(len, values)),
+            "sluiceway_source_unacked_batches": 0,
+        }
+        shown |= {name: (sample(name, source="source"), value) for name, value in wanted.items()}
+        shown["sluiceway_connected after close()"] = (sample(connected[0], **connected[1]), 0)
+        for lag in source.lags:
+            labels = {"source": "source", "partition": lag.partition}
+            for unit in ("records", "bytes", "seconds"):
+                if getattr(lag, unit) is not None:
+                    name = f"sluiceway_source_lag_{unit}"
+                    shown[f"{name} of {lag.partition!r}"] = (sample(name, **labels), 0)
+        complain_of(self._name, len(values), shown)
+
+
+class Watched:
+    """A source, and what the router did with it."""
+
+    Config: ClassVar[type[Any]]
+    replays: ClassVar[bool]
+    ack_order: ClassVar[Literal["read", "any"]]
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.batches: list[Batch] = []
+        self.lags: Sequence[Lag] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    async def read(self) -> Batch:
+        """Read, and keep the batch."""
+        batch: Batch = await self.source.read()
+        self.batches.append(batch)
+        return batch
+
+    async def lag(self) -> Sequence[Lag]:
+        """Ask for the lag, and keep the answer."""
+        self.lags = await self.source.lag()
+        return self.lags
+
+
+def complain_of(name: str, records: int, shown: Mapping[str, tuple[float, float]]) -> None:
+    """Raise BrokenPromise that names the metrics which are not what they should be."""
+    wrong = [f"{metric} is {found:g}, not {wanted:g}" for metric, (found, wanted) in shown.items() if found != wanted]
+    if wrong:
+        raise BrokenPromise(
+            f"after {records} records by way of {name}: {'; '.join(wrong)}",
+            "every record once; an open connector is connected until it is closed; no lag when all are acknowledged",
+        )
+
+
+def _flood(small: bytes) -> list[bytes]:
+    """More than two batches may hold."""
+    return [small, *(b"%06d" % number + LARGE[6:] for number in range(20))]
