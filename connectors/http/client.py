@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import ssl
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ Origin = tuple[str, str, int]
 """Scheme, host and port: what credentials are for."""
 T = TypeVar("T")
 
+_LARGE = 2**20
+"""aiohttp writes bytes at once, and a file bit by bit."""
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"https?://\S+")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -156,7 +159,7 @@ class Client:
                 method,
                 url,
                 headers=headers,
-                data=body,
+                data=io.BytesIO(body) if body is not None and len(body) >= _LARGE else body,
                 allow_redirects=False,
                 server_hostname=self._settings.tls.server_name,
             ) as answer:

@@ -112,7 +112,7 @@ class HttpSink:
     one that is not JSON in an array. To send an event of another shape, let the rule `emit` it.
 
     **Guarantee**: at least once. Records are written when the server has answered 2xx and the answer has arrived whole.
-    A request whose answer is lost is made again; an `Idempotency-Key`, or an id in the record, lets the server see that.
+    A request whose answer is lost is made again; an `Idempotency-Key` or an id in the record lets the server see that.
 
     **Order**: requests are made in the order of their first record, one after the other, unless `concurrency` says
     otherwise. When a record of a bulk API is sent again, the records of the same `key` behind it are, too.
@@ -144,8 +144,8 @@ class HttpSink:
     a record that the server cannot digest.
 
     **Hosts**: where `url` names the host, no record gets to another one, and a step like `..` in a chosen URL is
-    refused. Where records choose the host, `allow: {url: [...]}` should say which, `auth` is not to be had, and only the
-    records for a host that is away suffer from it.
+    refused. Where records choose the host, `allow: {url: [...]}` should say which, `auth` is not to be had, and only
+    the records for a host that is away suffer from it.
     """
 
     example: ClassVar[str] = """
