@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 
@@ -60,7 +61,8 @@ def _described(value: dict[str, Json]) -> Result:
     if ok is None and status is None:
         raise ValueError("a result has neither `ok` nor `status`")
     said = [] if status is None else [str(status)]
-    said += [] if reason is None else [excerpt(reason if isinstance(reason, str) else str(reason))]
+    if reason:
+        said.append(excerpt(reason if isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)))
     fate = Fate.REFUSED if status is None or ok is False else _fate_of(int(str(status)))
     if ok:
         return Result(Fate.WRITTEN)

@@ -618,7 +618,7 @@ async def test_items_for_which_the_server_is_overloaded_are_given_time() -> None
         ({"ok": True, "status": 409}, None, False),
         ({"ok": False}, "the server refused it", False),
         ({"ok": False, "reason": "a\nb"}, "a b", False),
-        ({"ok": False, "reason": {"type": "x"}}, "{'type': 'x'}", False),
+        ({"ok": False, "reason": {"type": "x"}}, '{"type": "x"}', False),
         ({"ok": False, "retry": True, "reason": "later"}, "later", True),
         ({"ok": False, "status": 200}, "200", False),
         ({"status": 409, "retry": True}, "409", True),
