@@ -1,8 +1,7 @@
-"""HTTP: a source that is posted to, a source that asks on an interval, and a sink that posts."""
+"""HTTP: a source that is posted to."""
 
 from __future__ import annotations
 
-from connectors.http.sink import HttpSink, HttpSinkConfig
 from connectors.http.source import HttpSource, HttpSourceConfig, Pending
 
-__all__ = ["HttpSink", "HttpSinkConfig", "HttpSource", "HttpSourceConfig", "Pending"]
+__all__ = ["HttpSource", "HttpSourceConfig", "Pending"]

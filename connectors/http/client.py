@@ -27,6 +27,8 @@ T = TypeVar("T")
 _LARGE = 2**20
 """aiohttp writes bytes at once, and a file bit by bit."""
 _PORTS = {"http": 80, "https": 443}
+_EXACT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+"""A URL that is sent as it is (RFC 3986, section 2): signatures may be made of it. Any other is made one first."""
 _URL = re.compile(r"https?://\S+")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -153,11 +155,12 @@ class Client:
 
     async def _send(self, method: str, url: str, headers: Sequence[Header], body: bytes | None, most: int) -> Answer:
         from aiohttp import ClientError
+        from yarl import URL
 
         try:
             async with self._opened().request(
                 method,
-                url,
+                URL(url, encoded=_EXACT.fullmatch(url) is not None),
                 headers=headers,
                 data=io.BytesIO(body) if body is not None and len(body) >= _LARGE else body,
                 allow_redirects=False,

@@ -7,7 +7,7 @@ from typing import Any
 
 from http_servers import Asked, HttpServer, Reply
 
-from connectors.http import HttpSink
+from connectors.http.sink import HttpSink
 from connectors.kit import SinkContract
 from router import Settings
 

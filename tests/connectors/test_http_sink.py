@@ -17,7 +17,7 @@ from aiohttp import web
 from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, free_port, serving
 from pydantic import ValidationError
 
-from connectors.http import HttpSink
+from connectors.http.sink import HttpSink
 from router import Batch, Constant, Context, NotConnected, ServerTls, Sink, Unavailable, WriteError
 from tests.certificates import Certificates
 
