@@ -152,7 +152,8 @@ class HttpPollSource:
     **Order**: as the pages come. There never are two polls at once.
 
     **Lag**: in records, what is read and not acknowledged, for nobody knows what the server holds; in seconds, the age
-    of the oldest of them, or, if that is more, for how long the next poll has been overdue.
+    of the oldest of them, or, if that is more, for how long a poll has been overdue, once it is by more than
+    `request_timeout`.
 
     **Away**: a server that cannot be reached, does not answer in time, answers neither 2xx nor 304, or answers what the
     settings cannot read. It is asked again with growing pauses, after `Retry-After` if it says so, and after 401 with a
@@ -235,8 +236,11 @@ sources:
         if self._client is None:
             return []
         now = time.monotonic()
-        behind = [now - batch.since for batch in self._unacked] + [now - self._succeeded - self.config.interval, 0.0]
-        return [Lag("", records=sum(batch.records for batch in self._unacked), seconds=max(behind))]
+        overdue = now - self._succeeded - self.config.interval
+        behind = [now - batch.since for batch in self._unacked]
+        if overdue > self.config.request_timeout:  # before that, the poll is under way and may well succeed
+            behind.append(overdue)
+        return [Lag("", records=sum(batch.records for batch in self._unacked), seconds=max(behind, default=0.0))]
 
     async def close(self) -> None:
         """Disconnect. Idempotent."""
