@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 # Further arguments of a target: make test ARGS="-k http", make faults ARGS="--seconds 60 --seed 7"
 ARGS ?=
 
-.PHONY: help run test check bench faults
+.PHONY: help run test check docs bench faults
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run     the quickstart: a router with two flows, and what to try on it'
 	@echo 'make test    the tests'
-	@echo 'make check   format, lint, types, layers, and a smoke test of the built wheel'
+	@echo 'make check   format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
+	@echo 'make docs    the pages about connectors, from their code'
 	@echo 'make bench   the benchmarks, each beside its floor'
 	@echo 'make faults  kill -9, full disks, sinks that refuse, hang or go away; every record is looked for'
 
@@ -34,7 +35,11 @@ check: $(VENV)/.stamp
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.connector_docs --check
 	$(BIN)/python -m scripts.smoke
+
+docs: $(VENV)/.stamp
+	$(BIN)/python -m scripts.connector_docs
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m bench $(ARGS)

@@ -54,7 +54,13 @@ class GenerateConfig(Settings):
     rate: Annotated[
         float | None,
         BeforeValidator(parse_rate),
-        WithJsonSchema({"type": ["string", "number", "null"], "pattern": r"^\s*\d+(\.\d+)?\s*/\s*[smhd]\s*$"}),
+        WithJsonSchema(
+            {
+                "type": ["string", "number", "null"],
+                "pattern": r"^\s*\d+(\.\d+)?\s*/\s*[smhd]\s*$",
+                "x-words": "rate",
+            }
+        ),
     ] = None
     """How many records, such as 100/s, 5/m or 1/h. Without it, as fast as they are taken."""
     count: Annotated[int, Field(ge=0)] | None = None
@@ -66,33 +72,48 @@ class GenerateConfig(Settings):
 
 
 class GenerateSource:
-    r"""Makes records from a template.
+    r"""Makes up records from a template: to try out rules, to load a system, to show a dashboard.
 
     **Records** are the template as JSON; a template that is one text is taken as it is. Texts of values (not of keys)
-    may hold placeholders, typed when one is all of the text, text otherwise. In YAML they stand in quotes. ``{{`` and
-    ``}}`` are braces.
+    may hold placeholders: typed when one is all of the text, text otherwise. In YAML they stand in quotes; `{{` and
+    `}}` are braces.
 
-    ================== ====================================================================================
-    ``{sequence}``     the number of the record, from 0
-    ``{int:1:100}``    an integer, both ends included
-    ``{float:0:5:2}``  a number, here with 2 decimals; without the last part, with all it has
-    ``{choice:a|b|c}`` one of these texts
-    ``{word}``         an English word
-    ``{bool}``         true or false
-    ``{uuid}``         a UUID of version 4, as text
-    ``{now}``          the time at which it is made, in UTC (RFC 3339, milliseconds), as text
-    ================== ====================================================================================
+    | placeholder | |
+    |---|---|
+    | `{sequence}` | the number of the record, from 0 |
+    | `{int:1:100}` | an integer, both ends included |
+    | `{float:0:5:2}` | a number, here with 2 decimals; without the last part, with all it has |
+    | `{choice:a\|b\|c}` | one of these texts |
+    | `{word}` | an English word |
+    | `{bool}` | true or false |
+    | `{uuid}` | a UUID of version 4, as text |
+    | `{now}` | the time at which it is made, in UTC (RFC 3339, milliseconds), as text |
 
-    **Guarantee**: at least once. Record n depends on the seed and n alone (but for ``{now}``), so what was not
+    **Guarantee**: at least once. A record depends on the seed and its number alone (but for `{now}`), so what was not
     acknowledged is made again as it was. A token is the number of the next record; after a restart it goes on at the
     acknowledged one. Its seed, when the settings name none, is kept too.
 
-    **Rate**: the first record comes at once. What is due is counted from ``open()``, so nothing drifts, and after
-    having been held up it catches up. **Lag**: what is due (without a rate: what was made) and not acknowledged, and
-    how long the oldest of it has been due. It has nothing to be away from.
+    **Rate**: the first record comes at once. What is due is counted from the start, so nothing drifts, and after having
+    been held up it catches up.
+
+    **Lag**: what is due (without a rate: what was made) and not acknowledged, and how long the oldest of it has been
+    due.
+
+    **Away** it never is: there is nothing to be away from.
     """
 
     Config: ClassVar[type[GenerateConfig]] = GenerateConfig
+    example: ClassVar[str] = """
+        sources:
+          orders:
+            type: generate
+            rate: 20/s
+            seed: 7
+            template:
+              - weight: 3
+                template: {type: order, id: "o-{sequence}", amount: "{float:1:900:2}", plan: "{choice:free|pro}"}
+              - {type: visit, user: "u-{int:1:50}", at: "{now}"}
+    """
     replays: ClassVar[bool] = True
     ack_order: ClassVar[Literal["read", "any"]] = "read"
 

@@ -86,16 +86,25 @@ class SourceConfig(Settings):
 
 
 class MemorySource:
-    """A source that does what its script says.
+    """A scripted source, for tests of rules, deployments and connectors.
 
-    Guarantee: at least once; with ``replays: false`` at most once. Token: the number of ``open()`` and the place of the
-    batch in the script; one of an earlier ``open()``, one that comes twice or against ``ack_order`` is a ValueError,
-    which shows a router that breaks the contract. Lag: what was pushed and is not acknowledged, in records, unless
-    ``lags`` says otherwise. Away: while ``down`` is true, ``open()`` and ``read()`` raise NotConnected, a read that
-    waits included.
+    **Records** are what the settings give, and what a test pushes. The docstrings of `connectors.memory` tell what a
+    script may say, and where what the router did with it is to be found.
+
+    **Guarantee**: at least once; with `replays: false` at most once. A token is the number of `open()` and the place of
+    the batch in the script; one of an earlier `open()`, one that comes twice or against `ack_order` is a ValueError,
+    which shows a router that breaks the contract.
+
+    **Lag**: what was pushed and is not acknowledged, in records, unless the script says otherwise.
+
+    **Away** it is while `down` is true, a read that waits included.
     """
 
     Config: ClassVar[type[SourceConfig]] = SourceConfig
+    example: ClassVar[str] = """
+        sources:
+          given: {type: memory, records: [{n: 1}, {n: 2}, "no JSON"]}
+    """
     replays: ClassVar[bool] = True
     ack_order: ClassVar[Literal["read", "any"]] = "read"
 
@@ -240,7 +249,7 @@ class SinkConfig(Settings):
     keeps_order: bool = False
     """Report what follows a failed record with the same key as failed too, when it is to be written again."""
     path: Annotated[str | None, PerRecord()] = None
-    """Kept with each record, as any of the following, for a test to look at."""
+    """A path, kept with each record for a test to look at, as any of the following."""
     topic: Annotated[str | None, PerRecord()] = None
     """A topic."""
     key: Annotated[str | None, PerRecord()] = None
@@ -254,14 +263,20 @@ class SinkConfig(Settings):
 
 
 class MemorySink:
-    """A sink that keeps what it is given and fails as its script says.
+    """A scripted sink that keeps what it is given, for tests of rules, deployments and connectors.
 
-    Guarantee: durable for as long as the process. ``on_write`` is called with each batch before any of it is kept: when
-    it raises WriteError, the records that it does not name are kept; when it raises anything else or is cancelled,
-    none is. Away: while ``down`` is true, ``open()`` and ``write()`` raise NotConnected.
+    **Guarantee**: durable for as long as the process. `on_write` is called with each batch before any of it is kept:
+    when it raises WriteError, the records that it does not name are kept; when it raises anything else or is cancelled,
+    none is.
+
+    **Away** it is while `down` is true.
     """
 
     Config: ClassVar[type[SinkConfig]] = SinkConfig
+    example: ClassVar[str] = """
+        sinks:
+          seen: {type: memory, channel: seen}
+    """
 
     opens: int
     """How often ``open()`` was called, failed ones included."""

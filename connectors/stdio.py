@@ -17,13 +17,26 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import cache
+from itertools import accumulate
 from queue import SimpleQueue
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from connectors.framing import PIECE, LineFramer, Lines, frame_lines
-from router import Batch, EndOfStream, Lag, NotConnected, Settings, Size, WriteError
+from router import (
+    PIECE,
+    Batch,
+    EndOfStream,
+    Framer,
+    Framing,
+    FramingSetting,
+    Lag,
+    NotConnected,
+    Settings,
+    Size,
+    WriteError,
+    framing_of,
+)
 
 T = TypeVar("T")
 
@@ -34,43 +47,53 @@ _READ = 256 << 10
 class StdinConfig(Settings):
     """The settings of the source ``stdin``."""
 
-    framing: Literal["newline"] = "newline"
-    """How records are told apart: one a line."""
+    framing: FramingSetting | None = None
+    """How records are told apart. By default lines; rows, where `decode` is `csv`."""
     max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
-    """The longest line, in bytes. A longer one becomes a dead letter."""
+    """The longest record, in bytes. A longer one becomes a dead letter."""
 
 
 class StdinSource:
     r"""Reads lines from standard input until its end.
 
-    **Records** are the lines, without their ``\n`` and a ``\r`` before it, as bytes; blank lines are none. A last line
-    without newline is a record. A line longer than ``max_record`` is spoiled.
+    **Records** are the lines, without their `\n` and a `\r` before it, as bytes; blank lines are none. A last line
+    without newline is a record. A line longer than `max_record` becomes a dead letter. The source ends with its input;
+    a standard input that is closed is at its end.
 
     **Guarantee**: at most once, since a stream cannot be read again: what was read and not delivered when the process
-    ends is lost. While the process runs nothing is. There is nothing to acknowledge (its token is None), and its lag is
-    not known. A standard input that is closed is at its end; one that fails to be read is ``NotConnected``.
+    is killed is lost. While the process runs nothing is. There is nothing to acknowledge: its token is None.
+
+    **Lag** is not known.
+
+    **Away** is a standard input that fails to be read, or that another source reads: a process has only one.
     """
 
     Config: ClassVar[type[StdinConfig]] = StdinConfig
+    example: ClassVar[str] = """
+        sources:
+          lines: {type: stdin, decode: text}
+    """
     replays: ClassVar[bool] = False
     ack_order: ClassVar[Literal["read", "any"]] = "read"
 
     def __init__(self, config: StdinConfig) -> None:
-        self._framer = LineFramer(config.max_record)
+        framing = framing_of(config.framing, config.context.format)
+        self._framer = framing.framer(config.max_record)
 
     async def open(self) -> None:
         """Go on where the stream was. Raises NotConnected while another source reads it."""
         if _input().reader not in (None, self):
             raise NotConnected("another source reads standard input, and a process has only one")
         _input().reader = self
+        self._framer = _input().framer = _input().framer or self._framer
 
     async def read(self) -> Batch:
         """The lines that are there. Raises EndOfStream, NotConnected. A cancelled call loses nothing."""
         while True:
             chunk = await _input().read()
-            lines = self._framer.feed(chunk) if chunk else self._framer.finish()
-            if lines.values:
-                return _batch(lines)
+            framed = self._framer.feed(chunk) if chunk else self._framer.finish()
+            if framed.values:
+                return Batch(framed.values, attributes=framed.attributes, spoiled=framed.spoiled)
             if not chunk:
                 raise EndOfStream
 
@@ -90,28 +113,64 @@ class StdinSource:
 class StdoutConfig(Settings):
     """The settings of the sink ``stdout``."""
 
-    framing: Literal["newline"] = "newline"
-    """How records are told apart: one a line."""
+    framing: FramingSetting | None = None
+    """How records are told apart. By default lines; rows, where CSV goes out."""
+
+    @model_validator(mode="after")
+    def _can_be_written_to(self) -> Self:
+        if self.framing is not None and self.framing.cannot_join:
+            raise ValueError(f"framing: {self.framing.type} does not go with a stream: {self.framing.cannot_join}")
+        return self
 
 
 class StdoutSink:
-    """Writes records as lines to standard output.
+    r"""Writes records as lines to standard output.
 
-    JSON that holds newlines is compacted; any other payload that holds one fails alone, for good.
+    **Records** are written one a line. JSON that holds newlines is compacted; any other payload that holds one is a
+    dead letter. Logs go to standard error, so nothing mixes.
 
     **Guarantee**: at least once, as far as the operating system: a record counts as written when the kernel has taken
     it, which is not yet the process at the other end. No line is ever torn by a failure, a timeout or another sink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
-    **Away**: when the reader is gone (a broken pipe) or the disk behind it is full, ``write()`` raises NotConnected,
-    and so does ``open()`` until it goes on. A reader of a pipe that is gone does not come back (one of a named pipe
-    may), so the flows that use the sink then stand still until the daemon is stopped.
+    **Away** is an output whose reader is gone (a broken pipe), or behind which a disk is full, until it goes on. A
+    reader of a pipe that is gone does not come back (one of a named pipe may), so the flows that use the sink then
+    stand still until the daemon is stopped.
+
+    **A filter** in a pipe is a flow from `stdin` to `stdout`, which ends with its input. Here are `filter.yaml` and its
+    rules, `big.yaml`:
+
+    ```yaml filter.yaml
+    http: null                               # no pages: any number of filters may run at once
+    sources: {lines: {type: stdin}}
+    sinks: {out: {type: stdout}}
+    flows: [big.yaml]
+    ```
+
+    ```yaml big.yaml
+    from: lines
+    rules:
+      - {name: big, when: event.amount > 500.0, to: out}
+    otherwise: {unmatched: drop}
+    ```
+
+    ```sh
+    printf '{"amount": 900}\n{"amount": 5}\n' | sluiceway run filter.yaml
+    ```
+
+    ```text output
+    {"amount": 900}
+    ```
     """
 
     Config: ClassVar[type[StdoutConfig]] = StdoutConfig
+    example: ClassVar[str] = """
+        sinks:
+          out: {type: stdout}
+    """
 
     def __init__(self, config: StdoutConfig) -> None:
-        self.config = config
+        self._framing = framing_of(config.framing, config.context.format)
         self._is_open = False
 
     async def open(self) -> None:
@@ -123,19 +182,15 @@ class StdoutSink:
         """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected."""
         if not self._is_open:
             raise NotConnected("the sink is not open")
-        data, failed = frame_lines(batch.values)
+        data, failed = self._framing.join(batch.values)
         if data:
-            await _output().write(data)
+            await _output().write(data, lambda: _ends(self._framing, batch.values), self._framing.head)
         if failed:
             raise WriteError(failed, retryable=False)
 
     async def close(self) -> None:
         """Nothing to release: the stream belongs to the process."""
         self._is_open = False
-
-
-def _batch(lines: Lines) -> Batch:
-    return Batch(lines.values, spoiled=lines.spoiled)
 
 
 class _Worker:
@@ -165,18 +220,17 @@ class _Worker:
 
 
 class _Input:
-    """Standard input, cut after whole lines."""
+    """Standard input, with what cuts it: half a record that one source has taken in is completed by the next."""
 
     def __init__(self) -> None:
         self.reader: StdinSource | None = None
+        self.framer: Framer | None = None
         self._worker = _Worker("stdin")
         self._reading: Future[tuple[bytes, bool]] | None = None
-        self._rest: list[bytes] = []
-        self._held = 0
         self._ended = sys.__stdin__ is None
 
     async def read(self) -> bytes:
-        """Some bytes, up to the end of a line (of any line part that is large); empty at the end of the stream."""
+        """The next bytes; empty at the end of the stream."""
         while not self._ended:
             if self._reading is None:
                 self._reading = self._worker.submit(_read_available)
@@ -187,21 +241,9 @@ class _Input:
                 self._reading = None
                 raise NotConnected(f"standard input cannot be read: {error.strerror}") from error
             self._reading = None
-            whole = self._cut(piece)
-            if whole:
-                return whole
-        last, self._rest = b"".join(self._rest), []
-        return last
-
-    def _cut(self, piece: bytes) -> bytes:
-        end = len(piece) if self._held > PIECE else piece.rfind(b"\n") + 1
-        if not end:
-            self._rest.append(piece)
-            self._held += len(piece)
-            return b""
-        whole = b"".join([*self._rest, piece[:end]])
-        self._rest, self._held = [piece[end:]], len(piece) - end
-        return whole
+            if piece:
+                return piece
+        return b""
 
 
 def _read_available() -> tuple[bytes, bool]:
@@ -226,43 +268,54 @@ def _read_available() -> tuple[bytes, bool]:
     return b"".join(pieces), False
 
 
+def _ends(framing: Framing, values: Sequence[bytes]) -> list[int]:
+    """Where each record ends in the piece of a stream that they are joined to."""
+    return list(accumulate(len(framing.join([value])[0]) for value in values))
+
+
 class _Output:
-    """Standard output, in whole lines."""
+    """Standard output, in whole records."""
 
     def __init__(self) -> None:
         self._worker = _Worker("stdout")
-        self._remainder = b""  # of the line at which a write failed; touched by the thread alone
+        self._begun = False
+        self._remainder = b""  # of the record at which a write failed; touched by the thread alone
 
     async def recover(self) -> None:
         """Finish the line at which a write failed, if one did. A stream that is closed, or that nobody reads, shows
         here already."""
         if self._remainder or sys.__stdout__ is None:
-            await self.write(b"")
+            await self.write(b"", list)
         elif _is_abandoned():
             raise NotConnected("the reader of standard output is gone")
 
-    async def write(self, data: bytes) -> None:
-        """Write these lines after what an earlier failure left. Cancelled, it still happens."""
+    async def write(self, data: bytes, ends: Callable[[], list[int]], head: bytes = b"") -> None:
+        """Write these records, which end where ``ends`` says, after what an earlier failure left, and after ``head``
+        if nothing has been written yet. Cancelled, it still happens."""
         if sys.__stdout__ is None:
             raise NotConnected("standard output is closed")
         try:
-            await asyncio.wrap_future(self._worker.submit(lambda: self._write(data)))
+            await asyncio.wrap_future(self._worker.submit(lambda: self._write(data, ends, head)))
         except BrokenPipeError as error:
             raise NotConnected("the reader of standard output is gone") from error
         except OSError as error:
             raise NotConnected(f"standard output cannot be written: {error.strerror}") from error
 
-    def _write(self, data: bytes) -> None:
-        data = self._remainder + data
+    def _write(self, data: bytes, ends: Callable[[], list[int]], head: bytes) -> None:
+        before = self._remainder if self._begun else self._remainder or head
+        data = before + data
         view = memoryview(data)
         written = 0
         try:
             while written < len(data):
                 written += _write_some(view[written:])
         except OSError:
-            # Were it at the end of a line, the next line would be tried: a failure must show in open(), too.
-            self._remainder = data[written : data.index(b"\n", written) + 1]
+            # Were it at the end of a record, the next one would be tried: a failure must show in open(), too.
+            end = next(end for end in (0, *ends()) if len(before) + end > written)
+            self._remainder = data[written : len(before) + end]
             raise
+        finally:
+            self._begun = self._begun or written > 0
         self._remainder = b""
 
 

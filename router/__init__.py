@@ -5,6 +5,7 @@ from __future__ import annotations
 from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
 from router.expression import Expression, Template, Variables
+from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
@@ -12,6 +13,8 @@ from router.units import Address, Duration, Size, split_address
 from rules.columns import Constant
 
 __all__ = [
+    "FRAMINGS",
+    "PIECE",
     "Address",
     "Batch",
     "ClientTls",
@@ -20,6 +23,10 @@ __all__ = [
     "Duration",
     "EndOfStream",
     "Expression",
+    "Framed",
+    "Framer",
+    "Framing",
+    "FramingSetting",
     "Headers",
     "Json",
     "Lag",
@@ -37,5 +44,6 @@ __all__ = [
     "Unavailable",
     "Variables",
     "WriteError",
+    "framing_of",
     "split_address",
 ]

@@ -22,7 +22,9 @@ from router.replay import Replayer
 from router.retry import Backoff
 from router.settings import Context
 from router.state import StateDir
+from rules.codecs import Format, Json
 from rules.flow import Flow
+from rules.reader import sink_targets
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Daemon:
         self.started = time.time()
         self.pipelines: dict[str, Pipeline] = {}
         self.outlets: dict[str, Outlet] = {}
-        self.rulesets: dict[tuple[str, str], Ruleset] = {}
+        self.rulesets: dict[tuple[str, Format], Ruleset] = {}
         self._stop = asyncio.Event()
         self._kept: Mapping[str, int] = {}
         self.letters: LetterBox
@@ -95,7 +97,7 @@ class Daemon:
     def _any_ruleset(self, flow: str, source: str) -> Ruleset | None:
         spec = self.configuration.sources.get(source)
         found = next((known for known in self.configuration.flows if known.name == flow), None)
-        return None if found is None else self._ruleset(found, "json" if spec is None else spec.decode)
+        return None if found is None else self._ruleset(found, Json() if spec is None else spec.decode)
 
     # Building
 
@@ -110,7 +112,7 @@ class Daemon:
                 source_spec = configuration.sources[name]
                 self.pipelines[name] = Pipeline(
                     name,
-                    build_source(source_spec, self._context(name, state)),
+                    build_source(source_spec, self._context(name, state, source_spec.decode)),
                     self._ruleset(flow, source_spec.decode),
                     self.outlets,
                     letters=self.letters,
@@ -120,13 +122,16 @@ class Daemon:
 
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
-            sink = build_sink(spec, replace(self._context(name, state), write_timeout=spec.timeout))
+            outgoing = spec.encode or incoming_format(self.configuration, name)
+            context = replace(self._context(name, state, outgoing), write_timeout=spec.timeout)
+            sink = build_sink(spec, context)
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
 
-    def _context(self, name: str, state: StateDir) -> Context:
-        return Context(name=name, folder=self.configuration.folder, positions=state.positions(name))
+    def _context(self, name: str, state: StateDir, payloads: Format) -> Context:
+        folder = self.configuration.folder
+        return Context(name=name, folder=folder, positions=state.positions(name), format=payloads)
 
-    def _ruleset(self, flow: Flow, decode: str) -> Ruleset:
+    def _ruleset(self, flow: Flow, decode: Format) -> Ruleset:
         key = (flow.name, decode)
         if key not in self.rulesets:
             self.rulesets[key] = ruleset_of(self.configuration, flow, decode)
@@ -266,7 +271,19 @@ def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
     }
 
 
-def ruleset_of(configuration: Configuration, flow: Flow, decode: str) -> Ruleset:
+def incoming_format(configuration: Configuration, sink: str) -> Format:
+    """The format of what a sink gets that sends records out as they came: that of all sources whose flows name it, if
+    they agree; otherwise JSON."""
+    found = {
+        configuration.sources[name].decode
+        for flow in configuration.flows
+        if any(target.sink == sink for target in sink_targets(flow.rules, flow.otherwise))
+        for name, _ in flow.sources
+    }
+    return found.pop() if len(found) == 1 else Json()
+
+
+def ruleset_of(configuration: Configuration, flow: Flow, decode: Format) -> Ruleset:
     """A flow compiled for records that are decoded so."""
     return compile_flow(
         flow, decode=decode, sinks=sink_facts(configuration), vars=configuration.vars, models=configuration.models

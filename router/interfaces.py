@@ -29,7 +29,8 @@ class Source(Protocol):
 
     The class says ``Config`` (its settings, a subclass of ``Settings``), ``replays`` (whether what was not
     acknowledged is read again after the next ``open()``) and ``ack_order`` (``"read"``: acknowledgements come in the
-    order of reading; ``"any"``: each as soon as it is settled).
+    order of reading; ``"any"``: each as soon as it is settled). Its docstring, in Markdown, is what users are told of
+    it; ``example``, a ``ClassVar[str]`` that it may have, is a part of the daemon's file that uses it.
     """
 
     Config: ClassVar[type[Any]]
@@ -58,7 +59,8 @@ class Source(Protocol):
 
 @runtime_checkable
 class Sink(Protocol):
-    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``)."""
+    """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``); its docstring and an
+    ``example`` are as with sources."""
 
     Config: ClassVar[type[Any]]
 

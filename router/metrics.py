@@ -9,6 +9,7 @@ import contextlib
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -22,6 +23,16 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each 
 WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ROUTE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 END_TO_END_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric, by the name that a scrape shows, with its labels."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram", "info"]
+    help: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +94,28 @@ class Metrics:
         # The library takes a counter x_total for a claim on the name x, which the exposition format does not.
         self._kept_registry = CollectorRegistry()
         self._partitions: dict[str, set[str]] = {}
+        self.families: list[Family] = []
         self._sources()
         self._flows()
         self._sinks()
         self._configuration()
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(f"sluiceway_{name}", help_, labels, registry=self.registry)
+        return Counter(self._family(name, "counter", help_, labels), help_, labels, registry=self.registry)
 
-    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
-        return Gauge(f"sluiceway_{name}", help_, labels, registry=self.registry)
+    def _gauge(self, name: str, help_: str, *labels: str, registry: CollectorRegistry | None = None) -> Gauge:
+        return Gauge(self._family(name, "gauge", help_, labels), help_, labels, registry=registry or self.registry)
 
     def _histogram(self, name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(f"sluiceway_{name}", help_, labels, registry=self.registry, buckets=buckets)
+        full = self._family(name, "histogram", help_, labels)
+        return Histogram(full, help_, labels, registry=self.registry, buckets=buckets)
+
+    def _family(
+        self, name: str, type_: Literal["counter", "gauge", "histogram", "info"], help_: str, labels: tuple[str, ...]
+    ) -> str:
+        family = Family(f"sluiceway_{name}", type_, help_, labels)
+        self.families.append(family)
+        return family.name
 
     def _sources(self) -> None:
         self.source_records = self._counter("source_records_total", "Records read.", "source")
@@ -125,8 +145,8 @@ class Metrics:
         self.dead_letters = self._counter(
             "dead_letters_total", "Dead letters written.", "flow", "stage", "sink", "reason"
         )
-        self.dead_letters_kept = Gauge(
-            "sluiceway_dead_letters", "Dead letters in the store.", ["flow"], registry=self._kept_registry
+        self.dead_letters_kept = self._gauge(
+            "dead_letters", "Dead letters in the store.", "flow", registry=self._kept_registry
         )
         self.replayed = self._counter(
             "replayed_letters_total", "Dead letters handed out again, straight to their sink or through the flow.",
@@ -154,8 +174,9 @@ class Metrics:
         self.reloads = self._counter("config_reloads_total", "Reloads of the configuration.", "result")
         self.last_reload_successful = self._gauge("config_last_reload_successful", "1 when the last reload was taken.")
         self.config_info = self._gauge("config_info", "The running configuration.", "version")
-        build = Info("sluiceway_build", "What is running.", registry=self.registry)
-        build.info({"version": version(), "python": platform.python_version()})
+        running = {"version": version(), "python": platform.python_version()}
+        self._family("build_info", "info", "What is running.", tuple(running))
+        Info("sluiceway_build", "What is running.", registry=self.registry).info(running)
 
     def source(self, name: str) -> SourceMetrics:
         """The children of one source."""
@@ -211,6 +232,11 @@ class Metrics:
     def page(self) -> tuple[bytes, str]:
         """The exposition and its content type."""
         return generate_latest(self.registry) + generate_latest(self._kept_registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def families_of(kind: Literal["source", "sink"]) -> list[Family]:
+    """What is shown of each source or each sink: the metrics with a label that says which one it is."""
+    return [family for family in Metrics().families if kind in family.labels or {"kind", "name"} <= set(family.labels)]
 
 
 def version() -> str:

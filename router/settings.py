@@ -9,21 +9,23 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from router import interfaces
 from router.expression import Template
-from router.interfaces import Json, Positions
+from router.interfaces import Positions
+from rules.codecs import Format, Json
 
 
 class MemoryPositions:
     """Positions that last as long as the process: of connectors that are used without a daemon."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Json] = {}
+        self.entries: dict[str, interfaces.Json] = {}
 
-    def load(self) -> dict[str, Json]:
+    def load(self) -> dict[str, interfaces.Json]:
         """Everything saved so far."""
         return dict(self.entries)
 
-    async def save(self, entries: Mapping[str, Json]) -> None:
+    async def save(self, entries: Mapping[str, interfaces.Json]) -> None:
         """Remember these; None forgets the key."""
         self.entries.update(entries)
         for key in [key for key, value in entries.items() if value is None]:
@@ -33,11 +35,13 @@ class MemoryPositions:
 @dataclass(slots=True)
 class Context:
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
-    of the daemon's file), where it keeps its positions, and, for a sink, after how many seconds a write is cut off."""
+    of the daemon's file), where it keeps its positions, the format of the payloads that it carries, and, for a sink,
+    after how many seconds a write is cut off."""
 
     name: str = ""
     folder: Path = field(default_factory=Path)
     positions: Positions = field(default_factory=MemoryPositions)
+    format: Format = field(default_factory=Json)
     write_timeout: float = 60.0
 
 

@@ -22,11 +22,12 @@ from router.part import Origin, Part
 from router.pipeline import Pipeline
 from router.state import StateDir
 from rules import cel
+from rules.codecs import Bytes, Format
 from rules.faults import Place
 from rules.flow import Contract, Expr, Flow, Otherwise, Rule, Target
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
-RETRY_SECONDS = 0.005
+RETRY_SECONDS = 0.002
 """The first delay before a connector is opened again. The daemon's would make tests slow."""
 
 
@@ -123,7 +124,7 @@ def ruleset_to(
     sinks: Sequence[str],
     *rules: tuple[str | None, Sequence[str]],
     continues: bool = False,
-    decode: str = "json",
+    decode: Format | None = None,
 ) -> Ruleset:
     """A ruleset of these rules over these sinks."""
     facts = {name: SinkFacts(name=name) for name in sinks}
@@ -144,7 +145,7 @@ class Line:
         self.pipeline = Pipeline(
             "source",
             source,
-            ruleset_to(["sink"], (None, ["sink"]), decode="bytes"),
+            ruleset_to(["sink"], (None, ["sink"]), decode=Bytes()),
             {"sink": self.outlet},
             letters=self.books.box,
             metrics=self.books.metrics,

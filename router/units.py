@@ -1,4 +1,7 @@
-"""What people write as text: durations (``500ms``, ``5m``), sizes (``64KiB``), addresses (``[::1]:9600``)."""
+"""What people write as text: durations (``500ms``, ``5m``), sizes (``64KiB``), addresses (``[::1]:9600``).
+
+In the JSON Schema of each, ``x-words`` is what its values are called where settings are described.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,22 @@ def parse_size(value: Any) -> int:
     return int(_parse(value, _SIZE, "a size such as 64KiB, 10MB or 1GiB"))
 
 
+def format_duration(seconds: float) -> str:
+    """``250ms``, ``10s``, ``90m``: what ``parse_duration`` reads as that, to the nanosecond."""
+    return _format(round(seconds * 1e9), [(unit, round(size * 1e9)) for unit, size in _DURATION.items()], "0s")
+
+
+def format_size(size: int) -> str:
+    """``1MiB``, ``10MB``, ``1536``: what ``parse_size`` reads as that."""
+    return _format(size, [(unit, factor) for unit, factor in _SIZE.items() if unit != "B"], str(size))
+
+
+def _format(amount: int, units: list[tuple[str, int]], otherwise: str) -> str:
+    """In the unit that makes it the smallest whole number; ``otherwise`` when none does."""
+    whole = [(amount // size, unit) for unit, size in units if amount and not amount % size]
+    return "{}{}".format(*min(whole)) if whole else otherwise
+
+
 def split_address(text: str) -> tuple[str, int]:
     """Host and port of ``127.0.0.1:9600`` or ``[::1]:9600``. Raises ValueError that shows how it is written."""
     host, _, port = text.rpartition(":")
@@ -66,16 +85,34 @@ def _parse(value: Any, units: dict[str, Any], wanted: str) -> float:
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m|h|d))+$", "maximum": 0}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m|h|d))+$",
+            "maximum": 0,
+            "x-words": "duration",
+        }
+    ),
 ]
 """Seconds, written ``500ms``, ``10s``, ``5m``, ``1h30m``, or 0."""
 
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?([KMGT]i?)?B?$", "minimum": 0}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^\d+(\.\d+)?([KMGT]i?)?B?$",
+            "minimum": 0,
+            "x-words": "size",
+        }
+    ),
 ]
 """Bytes, written ``64KiB``, ``10MB``, ``1GiB``, or a whole number."""
 
-Address = Annotated[str, AfterValidator(_checked_address)]
+Address = Annotated[
+    str,
+    AfterValidator(_checked_address),
+    WithJsonSchema({"type": "string", "pattern": r"^.+:\d{1,5}$", "x-words": "address"}),
+]
 """A host and port to listen on or connect to, written ``127.0.0.1:9600`` or ``[::1]:9600``."""

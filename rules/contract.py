@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rules.codecs import Format
+
 _SHOWN: Final = 20
 _MESSAGE: Final = 300
 _FIELDS: Final = 5
@@ -78,7 +80,7 @@ def schema_validator(schema: Mapping[str, object] | bool) -> Validator:
     return Validator(lambda event, _: found.is_valid(event), violations)
 
 
-def model_validator(model: Any, decode: str) -> Validator:
+def model_validator(model: Any, decode: Format) -> Validator:
     """A validator of a pydantic model, or of any type that pydantic takes. The event itself is not changed by it.
 
     JSON is validated from the payload, by pydantic's rules for JSON; other formats as the decoded event.
@@ -88,7 +90,7 @@ def model_validator(model: Any, decode: str) -> Validator:
     adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(model)
 
     def check(event: object, raw: bytes) -> None:
-        if decode == "json":
+        if decode.type == "json":
             adapter.validate_json(raw)
         else:
             adapter.validate_python(event)

@@ -16,7 +16,7 @@ from rules.cel.compile_code import Code, Operand
 from rules.cel.compile_forms import is_impure
 from rules.cel.nodes import Node
 from rules.cel.scope import free_variables, references
-from rules.codecs import codec
+from rules.codecs import UNDECODED, Codec, Format
 from rules.contract import Validator
 from rules.decisions import Letter
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
@@ -45,16 +45,16 @@ _FEW: Final = 50
 
 
 def generate(
-    flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: str, names: Mapping[str, object]
+    flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: Format, names: Mapping[str, object]
 ) -> Generated:
-    """The function of a flow whose sources' payloads ``decode`` reads, with these ``vars``."""
-    projected = None if validator is not None or decode != "json" else _projection(flow, plan, lets)
+    """The function of a flow whose sources' payloads are in the format ``decode``, with these ``vars``."""
+    projected = None if validator is not None or decode.type != "json" else _projection(flow, plan, lets)
     if projected is not None:
-        generator = _Generator(flow, plan, lets, names, projected.decode, projected)
+        generator = _Generator(flow, plan, lets, names, decode.codec, projected)
         generator.write(contract=False)
         if not generator.reads_whole_event:
             return generator.generated(decode)
-    generator = _Generator(flow, plan, lets, names, codec(decode).decode_plain)
+    generator = _Generator(flow, plan, lets, names, decode.codec)
     if validator is not None:
         generator.code.namespace["holds"] = validator.holds
     generator.write(contract=validator is not None)
@@ -84,12 +84,17 @@ class _Generator:
         plan: Plan,
         lets: Lets,
         names: Mapping[str, object],
-        decode: Callable[[bytes], object],
+        codec: Codec,
         projected: Projection | None = None,
     ) -> None:
         self._flow = flow
         self._plan = plan
+        decode = codec.decode_plain if projected is None else projected.decode
         self._code = self.code = Code({"decode": decode, "U": object(), "Letter": Letter})
+        self._at_once = projected is None and codec.decode_all is not None
+        if self._at_once:
+            self._code.namespace |= {"decode_slice": codec.decode_slice, "UNDECODED": UNDECODED}
+        self._writers: dict[Format, str] = {}
         self._record = RecordCompiler(self._code, lets, names, projected)
         self._record.memos = _repeated(flow, self._record)
         self._binds = len(flow.rules) <= _FEW
@@ -101,7 +106,7 @@ class _Generator:
         """Whether something that was written needs the whole event, and not only its fields."""
         return self._record.reads_whole_event
 
-    def generated(self, decode: str) -> Generated:
+    def generated(self, decode: Format) -> Generated:
         """What was written, compiled."""
         file = f"<ruleset {self._flow.name} {self._flow.version} {decode}>"
         return Generated(self._code.function("route", file), self._code.source)
@@ -113,11 +118,9 @@ class _Generator:
             record.start[name] = "U"
         with code.block("def route(columns, values, source, start, into, slow):"):
             before = code.reserve()
-            with code.block("for i, raw in enumerate(values, start):"):
+            with code.block(self._loop()):
                 with code.block("try:"):
-                    if record.projection is not None:
-                        code.line("raw.isascii() or raw.decode()")
-                    code.line("event = decode(raw)")
+                    self._decode()
                     start = code.reserve()
                     self._contract(contract=contract)
                     self._rules()
@@ -125,6 +128,20 @@ class _Generator:
                     code.line("slow(i)")
             before(*(f"{name} = {text}" for name, text in record.before.items()))
             start(*(f"{name} = {text}" for name, text in record.start.items()))
+
+    def _loop(self) -> str:
+        if self._at_once:
+            self._record.before["events"] = "decode_slice(columns, values, start)"
+            return "for i, (raw, event) in enumerate(zip(values, events), start):"
+        return "for i, raw in enumerate(values, start):"
+
+    def _decode(self) -> None:
+        if self._at_once:
+            self._code.line("if event is UNDECODED: raise Surprise")
+            return
+        if self._record.projection is not None:
+            self._code.line("raw.isascii() or raw.decode()")
+        self._code.line("event = decode(raw)")
 
     def _contract(self, *, contract: bool) -> None:
         if contract:
@@ -255,13 +272,13 @@ class _Generator:
 
     def _written(self, lane: Lane, form: Form) -> str:
         """The payload that goes out, as an expression."""
-        write = f"write_{lane.encode}"
-        self._code.namespace[write] = codec(lane.encode).encode_plain
+        write = self._writers.setdefault(lane.encode, f"write_{lane.encode}{len(self._writers) or ''}")
+        self._code.namespace[write] = lane.encode.codec.encode_plain
         changed = "True" if lane.always else form.changed
         if changed == "False":
             return "raw"
         if form.local == "event":
-            return self._written_once(lane, write, changed)
+            return self._written_once(write, changed)
         key = (write, form.local, changed)
         known = self._code.known.get(key)
         if known is None:
@@ -270,9 +287,9 @@ class _Generator:
             self._code.known[key] = known
         return known.text
 
-    def _written_once(self, lane: Lane, write: str, changed: str) -> str:
+    def _written_once(self, write: str, changed: str) -> str:
         """The event as the steps left it may go to several sinks, and is written for the first of them only."""
-        name, code = f"written_{lane.encode}", self._code
+        name, code = write.replace("write", "written", 1), self._code
         self._record.start[name] = "None"
         with code.block(f"if {name} is None:" if changed == "True" else f"if {changed} and {name} is None:"):
             code.line(f"{name} = {write}(event)")

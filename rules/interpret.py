@@ -13,7 +13,7 @@ from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import Run
 from rules.cel.scope import references
 from rules.cel.values import a_type
-from rules.codecs import Codec, codec
+from rules.codecs import Format
 from rules.contract import Validator, Violation, describe, places, untrue
 from rules.decisions import Dispatch, Outcome, Stage
 from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Flow, Rule, Target
@@ -101,13 +101,12 @@ class Interpreter:
     """A flow, ready to decide about records one at a time."""
 
     def __init__(
-        self, flow: Flow, plan: Plan, filler: Filler, validator: Validator | None, decode: str, names: Bindings
+        self, flow: Flow, plan: Plan, filler: Filler, validator: Validator | None, decode: Format, names: Bindings
     ) -> None:
         self._plan = plan
         self._filler = filler
         self._validator = validator
-        self._codec = codec(decode)
-        self._codecs: dict[str, Codec] = {lane.encode: codec(lane.encode) for lane in plan.lanes}
+        self._codec = decode.codec
         self._vars = names
         self._checks = self._compile_checks(flow.contract.expect)
         self._rules = [self._compile_rule(number, rule) for number, rule in enumerate(flow.rules)]
@@ -165,7 +164,7 @@ class Interpreter:
         raw = columns.values[index]
         record = _Record(raw, meta_of(columns, index, source), self._vars)
         try:
-            record.event = self._codec.decode(raw)
+            record.event = self._codec.decode_at(columns, index)
         except (ValueError, RecursionError) as error:
             self._end(outcome, record, UNDECODABLE, ("decode", None, "undecodable", str(error)))
             return outcome
@@ -267,7 +266,7 @@ class Interpreter:
         value: bytes | None = None
         if changed or (lane.always and sending.record.decoded):
             try:
-                value = self._codecs[lane.encode].encode(event)
+                value = lane.encode.codec.encode(event)
             except CelError as error:
                 raise Failed("encode", error) from error
         return Dispatch(lane.number, sending.label[1], value, settings)

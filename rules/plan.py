@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rules.codecs import Format
 from rules.flow import DEAD_LETTER, DROP, Flow, Rule, Target, Value
 
 UNDECODABLE = "otherwise.undecodable"
@@ -57,13 +58,13 @@ class Columns(Protocol):
 class SinkFacts:
     """What a ruleset must know of a sink.
 
-    ``encode`` names a codec, or is ``same``: unchanged records go out byte for byte, changed ones in the source's
-    codec. ``templates`` are the sink's own per-record settings that hold ``${CEL}``; a target's settings replace
-    them. ``per_record`` names the settings that a target may set, besides ``key`` and ``headers``.
+    ``encode`` is the format of what goes out; None: unchanged records go out byte for byte, changed ones in the
+    source's format. ``templates`` are the sink's own per-record settings that hold ``${CEL}``; a target's settings
+    replace them. ``per_record`` names the settings that a target may set, besides ``key`` and ``headers``.
     """
 
     name: str
-    encode: str = "same"
+    encode: Format | None = None
     templates: Mapping[str, Value] = field(default_factory=dict)
     per_record: frozenset[str] = frozenset()
 
@@ -72,13 +73,13 @@ class SinkFacts:
 class Lane:
     """The deliveries of a flow to one sink.
 
-    ``encode`` names the codec of what goes out changed, ``always`` says that unchanged records are encoded too.
+    ``encode`` is the format of what goes out changed, ``always`` says that unchanged records are encoded too.
     ``reshapes``: payloads may differ from what came in. ``rules`` are the labels that deliver here.
     """
 
     number: int
     sink: str
-    encode: str
+    encode: Format
     always: bool
     reshapes: bool
     columns: tuple[str, ...]
@@ -125,7 +126,7 @@ def unmatched_targets(flow: Flow) -> tuple[Target, ...]:
     return (Target(DEAD_LETTER, flow.place),) if found is None else found
 
 
-def make_plan(flow: Flow, decode: str, sinks: Mapping[str, SinkFacts]) -> Plan:
+def make_plan(flow: Flow, decode: Format, sinks: Mapping[str, SinkFacts]) -> Plan:
     """Lay out the lanes of a flow. Every sink that the flow names is in ``sinks``."""
     uses: dict[str, list[_Use]] = {}
     for use in _uses(flow):
@@ -155,15 +156,14 @@ def _uses(flow: Flow) -> Iterator[_Use]:
             yield _Use(label, target, bool(target.shape))
 
 
-def _lane(number: int, facts: SinkFacts, decode: str, uses: Sequence[_Use]) -> Lane:
-    always = facts.encode != "same"
+def _lane(number: int, facts: SinkFacts, decode: Format, uses: Sequence[_Use]) -> Lane:
     columns = {name: None for use in uses for name in use.target.settings} | dict.fromkeys(facts.templates)
     return Lane(
         number=number,
         sink=facts.name,
-        encode=facts.encode if always else decode,
-        always=always,
-        reshapes=always or any(use.changes for use in uses),
+        encode=facts.encode or decode,
+        always=facts.encode is not None,
+        reshapes=facts.encode is not None or any(use.changes for use in uses),
         columns=tuple(columns),
         templates=facts.templates,
         rules=tuple(dict.fromkeys(use.label for use in uses)),

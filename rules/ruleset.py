@@ -1,6 +1,6 @@
 """A flow compiled to one function over a batch: payload columns in, decisions out. No I/O, no asyncio.
 
->>> ruleset = compile_flow(flow, decode="json", sinks={"vip": SinkFacts("vip")}, vars={}, models={})
+>>> ruleset = compile_flow(flow, decode=Json(), sinks={"vip": SinkFacts("vip")}, vars={}, models={})
 >>> for delivery in ruleset.route(batch, "orders").deliveries:
 ...     print(delivery.sink, delivery.indices)
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rules.codecs import codec_names
+from rules.codecs import Format, Json
 from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
 from rules.faults import Fault, Refused
@@ -33,10 +33,10 @@ class Ruleset:
 
     - ``version``: the flow's.
     - ``code``: the generated Python, for people who want to see what runs.
-    - ``decode``: the codec of what comes in; ``encodings``: by sink, the codec of what goes out changed.
+    - ``decode``: the format of what comes in; ``encodings``: by sink, the format of what goes out changed.
     """
 
-    def __init__(self, flow: Flow, plan: Plan, decode: str, interpreter: Interpreter, generated: Generated) -> None:
+    def __init__(self, flow: Flow, plan: Plan, decode: Format, interpreter: Interpreter, generated: Generated) -> None:
         self.name = flow.name
         self.version = flow.version
         self.code = generated.source
@@ -86,16 +86,17 @@ class Ruleset:
 def compile_flow(
     flow: Flow,
     *,
-    decode: str = "json",
+    decode: Format | None = None,
     sinks: Mapping[str, SinkFacts],
     vars: Mapping[str, object],  # noqa: A002 - the name that expressions know it by
     models: Mapping[str, Any],
 ) -> Ruleset:
-    """Compile a flow for sources whose payloads ``decode`` reads.
+    """Compile a flow for sources whose payloads are in the format ``decode``, by default JSON.
 
     ``sinks`` are those that exist, ``vars`` the daemon's, ``models`` the registered pydantic types. Raises Refused with
     every fault: sinks, models and settings that do not exist, a schema that is not valid.
     """
+    decode = decode or Json()
     faults = list(_faults(flow, sinks))
     validator: Validator | None = None
     try:
@@ -109,6 +110,9 @@ def compile_flow(
     if faults:
         raise Refused(faults)
     plan = make_plan(flow, decode, sinks)
+    faults += _unwritable(flow, plan)
+    if faults:
+        raise Refused(faults)
     interpreter = Interpreter(flow, plan, Filler(lets), validator, decode, vars)
     return Ruleset(flow, plan, decode, interpreter, generate(flow, plan, lets, validator, decode, vars))
 
@@ -119,13 +123,19 @@ def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
         if facts is None:
             yield Fault(target.place, f"there is no sink {target.sink}", did_you_mean(target.sink, sinks))
             continue
-        if facts.encode != "same" and facts.encode not in codec_names():
-            yield Fault(target.place, f"the sink {facts.name} encodes {facts.encode}, which this version cannot write")
         allowed = facts.per_record | _ALWAYS
         for name in target.settings:
             if name not in allowed:
                 what = f"{name} is not a setting of the sink {facts.name} that a delivery may choose"
                 yield Fault(target.place, what, did_you_mean(name, allowed))
+
+
+def _unwritable(flow: Flow, plan: Plan) -> Iterator[Fault]:
+    """Of each sink that gets changed records, why they cannot be written."""
+    for lane in plan.lanes:
+        if lane.reshapes and not lane.always and (why := lane.encode.cannot_encode):
+            place = next(target.place for target in _targets(flow) if target.sink == lane.sink)
+            yield Fault(place, f"the sink {lane.sink} gets records that were changed, in {lane.encode}: {why}")
 
 
 def _targets(flow: Flow) -> Iterator[Target]:
@@ -137,7 +147,7 @@ def _targets(flow: Flow) -> Iterator[Target]:
             yield from targets
 
 
-def _validator(flow: Flow, decode: str, models: Mapping[str, Any]) -> Validator | None:
+def _validator(flow: Flow, decode: Format, models: Mapping[str, Any]) -> Validator | None:
     contract = flow.contract
     if contract.model is not None:
         place = contract.model_place or flow.place

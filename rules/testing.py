@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.cel.errors import CelError
 from rules.cel.temporal import Timestamp
 from rules.cel.values import equal
-from rules.codecs import codec
+from rules.codecs import Format, write_json
 from rules.decisions import Delivery
 from rules.faults import Place
 from rules.flow import DEAD_LETTER, DROP, Expected, Flow, Given, Test
@@ -97,19 +97,19 @@ def _failures(test: Test, flow: Flow, rulesets: Mapping[str, Ruleset]) -> Iterat
 
 def _route(given: Given, source: str, ruleset: Ruleset, got: _Got) -> None:
     """Add to ``got`` what each sink gets of one record."""
-    raw = codec(ruleset.decode).encode(given.event) if given.raw is None else given.raw
+    raw, attributes = ruleset.decode.given(given.event) if given.raw is None else (given.raw, {})
     batch = _Single(
         values=[raw],
         keys=[given.key],
         headers=[[(name, value.encode()) for name, value in given.headers.items()]],
         times=[None if given.time is None else Timestamp.parse(given.time).total_nanos],
-        attributes={name: [value] for name, value in given.meta.items()},
+        attributes={name: [value] for name, value in {**attributes, **given.meta}.items()},
     )
     decisions = ruleset.route(batch, source)
     for delivery in decisions.deliveries:
         name = ruleset.encodings[delivery.sink]
-        got.setdefault(delivery.sink, []).extend(_delivered(delivery, raw, name))
-    whole = _record(raw, ruleset.decode) | {"key": given.key, "headers": dict(given.headers)}
+        got.setdefault(delivery.sink, []).extend(_delivered(delivery, batch, name))
+    whole = _record(batch, ruleset.decode) | {"key": given.key, "headers": dict(given.headers)}
     for letter in decisions.letters:
         why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
         got.setdefault(DEAD_LETTER, []).append(why | whole)
@@ -117,21 +117,21 @@ def _route(given: Given, source: str, ruleset: Ruleset, got: _Got) -> None:
         got.setdefault(DROP, []).append(dict(whole))
 
 
-def _delivered(delivery: Delivery, raw: bytes, encoding: str) -> Iterator[dict[str, object]]:
+def _delivered(delivery: Delivery, batch: _Single, encoding: Format) -> Iterator[dict[str, object]]:
     for place in range(len(delivery.indices)):
-        value = raw if delivery.values is None else delivery.values[place]
+        value = batch.values[0] if delivery.values is None else delivery.values[place]
         settings = {name: column[place] for name, column in delivery.settings.items()}
         if isinstance(headers := settings.get("headers"), tuple):
             settings["headers"] = {name: _readable(content) for name, content in headers}
-        yield _record(value, encoding) | settings
+        yield _record(replace(batch, values=[value]), encoding) | settings
 
 
-def _record(raw: bytes, encoding: str) -> dict[str, object]:
+def _record(batch: _Single, encoding: Format) -> dict[str, object]:
     """A payload as a test can ask for it: its event where it can be decoded, and its bytes."""
     try:
-        return {"event": codec(encoding).decode(raw), "raw": raw}
+        return {"event": encoding.codec.decode_at(batch, 0), "raw": batch.values[0]}
     except (ValueError, RecursionError):
-        return {"raw": raw}
+        return {"raw": batch.values[0]}
 
 
 def _differences(expected: Expected | None, records: Sequence[dict[str, object]], *, exact: bool) -> Iterator[str]:
@@ -196,7 +196,7 @@ def _count(number: int) -> str:
 def _json(value: object) -> str:
     """JSON for people; what a test can ask for by ``event`` is not shown as ``raw`` too."""
     try:
-        return codec("json").encode(_shown(value)).decode()
+        return write_json(_shown(value)).decode()
     except CelError:
         return repr(value)
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
-from prometheus_client import Counter, Gauge, Histogram
 from ruamel.yaml import YAML
 
+from router.config import json_schema
 from router.config.model import SinkCommon, SourceCommon
 from router.metrics import Metrics
-from router.plugins import installed
 from rules import cel
 from rules.cel import functions, macros
+from scripts import connector_docs
+from tests.examples import completed
 from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -51,10 +55,13 @@ def labelled(language: str, label: str) -> list[Any]:
     return [pytest.param(b, id=str(b)) for b in BLOCKS if (b.language, b.label) == (language, label)]
 
 
-def sluiceway(folder: Path, *arguments: str) -> str:
+def sluiceway(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """The output of the command, which must succeed."""
     command = [str(PROGRAMS / "sluiceway"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True,
+        timeout=SECONDS, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -72,7 +79,15 @@ def names_in(data: Any) -> Iterator[str]:
 
 def test_every_example_is_of_a_kind_that_is_tried() -> None:
     """Nobody adds an example that nothing runs."""
-    kinds = {("yaml", "config"), ("yaml", "rules"), ("sh", ""), ("text", "output"), ("cel", ""), ("json", "event")}
+    kinds = {
+        ("yaml", "config"),
+        ("yaml", "overlay"),
+        ("yaml", "rules"),
+        ("sh", ""),
+        ("text", "output"),
+        ("cel", ""),
+        ("json", "event"),
+    }
     untried = [
         str(b) for b in BLOCKS if (b.language, b.label) not in kinds and not re.fullmatch(r"[\w./-]+\.\w+", b.label)
     ]
@@ -100,18 +115,24 @@ def test_rules_in_the_docs_are_right(block: Block, tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", labelled("yaml", "config"))
 def test_configurations_in_the_docs_are_right(block: Block, tmp_path: Path) -> None:
     """Each is a daemon's file, or a part of one: without a fault, once what it leaves out is there."""
-    data = YAML(typ="safe", pure=True).load(block.text)
-    sources, sinks = list(data.get("sources", {})), list(data.get("sinks", {}))
-    flow = {"from": sources or ["another"], "rules": [{"to": sinks or "drop"}]}
-    rest = (
-        {"flows": ["rules/*.yaml"]}
-        if sources
-        else {"flows": ["rules/*.yaml"], "sources": {"another": {"type": "stdin"}}}
-    )
-    write(tmp_path / "sluiceway.yaml", block.text)
-    write(tmp_path / "rest.yaml", json.dumps(rest))
-    write(tmp_path / "rules" / "all.yaml", json.dumps(flow))
-    sluiceway(tmp_path, "check", "sluiceway.yaml", "rest.yaml")
+    check(tmp_path, block.text)
+
+
+@pytest.mark.parametrize("block", labelled("yaml", "overlay"))
+def test_files_that_are_merged_over_another_are_right(block: Block, tmp_path: Path) -> None:
+    """Each fits the first configuration of its page."""
+    base = next(other for other in BLOCKS if other.page == block.page and other.label == "config")
+    check(tmp_path, base.text, block.text)
+
+
+def check(folder: Path, *texts: str) -> None:
+    """See that the command finds no fault in these files together, and an editor none in any of them; environment
+    variables that they name are set."""
+    schema = jsonschema_rs.validator_for(json_schema("config"))
+    loaded = [YAML(typ="safe", pure=True).load(text) for text in texts]
+    assert [error.message for data in loaded for error in schema.iter_errors(data)] == []
+    files, environment = completed(folder, *texts)
+    sluiceway(folder, "check", *map(str, files), environment=environment)
 
 
 def test_expressions_in_the_docs_are_true() -> None:
@@ -139,12 +160,8 @@ def test_every_metric_is_in_the_docs() -> None:
     rows = re.findall(r"^\| `(sluiceway_\w+)` \| ([\w, ]*)\|", text, re.MULTILINE)
     metrics = Metrics()
     exposed = re.findall(r"^# TYPE (\w+)", metrics.page()[0].decode(), re.MULTILINE)
-    assert sorted(name for name, _ in rows) == sorted(exposed)
-    labels: dict[str, set[str]] = {"sluiceway_build_info": {"version", "python"}}
-    for family in vars(metrics).values():
-        if isinstance(family, Counter | Gauge | Histogram):
-            suffix = "_total" if isinstance(family, Counter) else ""
-            labels[vars(family)["_name"] + suffix] = set(vars(family)["_labelnames"])
+    assert sorted(family.name for family in metrics.families) == sorted(exposed)
+    labels = {family.name: set(family.labels) for family in metrics.families}
     assert {name: set(listed.replace(",", " ").split()) for name, listed in rows} == labels
 
 
@@ -158,15 +175,23 @@ def settings_in(page: Path, heading: str) -> set[str]:
     }
 
 
-PAGE_OF = {"stdin": "stdio", "stdout": "stdio"}
-
-
-@pytest.mark.parametrize("connector", [pytest.param(c, id=f"{c.kind} {c.type}") for c in installed()])
-def test_every_setting_of_a_connector_is_in_the_docs(connector: Any) -> None:
-    """Its page names each setting, and none that is not there."""
-    page = ROOT / "docs" / "connectors" / f"{PAGE_OF.get(connector.type, connector.type)}.md"
-    heading = {"source": "Source", "sink": "Sink"}[connector.kind]
-    assert settings_in(page, heading) == set(connector.load().Config.model_fields)
+def test_the_pages_of_connectors_are_what_their_code_says(tmp_path: Path) -> None:
+    """Each page is current, and one that is not, is of a connector that is gone, or is not there is noticed and
+    mended; what people write there stays."""
+    assert connector_docs.stale() == [], "run `make docs`"
+    folder = shutil.copytree(connector_docs.FOLDER, tmp_path / "connectors")
+    readme = (folder / "README.md").read_text()
+    write(folder / "README.md", readme.replace("| [`file`]", "| [`fiel`]") + "By hand.\n")
+    write(folder / "file.md", (folder / "file.md").read_text().replace("1MiB", "2MiB"))
+    write(folder / "gone.md", f"{connector_docs.MADE}\n")
+    write(folder / "essay.md", "By hand.\n")
+    (folder / "http.md").unlink()
+    wrong = ["README.md", "file.md", "gone.md", "http.md"]
+    assert connector_docs.stale(folder) == wrong
+    assert connector_docs.write(folder) == wrong
+    assert connector_docs.stale(folder) == []
+    assert (folder / "README.md").read_text() == readme + "By hand.\n"
+    assert {page.name for page in folder.iterdir()} == {p.name for p in connector_docs.FOLDER.iterdir()} | {"essay.md"}
 
 
 def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from connectors.file.matching import Match, Matcher, find_renamed, shown, unreadable
 from connectors.file.packed import packing_of
 from connectors.file.place import Place
-from connectors.file.reader import PackedReader, PlainReader, Reader
+from connectors.file.reader import Cutting, PackedReader, PlainReader, Reader
 from connectors.file.tracked import TrackedFile
-from connectors.framing import Lines
-from router import Json, NotConnected
+from router import Framed, Json, NotConnected
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +35,10 @@ class FiniteFiles:
     Used from one thread. ``changes`` collects what is to be saved of positions; None forgets a key.
     """
 
-    def __init__(self, matcher: Matcher, entries: Mapping[str, Json], *, limit: int, size: int) -> None:
+    def __init__(self, matcher: Matcher, entries: Mapping[str, Json], cutting: Cutting) -> None:
         self._matcher = matcher
         self._entries = entries
-        self._limit = limit
-        self._size = size
+        self._cutting = cutting
         self._queue: deque[TrackedFile] = deque()
         self.files: list[TrackedFile] = []
         self.changes: dict[str, Json] = {}
@@ -56,7 +54,7 @@ class FiniteFiles:
             self._begin(match)
         self._forget({match.key for match in matches})
 
-    def next(self) -> tuple[TrackedFile, Lines] | None:
+    def next(self) -> tuple[TrackedFile, Framed] | None:
         """What the next chunk of the current file holds, which may be nothing; None at the end of all."""
         while self._queue:
             file = self._queue[0]
@@ -99,9 +97,9 @@ class FiniteFiles:
             logger.warning("%s is not what it was when it was read before: it is read from its beginning", match.path)
         reader: Reader
         if packing is not None:
-            reader = PackedReader(packing, place, limit=self._limit, size=self._size)
+            reader = PackedReader(packing, place, self._cutting)
         else:
-            reader = PlainReader(place, limit=self._limit, size=self._size)
+            reader = PlainReader(place, self._cutting)
         file = TrackedFile(match.key, match.path, place, reader)
         self.files.append(file)
         if not ended:

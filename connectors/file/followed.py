@@ -11,7 +11,7 @@ from connectors.file.packed import SUFFIXES, Packing, packing_of
 from connectors.file.place import Place
 from connectors.file.reader import PlainReader
 from connectors.file.tracked import TrackedFile
-from connectors.framing import Lines
+from router import Framed
 
 _COARSE = 2_000_000_000  # nanoseconds within which two changes may bear the same time, on the coarsest file systems
 
@@ -46,7 +46,7 @@ class FollowedFile(TrackedFile):
         return same and found.st_mtime_ns < time.time_ns() - _COARSE
 
 
-def read_packed(file: FollowedFile, fd: int, state: tuple[int, int]) -> Lines | None:
+def read_packed(file: FollowedFile, fd: int, state: tuple[int, int]) -> Framed | None:
     """What the next chunk of a compressed file holds; None at its end, which ``state``, size and time, is of."""
     lines = file.reader.read(fd)
     if lines is None:

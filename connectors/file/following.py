@@ -16,11 +16,10 @@ from connectors.file.finite import saved_place
 from connectors.file.followed import FollowedFile, look, modified_at, read_packed
 from connectors.file.matching import Match, Matcher, find_copy, find_renamed, key_of, shown, unreadable
 from connectors.file.packed import Packing, packing_of
-from connectors.file.place import Place, last_line_end
-from connectors.file.reader import PackedReader, PlainReader
+from connectors.file.place import Place
+from connectors.file.reader import Cutting, PackedReader, PlainReader
 from connectors.file.tracked import TrackedFile
-from connectors.framing import Lines
-from router import Json, NotConnected
+from router import Framed, Json, NotConnected
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +41,14 @@ class FollowingFiles:
         self,
         matcher: Matcher,
         entries: Mapping[str, Json],
+        cutting: Cutting,
         *,
-        limit: int,
-        size: int,
         poll: float,
         start: Literal["begin", "end"],
     ) -> None:
         self._matcher = matcher
         self._entries = dict(entries)  # each is used once: what gets the inode later is another file
-        self._limit = limit
-        self._size = size
+        self._cutting = cutting
         self._poll = poll
         self._at_end = start == "end" and not entries
         self._by_key: dict[str, FollowedFile] = {}
@@ -86,7 +83,7 @@ class FollowingFiles:
             logger.warning("%s does not exist; it is followed once it does", shown(path))
         self._take_turns()
 
-    def next(self) -> tuple[TrackedFile, Lines] | None:
+    def next(self) -> tuple[TrackedFile, Framed] | None:
         """What the next chunk of a file holds, which may be nothing; None when there is nothing new for now."""
         for again in (True, False):
             while self._turns:
@@ -157,7 +154,7 @@ class FollowingFiles:
                     fits = saved[1].fits(fd)
                     place = saved[1] if fits else place
                 elif self._at_end:
-                    place = Place.at(fd, last_line_end(fd, os.fstat(fd).st_size))
+                    place = self._cutting.end(fd)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -189,12 +186,7 @@ class FollowingFiles:
             logger.warning("%s %s", shown(path), what)
 
     def _add(self, key: str, path: str, place: Place, packing: Packing | None = None) -> FollowedFile:
-        limit, size = self._limit, self._size
-        reader = (
-            PackedReader(packing, place, limit=limit, size=size)
-            if packing
-            else PlainReader(place, limit=limit, size=size)
-        )
+        reader = PackedReader(packing, place, self._cutting) if packing else PlainReader(place, self._cutting)
         file = FollowedFile(key, path, place, reader, grew_at=time.monotonic())
         self._by_key[key] = file
         return file
@@ -231,7 +223,7 @@ class FollowingFiles:
             return False
         if sibling is None or sibling.key in self._by_key or sibling.key in self._entries:
             return False
-        self._add_sibling(sibling, Place(place.offset, line=place.line, parts=place.parts))
+        self._add_sibling(sibling, Place(place.offset, state=place.state))
         return True
 
     def _add_sibling(self, sibling: Sibling, place: Place) -> None:
@@ -268,7 +260,7 @@ class FollowingFiles:
             if new and sibling.modified >= since and not any(holds(sibling, file.place) for file in known):
                 self._add_sibling(sibling, Place())
 
-    def _advance(self, file: FollowedFile) -> Lines | None:
+    def _advance(self, file: FollowedFile) -> Framed | None:
         if self._by_key.get(file.key) is not file:
             return None  # let go, or found to be a copy, since it got its turn
         try:
@@ -286,7 +278,7 @@ class FollowingFiles:
         except OSError as error:
             raise unreadable(file.path, error) from error
 
-    def _read(self, file: FollowedFile, fd: int, state: tuple[int, int], *, complete: bool) -> Lines | None:
+    def _read(self, file: FollowedFile, fd: int, state: tuple[int, int], *, complete: bool) -> Framed | None:
         if isinstance(file.reader, PackedReader):
             return read_packed(file, fd, state)
         file.until = file.until or state[0]
@@ -302,7 +294,7 @@ class FollowingFiles:
             self._truncated(file)
             return None
         if changed:  # only what nobody has been given: it is read as it is now
-            file.reader = PlainReader(file.place, limit=self._limit, size=self._size)
+            file.reader = PlainReader(file.place, self._cutting)
             file.seen = None
             return None
         if lines is None:
@@ -329,7 +321,7 @@ class FollowingFiles:
             logger.warning("%s was truncated %s; lost unread: %d bytes or more", shown(file.path), again, unread)
             return
         file.key, file.path = copy
-        file.reader = PlainReader(file.place, limit=self._limit, size=self._size)
+        file.reader = PlainReader(file.place, self._cutting)
         self._go_on_in_copy(file)
 
     def _replaced(self, match: Match, place: Place) -> None:
@@ -347,7 +339,7 @@ class FollowingFiles:
                 offset,
             )
             return
-        file = FollowedFile(*copy, place, PlainReader(place, limit=self._limit, size=self._size))
+        file = FollowedFile(*copy, place, PlainReader(place, self._cutting))
         file.modified = modified_at(file.path)  # copies that were made later are of the same stream
         self._go_on_in_copy(file)
 

@@ -1,4 +1,4 @@
-"""One file that is appended to, in whole lines or whole compressed members, and can be taken back to an earlier end."""
+"""One file that is appended to in whole records or compressed members, and can be taken back to an earlier end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from connectors.file.packed import MAGIC, STEP, Corrupt, Packing, Unpacker
-from connectors.file.place import last_line_end
+from router import Framing
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +23,20 @@ class Refused(Exception):
 class OutputFile:
     """An open file. Nobody else that locks it (flock) writes to it meanwhile.
 
-    Opening repairs what a crash has left: what stands after the last newline, or after the last whole compressed
+    Opening repairs what a crash has left: what stands after the last whole record, or after the last whole compressed
     member, is moved to a file beside it with ``.torn`` added to its name, and a warning says so. (It was never
     acknowledged if it came from here, so it will come again; if it came from elsewhere it is not destroyed.) For a
     compressed file this means to unpack all of it once. ``clean``, a size known to need no repair, spares that.
 
-    Raises OSError, and Refused for what is no regular file, belongs to someone else, or is not compressed as it should
-    be. Folders are made; ``folders`` are those that must be synced for the file to be found after a crash.
+    Raises OSError, and Refused for what is no regular file, belongs to someone else, is not compressed as it should
+    be, or begins with another head than the framing's. Folders are made; ``folders`` are those that must be synced for
+    the file to be found after a crash.
     """
 
-    def __init__(self, path: Path, packing: Packing | None, *, links: bool, clean: int | None = None) -> None:
+    def __init__(
+        self, path: Path, framing: Framing, packing: Packing | None, *, links: bool, clean: int | None = None
+    ) -> None:
+        self._framing = framing
         self.path = path
         self.folders = [folder.parent for folder in _make_folders(path.parent)]
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
@@ -94,7 +98,7 @@ class OutputFile:
             return  # a file system without locks
 
     def _repair(self, packing: Packing | None) -> None:
-        end = self._whole_lines() if packing is None else self._whole_members(packing)
+        end = self._whole_records() if packing is None else self._whole_members(packing)
         if end == self.size:
             return
         torn = self.path.with_name(self.path.name + ".torn")
@@ -110,9 +114,11 @@ class OutputFile:
         logger.warning("%s ended in %d bytes that were not whole; moved to %s", self.path, self.size - end, torn)
         self.cut(end)
 
-    def _whole_lines(self) -> int:
-        last = os.pread(self._fd, 1, self.size - 1)
-        return self.size if last == b"\n" else last_line_end(self._fd, self.size)
+    def _whole_records(self) -> int:
+        head = self._framing.head
+        if (found := os.pread(self._fd, len(head), 0)) != head:
+            raise Refused(f"{self.path} is there already, and begins with {found[:80]!r} instead of {head[:80]!r}")
+        return self._framing.whole(lambda size, offset: os.pread(self._fd, size, offset), self.size)
 
     def _whole_members(self, packing: Packing) -> int:
         if not MAGIC[packing].startswith(os.pread(self._fd, len(MAGIC[packing]), 0)):

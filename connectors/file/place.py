@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Self
 
@@ -46,24 +47,22 @@ class Place:
     ``offset`` counts bytes of the content, ``stored`` bytes of the file: they differ in a compressed one, where
     ``stored`` reaches the file's size only when all of it has been read. ``head`` covers what the file began with
     when the place was taken, as far as it is before the place, so that a file which grows keeps its identity;
-    ``tail`` what stands just before the place. ``line`` and ``parts`` say that the place is inside a line which is
-    being handed over in pieces.
+    ``tail`` what stands just before the place. ``state`` is what else the framer must know to go on there.
     """
 
     offset: int = 0
     stored: int = 0
     head: Print = Print()
     tail: Print = Print()
-    line: int = 0
-    parts: int = 0
+    state: Mapping[str, Json] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, fd: int, offset: int, *, line: int = 0, parts: int = 0, before: Place | None = None) -> Place:
+    def at(cls, fd: int, offset: int, *, state: Mapping[str, Json] | None = None, before: Place | None = None) -> Place:
         """The place at ``offset`` of a file that is not compressed. ``before``, an earlier place in it, saves work."""
         known = before is not None and before.head.length == WINDOW
         head = before.head if before is not None and known else Print.of(fd, 0, min(WINDOW, offset))
         width = min(WINDOW, offset)
-        return Place(offset, offset, head, Print.of(fd, offset - width, width), line, parts)
+        return Place(offset, offset, head, Print.of(fd, offset - width, width), state or {})
 
     def fits(self, fd: int) -> bool:
         """Whether this file is the one that the place was taken in, with everything before the place still there."""
@@ -81,8 +80,7 @@ class Place:
             "stored": self.stored,
             "head": [self.head.length, self.head.digest],
             "tail": [self.tail.length, self.tail.digest],
-            "line": self.line,
-            "parts": self.parts,
+            "state": dict(self.state),
         }
 
     @classmethod
@@ -95,20 +93,7 @@ class Place:
                 "stored": int(stored),
                 "head": head,
                 "tail": tail,
-                "line": int(line),
-                "parts": int(parts),
-            } if min(offset, stored, line, parts) >= 0:
-                return path, cls(offset, stored, Print.load(head), Print.load(tail), line, parts)
+                "state": dict(state),
+            } if min(offset, stored) >= 0:
+                return path, cls(offset, stored, Print.load(head), Print.load(tail), state)
         raise ValueError(f"{value!r} is no place in a file")
-
-
-def last_line_end(fd: int, size: int) -> int:
-    """The byte after the last newline before ``size``; 0 if there is none."""
-    end = size
-    while end > 0:
-        start = max(0, end - 65536)
-        at = os.pread(fd, end - start, start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-        end = start
-    return 0

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.file.packed import STEP, Corrupt, Packing, Unpacker
 from connectors.file.place import WINDOW, Place, Print
-from connectors.framing import LineFramer, Lines
+from router import Framed, Framer, Framing, Json
 
 
 class Reader(Protocol):
     """Reads one file; which descriptor it is open under may change between calls."""
 
-    def read(self, fd: int) -> Lines | None:
+    def read(self, fd: int) -> Framed | None:
         """What the next chunk completes, which may be nothing; None at the end of the file as it is now."""
 
-    def finish(self) -> Lines:
+    def finish(self) -> Framed:
         """What stands after the last newline, once ``read`` has said None."""
 
     def place(self, fd: int, before: Place) -> Place:
@@ -26,12 +28,34 @@ class Reader(Protocol):
         """Whether nothing is in the file that has not been read."""
 
 
-class PlainReader:
-    """Reads a file that is not compressed, ``size`` bytes at a time."""
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How files are read: ``size`` bytes at a time, and cut into records of at most ``limit`` bytes."""
 
-    def __init__(self, place: Place, *, limit: int, size: int) -> None:
-        self._framer = LineFramer(limit, offset=place.offset, line=place.line, parts=place.parts)
-        self._size = size
+    framing: Framing
+    limit: int
+    size: int
+
+    def framer(self, place: Place) -> Framer:
+        """What cuts the content of a file from a place on."""
+        return self.framing.framer(self.limit, offset=place.offset, state=place.state)
+
+    def end(self, fd: int) -> Place:
+        """The place after the last record that is in a file to its end."""
+
+        def read(size: int, offset: int) -> bytes:
+            return os.pread(fd, size, offset)
+
+        offset = self.framing.whole(read, os.fstat(fd).st_size)
+        return Place.at(fd, offset, state=self.framing.opening(read))
+
+
+class PlainReader:
+    """Reads a file that is not compressed."""
+
+    def __init__(self, place: Place, cutting: Cutting) -> None:
+        self._framer = cutting.framer(place)
+        self._size = cutting.size
         self._recent = b""
 
     @property
@@ -39,7 +63,7 @@ class PlainReader:
         """The byte that is read next."""
         return self._framer.offset + self._framer.held
 
-    def read(self, fd: int) -> Lines | None:
+    def read(self, fd: int) -> Framed | None:
         """What the next chunk completes; None at the end."""
         chunk = os.pread(fd, self._size, self.position)
         if not chunk:
@@ -51,7 +75,7 @@ class PlainReader:
         """Whether what was read last, up to a KiB, still stands before ``position``."""
         return os.pread(fd, len(self._recent), self.position - len(self._recent)) == self._recent
 
-    def finish(self) -> Lines:
+    def finish(self) -> Framed:
         """What stands after the last newline."""
         return self._framer.finish()
 
@@ -62,7 +86,7 @@ class PlainReader:
 
     def place(self, fd: int, before: Place) -> Place:
         """The place after everything handed over."""
-        return Place.at(fd, self._framer.offset, line=self._framer.line, parts=self._framer.parts, before=before)
+        return Place.at(fd, self._framer.offset, state=self._framer.state, before=before)
 
     def at_end(self, fd: int) -> bool:
         """Whether all of the file has been read."""
@@ -70,23 +94,23 @@ class PlainReader:
 
 
 class PackedReader:
-    """Reads a compressed file, ``size`` bytes of content at a time.
+    """Reads a compressed file.
 
     Going on at a place means to unpack, and skip, what is before it. When the file breaks off or is corrupt, what
     can be read comes first, then a spoiled record that says where it broke; it holds what there is of the broken line.
     That ends the file, until it grows: then it is read on after its last whole line.
     """
 
-    def __init__(self, packing: Packing, place: Place, *, limit: int, size: int) -> None:
+    def __init__(self, packing: Packing, place: Place, cutting: Cutting) -> None:
         self._packing = packing
         self._unpacker = Unpacker(packing)
-        self._framer = LineFramer(limit, offset=place.offset, line=place.line, parts=place.parts)
+        self._framer = cutting.framer(place)
         self._skip = place.offset
-        self._size = size
+        self._size = cutting.size
         self._ended = self._broken = self._handed_over = False
         self._at = self._where()
 
-    def read(self, fd: int) -> Lines | None:
+    def read(self, fd: int) -> Framed | None:
         """What the next chunk of content completes; None at the end."""
         if self._ended:
             return None
@@ -96,14 +120,13 @@ class PackedReader:
         if fault:
             self._broken = self._handed_over = True
             for value in self._framer.finish().values or [b""]:
-                lines.spoiled[len(lines.values)] = f"{fault}; its content from byte {self._at[0]} on cannot be read"
-                lines.values.append(value)
+                lines.spoil(value, f"{fault}; its content from byte {self._at[0]} on cannot be read")
         return lines
 
-    def finish(self) -> Lines:
+    def finish(self) -> Framed:
         """What stands after the last newline of the content."""
         if self._broken:
-            return Lines()
+            return Framed()
         lines = self._framer.finish()
         self._at = self._where()
         self._handed_over = True
@@ -114,15 +137,15 @@ class PackedReader:
         size = os.fstat(fd).st_size
         head = before.head if before.head.length else Print.of(fd, 0, min(WINDOW, size))
         stored = size if self._handed_over else min(self._unpacker.taken, size - 1)
-        offset, line, parts = self._at
-        return Place(offset, stored, head, Print(), line, parts)
+        offset, state = self._at
+        return Place(offset, stored, head, Print(), state)
 
     def at_end(self, fd: int) -> bool:  # noqa: ARG002 - of the protocol
         """Whether all of the file has been read."""
         return self._ended
 
-    def _where(self) -> tuple[int, int, int]:
-        return self._framer.offset, self._framer.line, self._framer.parts
+    def _where(self) -> tuple[int, Mapping[str, Json]]:
+        return self._framer.offset, self._framer.state
 
     def _unpack(self, fd: int) -> tuple[bytes, str]:
         """Content up to ``size`` or the end, and what is wrong with the file if it ends there because of that."""

@@ -19,8 +19,18 @@ from connectors.file.output import OutputFile, Refused, make_sure_of_room, sync_
 from connectors.file.packed import Packing, packer
 from connectors.file.rotation import move_aside, prune
 from connectors.file.worker import Worker
-from connectors.framing import frame_lines
-from router import Batch, Constant, Duration, NotConnected, PerRecord, Settings, Size, WriteError
+from router import (
+    Batch,
+    Constant,
+    Duration,
+    FramingSetting,
+    NotConnected,
+    PerRecord,
+    Settings,
+    Size,
+    WriteError,
+    framing_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +53,7 @@ _REMEMBERED = 4096  # closed files whose size is remembered, so that opening the
 
 
 class Rotate(Settings):
-    """When a file is moved out of the way, to `name-<UTC time>-<n>.ext`, and how many of those remain."""
+    """When a file is moved out of the way, and how many of those remain."""
 
     bytes: Annotated[Size, Field(gt=0)] | None = None
     """Before a write that would make the file larger than this. A write is what one batch has for the file and is not
@@ -65,8 +75,8 @@ class FileSinkConfig(Settings):
 
     path: Annotated[str, Field(min_length=1), PerRecord()]
     """The file, relative to the daemon's file. It may hold `${CEL}`; the folder before that is never left."""
-    framing: Literal["newline"] = "newline"
-    """How records are told apart: one a line."""
+    framing: FramingSetting | None = None
+    """How records are told apart. By default lines; rows, where CSV goes out."""
     compression: Literal["none", "gzip", "zstd"] = "none"
     """Each write is a compressed member of its own, so the file can be read at any time."""
     fsync: Literal["batch", "interval", "never"] = "batch"
@@ -77,34 +87,50 @@ class FileSinkConfig(Settings):
     max_open: Annotated[int, Field(ge=1)] = 64
     """How many files are held open; the one not written to for longest is closed first."""
     rotate: Rotate | None = None
-    """When to begin a new file."""
+    """When to begin a new file. The present one is moved aside, to `name-<UTC time>-<n>.ext`."""
+
+    @model_validator(mode="after")
+    def _can_be_appended_to(self) -> Self:
+        if self.framing is not None and self.framing.cannot_join:
+            raise ValueError(f"framing: {self.framing.type} does not go with a file: {self.framing.cannot_join}")
+        return self
 
 
 class FileSink:
     """Appends records to files, one a line.
 
-    **Guarantee**: when ``write`` returns, the records are on the disk (``fsync: batch``, ``interval``) or with the
-    operating system (``never``). With ``interval``, a write waits for the fsync that covers it, and there is one at
-    most every ``fsync_interval``: that saves the disk, and limits an outlet to one write at a time each interval
-    unless the sink was idle for longer. New files are synced with the folders that they are in. A file holds whole
-    lines only: a failed write is taken back, a line torn by a crash is moved to ``<file>.torn`` when the file is next
+    **The base folder** is the path up to the last `/` before the first `${`, or the folder of the file. A record whose
+    path would leave it, or cannot be a file, is a dead letter, the others are written; the sink's `allow` narrows
+    further. Folders are made. A file that was renamed or deleted underneath is made anew. While it is open, a file is
+    locked against other sinks and processes (flock).
+
+    **Guarantee**: when a batch is acknowledged, its records are on the disk (`fsync: batch` and `interval`) or with the
+    operating system (`never`). With `interval`, a write waits for the fsync that covers it, and there is one at most
+    every `fsync_interval`: that saves the disk, and limits the sink to one write at a time each interval unless it was
+    idle for longer. New files are synced with the folders that they are in. A file holds whole lines only: a write that
+    failed is taken back, and a line that a crash has torn is moved to a file beside it (`.torn`) when the file is next
     opened, and a warning says so (a compressed file is unpacked once for that).
 
-    **Payloads** that hold newlines: JSON is compacted without loss, any other is refused for good.
+    **Payloads** that hold newlines are compacted without loss when they are JSON; any other is a dead letter.
 
-    **Paths**: one that a record chose and that leads out of the base folder, or cannot be a file, fails that record
-    for good, the others are written. Folders are made. A file that was renamed or deleted underneath is made anew.
-    While it is open a file is locked against other sinks and processes (flock).
-
-    **Away**: a full or broken disk, or a configured file that may not be written, is ``NotConnected``, and nothing of
-    the batch remains in any file, whichever of them failed. It stays so until as much can be written again.
+    **Away** is a full or broken disk, or a configured file that may not be written: the flow waits, and nothing of the
+    batch remains in any file, whichever of them failed. It stays so until as much can be written again.
     """
 
     Config: ClassVar[type[FileSinkConfig]] = FileSinkConfig
+    example: ClassVar[str] = """
+        sinks:
+          archive:
+            type: file
+            path: "archive/${time.format(meta.time, '%Y-%m-%d')}.ndjson"
+            compression: gzip
+            rotate: {bytes: 1GiB, every: 1d, keep: 14}
+    """
 
     def __init__(self, config: FileSinkConfig) -> None:
         self.config = config
         self._destination = Destination(config.path, config.context.folder)
+        self._framing = framing_of(config.framing, config.context.format)
         self._worker: Worker | None = None
         self._packing: Packing | None = None if config.compression == "none" else config.compression
         self._pack: Callable[[bytes], bytes] = bytes
@@ -194,7 +220,7 @@ class FileSink:
         return refused
 
     def _append(self, path: Path, indices: Sequence[int], values: Sequence[bytes], refused: dict[int, str]) -> None:
-        data, failed = frame_lines(values)
+        data, failed = self._framing.join(values)
         refused.update({indices[at]: reason for at, reason in failed.items()})
         if not data:
             return
@@ -209,6 +235,8 @@ class FileSink:
                 raise
             self._refuse(path, indices, f"{path} cannot be written: {error.strerror}", refused)
             return
+        if not file.size and self._framing.head:
+            data = self._pack(self._framing.head) + data
         self._ends.setdefault(path, file.size)
         self._attempt = (path, file.size, len(data))
         file.append(data)
@@ -251,7 +279,7 @@ class FileSink:
         while len(self._files) >= self.config.max_open:
             self._shut(next(iter(self._files)))
         links = path == self._destination.fixed  # the operator's links are meant; a record's have been resolved
-        file = OutputFile(path, self._packing, links=links, clean=self._clean.pop(path, None))
+        file = OutputFile(path, self._framing, self._packing, links=links, clean=self._clean.pop(path, None))
         self._files[path] = file
         self._folders.update(file.folders)
         return file

@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from connectors.file.finite import FiniteFiles
 from connectors.file.following import FollowingFiles
 from connectors.file.matching import Matcher, shown
 from connectors.file.place import Place
+from connectors.file.reader import Cutting
 from connectors.file.tracked import TrackedFile, lags
 from connectors.file.worker import Worker
-from connectors.framing import PIECE, Lines
-from router import Batch, Constant, Duration, EndOfStream, Lag, NotConnected, Settings, Size
+from router import (
+    PIECE,
+    Batch,
+    Constant,
+    Duration,
+    EndOfStream,
+    Framed,
+    FramingSetting,
+    Lag,
+    NotConnected,
+    Settings,
+    Size,
+    framing_of,
+)
 
 
 class FileSourceConfig(Settings):
@@ -30,12 +43,22 @@ class FileSourceConfig(Settings):
     """Whether to go on with what is appended, and with files that appear, until stopped."""
     start: Literal["begin", "end"] = "begin"
     """When following for the first time: begin at the beginning or at the end of the files that are there."""
+    framing: FramingSetting | None = None
+    """How records are told apart. By default lines; rows, where `decode` is `csv`."""
     max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
-    """The longest line, in bytes. A longer one becomes a dead letter."""
+    """The longest record, in bytes. A longer one becomes a dead letter."""
     read: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
     """How much to read at a time, in bytes; the size of a batch."""
     poll: Annotated[Duration, Field(gt=0)] = 0.25
     """How often to look for what is new, when following."""
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> Self:
+        if self.follow and self.framing is not None and not self.framing.is_endless:
+            raise ValueError(
+                f"framing: {self.framing.type} does not go with follow, since a file that grows has no end"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,48 +73,59 @@ class Token:
 class FileSource:
     r"""Reads lines from files, once or as they grow.
 
-    **Records** are the lines, without their ``\n`` and a ``\r`` before it, as bytes. Empty lines are none; a line
-    of white space is one. Attribute ``path``: the absolute path under which the file was found. A last line without
-    newline is a record when not following; when following it waits for its newline, or until the file was rotated
-    away and has been quiet for 20 polls. A line longer than ``max_record`` is spoiled and comes whole, above 64 MiB
-    in pieces, each of them spoiled.
+    **Records** are the lines, without their `\n` and a `\r` before it, as bytes. Empty lines are none; a line of white
+    space is one, which as JSON is not readable and so becomes a dead letter. Rules see `meta.path`, the absolute path
+    under which the file was found. A last line without newline is a record when not following; when following it waits
+    for its newline, or until the file was rotated away and has been quiet for 20 polls. A line longer than `max_record`
+    becomes a dead letter, whole up to 64 MiB and in pieces above.
 
     **Guarantee**: at least once; after a restart it goes on at the acknowledged byte. A token is a place in a file.
-    Places are kept by device and inode, with fingerprints of the file's first KiB and of the KiB before the place.
-    So a file renamed by rotation is found again (in its folder, under whatever name) and read to its end, before
-    the new one. What the path held between that file and the new one, seen by nobody, is read as well, in order of
-    time of change, when the new one is found, be it after a restart or because rotation was faster than ``poll``:
-    files in the same folder that were changed no earlier than the last one known, and whose name is that of the
-    path with a number, a date or ``old`` after it (``x.log.1``, ``x.log-20260101``) or a date before its ending
-    (``x-20260101.log``), compressed or not. The rest of a known file that was compressed while nobody looked is
-    read from there, if it begins with what was read. What rotation has deleted, moved to another folder or named
-    otherwise before it was seen is lost: of a known file a warning says from which byte, of others nothing can be
-    said. So it is with files that came after a known one which is gone, or after one of which nothing had been
-    acknowledged before the restart. A truncated file is recognised and read from its beginning, after what was not
-    yet read has been read from the copy, if there is one beside it whose name begins with the same stem; otherwise
-    a warning says how much was lost. A glob should not match the copies of copytruncate: one that is seen before
-    the original is truncated is a file like any other, and its lines come again. A file that was deleted is read to
-    its end and forgotten.
+    Places are kept by device and inode, with fingerprints of the file's first KiB and of the KiB before the place, so
+    that a file which rotation renames is read to its end before the new one, and one that is copied and truncated is
+    begun anew. Files that an earlier run has finished are not read again, unless they grew. A file that was deleted is
+    read to its end and forgotten.
 
-    **Order** is kept within a file. Not following: files in order of their paths, then ``EndOfStream``; files that
-    an earlier run has finished are not read again unless they grew. Following: in turns, the oldest first.
+    **Order** is kept within a file. Not following, the files are read in the order of their paths, and then the source
+    has ended. Following, they are read in turns, the oldest first.
 
-    **Compressed** files (gzip, zstd, by their first bytes or name) are read when not following (when following,
-    only those that rotation has made of a file that is followed). One that breaks off or is corrupt is delivered as
-    far as it can be read (up to 4 KiB of stored bytes before the fault may be part of it); a spoiled record says
-    where it broke.
+    **Rotation**, when following:
+
+    - A renamed file is found by its inode in its folder, under whatever name, and read to its end.
+    - What the path held between the last file known and the present one is read too, in order of time of change: after
+      rotations while the daemon was down, or faster than `poll`. These files are known by their names: that of the path
+      with a number, a date or `old` after it (`x.log.1`, `x.log-20260101`, `x.log.old`) or with a date before its
+      ending (`x-20260101.log`), with or without `.gz`, `.zst`. They must be in the same folder and changed no earlier
+      than the last file known.
+    - A file that was compressed while the daemon was down is read on in its compressed form, if that begins with what
+      was read. While it is running it has the file open, so it loses nothing when the file is compressed or deleted.
+    - After `copytruncate`, what was not read is read from the copy, known by its content and by a name that begins with
+      the same stem; without one a warning says how much was lost. A glob should not match copies: one that is seen
+      before the original is truncated is a file like any other, and its lines come again.
+    - Lost is what was deleted, moved to another folder or named otherwise before it was seen. A warning says from which
+      byte of a known file; of files that were never seen nothing can be said. When the last file known is gone, those
+      that came between it and the present one are not looked for, and neither are they after a restart before which
+      nothing of the last file had been acknowledged. Keep as many rotated files as the daemon may be down for.
+
+    **Compressed** files (gzip, and zstd with the extra `zstd`, by their first bytes or name) are read when not
+    following; when following, only those that rotation has made of a file that is followed. One that breaks off or is
+    corrupt is delivered as far as it can be read (up to 4 KiB of stored bytes before the fault may be part of it); a
+    dead letter says where it broke.
 
     **Lag**, for each file: the bytes not yet acknowledged (an unfinished last line counts), the records these are at
     the mean size seen, and the age of the oldest of them: the seconds since the file held nothing that is not
     acknowledged now; if that never was, since it was changed last or first met, whichever is longer ago. For a
     compressed file, bytes are stored bytes.
 
-    **Away**: a path that does not exist (a glob may match nothing), is no regular file, or may not be read, is
-    ``NotConnected``. When following, a missing path is waited for if there is something else to read, and a file
-    of a glob that may not be read is tried again at every poll.
+    **Away** is a path that does not exist (a glob may match nothing), is no regular file, or may not be read. When
+    following, a missing path is waited for if there is something else to read, and a file of a glob that may not be
+    read is tried again at every poll.
     """
 
     Config: ClassVar[type[FileSourceConfig]] = FileSourceConfig
+    example: ClassVar[str] = """
+        sources:
+          orders: {type: file, path: "logs/*.ndjson", follow: true}
+    """
     replays: ClassVar[bool] = True
     ack_order: ClassVar[Literal["read", "any"]] = "read"
 
@@ -162,11 +196,11 @@ class FileSource:
         # Only text: normalising the pattern would resolve `..` against links, against what was written.
         matcher = Matcher([str(Path(config.context.folder, path).absolute()) for path in paths])
         entries = config.context.positions.load()
+        framing = framing_of(config.framing, config.context.format)
+        cutting = Cutting(framing, config.max_record, config.read)
         if not config.follow:
-            return FiniteFiles(matcher, entries, limit=config.max_record, size=config.read)
-        return FollowingFiles(
-            matcher, entries, limit=config.max_record, size=config.read, poll=config.poll, start=config.start
-        )
+            return FiniteFiles(matcher, entries, cutting)
+        return FollowingFiles(matcher, entries, cutting, poll=config.poll, start=config.start)
 
     async def _save_changes(self, files: FiniteFiles | FollowingFiles) -> None:
         if files.changes:
@@ -174,10 +208,10 @@ class FileSource:
             await self.config.context.positions.save(changes)
 
 
-def _batch(file: TrackedFile, lines: Lines) -> Batch:
+def _batch(file: TrackedFile, lines: Framed) -> Batch:
     return Batch(
         lines.values,
         token=Token(file, file.delivered, file.ended_at),
-        attributes={"path": Constant(shown(file.path), len(lines.values))},
+        attributes={"path": Constant(shown(file.path), len(lines.values)), **lines.attributes},
         spoiled=lines.spoiled,
     )

@@ -11,8 +11,7 @@ from pathlib import Path
 from connectors.file.matching import key_of, shown
 from connectors.file.place import Place
 from connectors.file.reader import Reader
-from connectors.framing import Lines
-from router import Lag
+from router import Framed, Lag
 
 _PARTITIONS = 100  # lag is told for this many files by name; the others are summed up
 
@@ -41,11 +40,11 @@ class TrackedFile:
     def __post_init__(self) -> None:
         self.begun = self.delivered = self.acked = self.place
 
-    def take(self, fd: int, lines: Lines) -> None:
+    def take(self, fd: int, lines: Framed) -> None:
         """The reader has come further: these are what it handed over."""
         self.take_at(self.reader.place(fd, self.place), fd, lines)
 
-    def take_at(self, place: Place, fd: int, lines: Lines) -> None:
+    def take_at(self, place: Place, fd: int, lines: Framed) -> None:
         """The same, when it is known at which place the reader is."""
         if lines.values:
             self.records += len(lines.values)

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from connectors.framing import frame_lines
 from connectors.http.client import Origin, checked_header, checked_url, origin_of
-from router import Batch, Constant, Headers, Settings
+from router import PIECE, Batch, Constant, Framing, Headers, Settings
 
+_TYPES = {
+    "json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "csv": "text/csv",
+    "msgpack": "application/msgpack",
+}
+"""What a payload of each format is; any other is `application/octet-stream`."""
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _AUTHORITY = re.compile(r"https?://[^/?#\s]+(?=[/?#])")
 
@@ -38,7 +44,7 @@ class Wrap(Settings):
         return _is_json(f"{self.before}0{self.between}0{self.after}".encode())
 
 
-Body = Literal["ndjson", "json_array", "record"] | Wrap
+Body = Literal["stream", "json_array", "each"] | Wrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +153,25 @@ def _header(pair: tuple[str, bytes]) -> tuple[str, str]:
 
 
 class Bodies:
-    """Makes a request's body of records."""
+    """Makes a request's body of records, which are of one format.
 
-    def __init__(self, body: Body, action: object) -> None:
+    ``content_type`` is what it is.
+    """
+
+    def __init__(self, body: Body, framing: Framing | None, action: object, payloads: str) -> None:
         self._body = body
         self._action = action
+        self._needs_json = body == "json_array" or (isinstance(body, Wrap) and body.is_json)
+        self._framing = framing
+        self.content_type = _content_type(body, framing, payloads)
         self.too_large: float = float("inf")
         """The size of the smallest body of many records that was too large for the server."""
         self._taken = 0
-        if isinstance(body, Wrap):
-            self.content_type = body.content_type
-            self._needs_json = body.is_json
-        else:
-            self.content_type = "application/x-ndjson" if body == "ndjson" else "application/json"
-            self._needs_json = body == "json_array"
 
     @property
     def holds_many(self) -> bool:
         """Whether a request may have several records."""
-        return self._body != "record"
+        return self._body != "each"
 
     def was_taken(self, size: int) -> None:
         """The server took a body of this size."""
@@ -180,31 +186,32 @@ class Bodies:
         """Find the records that cannot stand in a body; they go to ``refused``, with the reason."""
         if not self.holds_many:
             return
-        for index, value in enumerate(batch.values):
-            if not value:
-                refused.setdefault(index, "an empty payload cannot be told from none in a body of many")
-            elif self._needs_json and not _is_json(value):
-                refused.setdefault(index, "a payload that is not JSON cannot stand in JSON")
-        if self._body == "ndjson" and b"\n" in b"".join(batch.values):
-            for index, reason in frame_lines(batch.values)[1].items():
-                refused.setdefault(index, reason)
+        if self._framing is not None:
+            refused.update(self._framing.join(batch.values)[1])
+        if self._framing is None or not self._framing.cut(self._framing.join([b""])[0], PIECE).values:
+            empty = "an empty payload cannot be told from none in a body of many"
+            refused.update({index: empty for index, value in enumerate(batch.values) if not value})
+        if self._needs_json:
+            for index, value in enumerate(batch.values):
+                if index not in refused and not _is_json(value):
+                    refused[index] = "a payload that is not JSON cannot stand in JSON"
         for index, action in enumerate(batch.settings.get("action", ())):
             if action is None and isinstance(self._action, str) and "${" in self._action:
                 refused.setdefault(index, "no action was chosen")
-            elif isinstance(action, str) and "\n" in action and self._body == "ndjson":
+            elif isinstance(action, str) and "\n" in action and self._framing is not None:
                 refused.setdefault(index, "an action that holds a newline cannot be a line")
 
     def make(self, batch: Batch, indices: Sequence[int]) -> bytes:
         """The body of a request with these records, which have passed ``check``."""
         values = batch.values if len(indices) == len(batch) else [batch.values[index] for index in indices]
-        if self._body == "record":
+        if self._body == "each":
             return values[0]
         parts = self._with_actions(batch, indices, values)
         if isinstance(self._body, Wrap):
             return self._body.before.encode() + self._body.between.encode().join(parts) + self._body.after.encode()
-        if self._body == "json_array":
-            return b"[" + b",".join(parts) + b"]"
-        return frame_lines(parts)[0]
+        if self._framing is not None:
+            return self._framing.document(parts)[0]
+        return b"[" + b",".join(parts) + b"]"
 
     def _with_actions(self, batch: Batch, indices: Sequence[int], values: Sequence[bytes]) -> Sequence[bytes]:
         column = batch.settings.get("action")
@@ -213,9 +220,20 @@ class Bodies:
         own = _written(self._action)
         chosen = [None] * len(indices) if column is None else [column[index] for index in indices]
         actions = [own if action is None else _written(action) for action in chosen]
-        if self._body == "ndjson":
+        if self._framing is not None:
             return [part for pair in zip(actions, values, strict=True) for part in pair if part]
         return [action + value for action, value in zip(actions, values, strict=True)]
+
+
+def _content_type(body: Body, framing: Framing | None, payloads: str) -> str:
+    if isinstance(body, Wrap):
+        return body.content_type
+    if body == "json_array":
+        return "application/json"
+    if framing is None or framing.type in ("newline", "csv"):
+        lines = {"json": "application/x-ndjson"} if framing is not None else {}
+        return {**_TYPES, **lines}.get(payloads, "application/octet-stream")
+    return "application/octet-stream"
 
 
 def _written(action: object) -> bytes:

@@ -13,7 +13,19 @@ from connectors.http.client import Client, ClientSettings, checked_headers, chec
 from connectors.http.delivery import Delivery, Request
 from connectors.http.outgoing import METHODS, Addresser, Bodies, Body, Route, Wrap, fixed_origin
 from connectors.http.results import AGAIN
-from router import Batch, Expression, NotConnected, PerRecord, Settings, Unavailable, Variables
+from router import (
+    FRAMINGS,
+    Batch,
+    Expression,
+    Framing,
+    FramingSetting,
+    NotConnected,
+    PerRecord,
+    Settings,
+    Unavailable,
+    Variables,
+    framing_of,
+)
 
 _OF_CREDENTIALS = frozenset({401, 407})
 _ALIKE = [_OF_CREDENTIALS, frozenset({403}), frozenset({502, 503, 504}), frozenset(range(300, 400))]
@@ -48,11 +60,15 @@ class HttpSinkConfig(ClientSettings):
     """POST, PUT, PATCH or DELETE."""
     headers: Annotated[dict[str, str], PerRecord()] = Field(default_factory=dict)
     """What else to say, such as `{X-Api-Key: "${env:KEY}"}`. `Content-Type` is that of `body` unless it stands here."""
-    body: Body = "ndjson"
-    """What a request holds: `ndjson` (a line for each record), `json_array` (all records as one array), `record` (one
-    record as it is), or a text around and between records, such as `{before: '{"events": [', after: ']}'}`."""
+    body: Body = "stream"
+    """What a request holds: `stream` (records one after the other, as `framing` says: NDJSON if they are JSON),
+    `json_array` (all records as one array), `each` (one record as it is), or a text around and between records, such
+    as `{before: '{"events": [', after: ']}'}`."""
+    framing: FramingSetting | None = None
+    """How records are told apart in a `stream`. By default it goes with their format: lines for JSON and text, rows
+    under a header for CSV."""
     action: Annotated[str | dict[str, JsonValue] | None, PerRecord()] = None
-    """What stands before each record: with `ndjson` a line of its own, such as
+    """What stands before each record: in a `stream` a line of its own, such as
     `{index: {_index: logs, _id: "${event.id}"}}` for the bulk API of Elasticsearch; in a text it stands right before
     the record. A mapping is written as JSON."""
     key: Annotated[str | None, PerRecord()] = None
@@ -98,9 +114,22 @@ class HttpSinkConfig(ClientSettings):
     def _goes_together(self) -> Self:
         if self.auth is not None and fixed_origin(self.url) is None:
             raise ValueError("auth should go to one server: the host of url should hold no `${...}` beside it")
-        if self.action is not None and self.body != "ndjson" and not isinstance(self.body, Wrap):
-            raise ValueError("action should stand beside `body: ndjson` or a text around records")
+        lines = self.body == "stream" and (self.framing is None or self.framing.type == "newline")
+        if self.action is not None and not lines and not isinstance(self.body, Wrap):
+            raise ValueError("action should stand beside lines (`body: stream`) or a text around records")
+        if self.framing is not None and self.body != "stream":
+            raise ValueError("framing should stand beside `body: stream`")
+        if self.framing is not None and self.framing.cannot_join:
+            raise ValueError(f"framing: {self.framing.type} does not go with a stream: {self.framing.cannot_join}")
         return self
+
+    @property
+    def stream(self) -> Framing | None:
+        """How records are told apart in a body; None where that is not by a framing."""
+        if self.body != "stream":
+            return None
+        lines = FRAMINGS["newline"]() if self.action is not None else None
+        return framing_of(self.framing or lines, self.context.format)
 
 
 class HttpSink:
@@ -108,8 +137,8 @@ class HttpSink:
 
     **Records** of a batch go out together, as `body` says. Records that chose another `url`, `method` or `headers` go
     into requests of their own. `batch: {records, bytes, wait}` says how many records a request holds at most. What
-    cannot stand in such a body is a dead letter: an empty payload or one with newlines that is not JSON in `ndjson`,
-    one that is not JSON in an array. To send an event of another shape, let the rule `emit` it.
+    cannot stand in such a body is a dead letter: among lines an empty payload, or one with newlines that is not JSON;
+    in an array what is not JSON. To send an event of another shape, let the rule `emit` it.
 
     **Guarantee**: at least once. Records are written when the server has answered 2xx and the answer has arrived whole.
     A request whose answer is lost is made again; an `Idempotency-Key` or an id in the record lets the server see that.
@@ -160,7 +189,7 @@ sinks:
     type: http
     url: "https://hooks.example.org/${url.encode(event.tenant)}"
     headers: {Idempotency-Key: "${event.id}"}
-    body: record
+    body: each
     concurrency: 8
     allow: {url: ["https://hooks.example.org/*"]}
     batch: {records: 500}
@@ -171,7 +200,7 @@ sinks:
     def __init__(self, config: HttpSinkConfig) -> None:
         self.config = config
         self._addresser = Addresser(config.method, config.url, config.headers)
-        self._bodies = Bodies(config.body, config.action)
+        self._bodies = Bodies(config.body, config.stream, config.action, config.context.format.type)
         self._client: Client | None = None
         self._doubt: tuple[Route, frozenset[int]] | None = None
         self._longest = min(config.request_timeout, config.context.write_timeout * 0.45)

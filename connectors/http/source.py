@@ -271,25 +271,35 @@ class _Intake:
 class HttpSource:
     """Records posted over HTTP.
 
-    A POST to ``path`` is answered 200 and ``{"accepted": n}`` when all n records are delivered, dropped by a rule, or
+    A POST to `path` is answered 200 and `{"accepted": n}` when all n records are delivered, dropped by a rule, or
     dead letters; a record that cannot be decoded or violates its contract is thus accepted, too.
 
-    - A body of ``application/json``, or a type that ends in ``+json``, is one record. Every line of any other body is
-      one (``application/x-ndjson``, ``text/*``, what curl sends by itself, no type at all); blank lines are none.
+    - A body of `application/json`, or a type that ends in `+json`, is one record. Every line of any other body is
+      one (`application/x-ndjson`, `text/*`, what curl sends by itself, no type at all); blank lines are none.
     - 400: no record in it, or the body did not arrive whole. 404, 405: another path, another method. 408: the body
-      took longer than ``timeout``. 413: larger than ``max_body``, or more lines than ``pending.records``. 415: another
-      type, or a compressed body. 429 with Retry-After: more would wait than ``pending`` allows. 503 with Retry-After:
-      the source stops, or the delivery took longer than ``timeout``; the records may still be delivered.
-    - Rules see ``meta.remote`` (the client's address), ``meta.content_type``, ``meta.method``, ``meta.path``,
-      ``meta.time`` (the arrival) and ``meta.headers``, without the ones that carry credentials.
+      took longer than `timeout`. 413: larger than `max_body`, or more lines than `pending.records`. 415: another
+      type, or a compressed body. 429 with Retry-After: more would wait than `pending` allows. 503 with Retry-After:
+      the source stops, or the delivery took longer than `timeout`; the records may still be delivered.
+    - Rules see `meta.remote` (the client's address), `meta.content_type`, `meta.method`, `meta.path`,
+      `meta.time` (the arrival) and `meta.headers`, without the ones that carry credentials.
 
-    Guarantee: at least once for clients that send again whatever was not answered with 200. The source itself replays
-    nothing. Token: the requests in the batch; small ones are gathered, and one that waits holds back only the requests
-    in its own batch. A client that leaves takes nothing back: what was taken in is delivered. Lag: records taken in and
-    not settled, and the age of the oldest. An address that cannot be listened on counts as a system that is away.
+    **Guarantee**: at least once for clients that send again whatever was not answered with 200. The source itself
+    replays nothing. A token is the requests in the batch; small ones are gathered, and one that waits holds back only
+    the requests in its own batch. A client that leaves takes nothing back: what was taken in is delivered.
+
+    **Lag**: records taken in and not settled, and the age of the oldest.
+
+    **Away** is an address that cannot be listened on.
     """
 
     Config: ClassVar[type[HttpSourceConfig]] = HttpSourceConfig
+    example: ClassVar[str] = """
+        sources:
+          events:
+            type: http
+            listen: 127.0.0.1:9601
+            path: /events
+    """
     replays: ClassVar[bool] = False
     ack_order: ClassVar[Literal["read", "any"]] = "any"
 

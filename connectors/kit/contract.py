@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from connectors.kit.leftovers import Leftovers
-from connectors.kit.promise import BrokenPromise, Unfit, check
+from connectors.kit.promise import VOCABULARY, BrokenPromise, Unfit, check
 from router import Context, Json, MemoryPositions, NotConnected, Settings
 from router.testing import until
 
@@ -128,34 +128,37 @@ class Contract:
                 raise Unfit(f"{type(self).__name__} failed in the background: {error!r}") from error
 
     async def within(self, call: str, awaitable: Awaitable[T], right: str) -> T:
-        """What a call of the connector comes to, which may take as long as ``patience``. Raises BrokenPromise."""
+        """What a call of the connector comes to, which may take as long as ``patience``.
+
+        Raises what the contract has words for, and BrokenPromise instead of anything else.
+        """
         __tracebackhide__ = True
         try:
             async with asyncio.timeout(self.patience) as limit:
                 return await awaitable
-        except TimeoutError:
+        except (*VOCABULARY, BrokenPromise):
+            raise
+        except Exception as error:
             if not limit.expired():
-                raise
+                raise BrokenPromise(f"{self._name}.{call} raises {type(error).__name__}: {error}", right) from error
         raise BrokenPromise(f"{self._name}.{call} has not returned in {self.patience:g} s", right)
 
-    async def eventually(self, condition: Callable[[], object], what: str, right: str) -> None:
-        """Wait for something to become true. Raises BrokenPromise."""
+    async def eventually(self, condition: Callable[[], object], what: Callable[[], str], right: str) -> None:
+        """Wait for something to become true. Raises BrokenPromise with ``what`` there is instead."""
         __tracebackhide__ = True
-        try:
+        with contextlib.suppress(TimeoutError):
             return await until(condition, self.patience)
-        except TimeoutError:
-            pass
-        raise BrokenPromise(f"{what}, even after {self.patience:g} s", right)
+        raise BrokenPromise(f"{what()}, even after {self.patience:g} s", right)
 
     async def open(self, connector: Any) -> None:
         """Open it: the system is there."""
         __tracebackhide__ = True
         await self.within("open()", connector.open(), "connect, or raise NotConnected")
 
-    async def close(self, connector: Any) -> None:
+    async def close(self, connector: Any, step: str = "") -> None:
         """Close it, whatever state it is in."""
         __tracebackhide__ = True
-        await self.within("close()", connector.close(), "release everything and return")
+        await self.within(f"close() {step}".rstrip(), connector.close(), "release what there is; nothing is no error")
 
     async def refuses_to_open(self, connector: Any) -> None:
         """The system is away, and that is what open() says."""
@@ -167,9 +170,6 @@ class Contract:
             if not str(error):
                 raise BrokenPromise(f"{self._name}.open() raises NotConnected without a word", right) from error
             return
-        except Exception as error:
-            what = f"{self._name}.open() raises {type(error).__name__} while the system is away"
-            raise BrokenPromise(what, right) from error
         raise BrokenPromise(
             f"{self._name}.open() returns although the system is away",
             "shake hands before returning: the router takes what is open for what works, and a batch that fails after "
@@ -239,7 +239,7 @@ class Contract:
         except Exception as error:
             raise BrokenPromise(f"{self._name}(config) raises {type(error).__name__}: {error}", right) from error
         left = Leftovers.now().beyond(before)
-        left += [f"file {path}" for path in set(self.folder.rglob("*")) - files]
+        left += [f"the file {path}" for path in set(self.folder.rglob("*")) - files]
         if left:
             raise BrokenPromise(f"{self._name}(config) leaves {', '.join(left)}", right)
         self._has_its_methods(connector)
@@ -255,11 +255,11 @@ class Contract:
     async def test_close_may_come_twice_and_without_open(self) -> None:
         """Whatever state it is in, it can be closed."""
         connector = self.new()
-        for step in ("without open()", "for the second time"):
-            await self._closes(connector, step)
+        await self.close(connector, "without open()")
+        await self.close(connector, "for the second time")
         await self.open(connector)
-        for step in ("after open()", "twice after open()"):
-            await self._closes(connector, step)
+        await self.close(connector, "after open()")
+        await self.close(connector, "twice after open()")
 
     @check("open", "close", needs=["be away"])
     async def test_close_may_follow_an_open_that_failed(self) -> None:
@@ -267,21 +267,9 @@ class Contract:
         connector = self.new()
         await self.go_away()
         await self.refuses_to_open(connector)
-        await self._closes(connector, "after an open() that failed")
+        await self.close(connector, "after an open() that failed")
         await self.come_back()
         await self.open(connector)
-
-    async def _closes(self, connector: Any, step: str) -> None:
-        __tracebackhide__ = True
-        try:
-            await self.close(connector)
-        except BrokenPromise:
-            raise
-        except Exception as error:
-            raise BrokenPromise(
-                f"{self._name}.close() {step} raises {type(error).__name__}: {error}",
-                "release what there is; nothing is no error",
-            ) from error
 
     @check("close")
     async def test_close_leaves_nothing_behind(self) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvloop
 
+from router import EndOfStream, NotConnected, WriteError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 NOT_PROMISED = "not promised: "
 """What the reason of each skipped check begins with."""
+
+VOCABULARY = (NotConnected, WriteError, EndOfStream)
+"""What a connector may raise."""
 
 Body = Callable[[Any], Coroutine[Any, Any, None]]
 Test = Callable[[Any], None]
@@ -72,6 +77,9 @@ async def _lived(contract: Contract, body: Body) -> None:
         await contract.start()
         try:
             await body(contract)
+        except VOCABULARY as error:
+            what = f"{contract.connector.__name__} raises {type(error).__name__}: {error}"
+            raise BrokenPromise(what, "do what it was asked: its system is there, and was given nothing bad") from error
         finally:
             await contract.clean_up()
 

@@ -61,8 +61,9 @@ class Writing(SinkSystem):
 
     async def _is_refused(self, sink: Any, kind: str, values: list[bytes]) -> bool:
         __tracebackhide__ = True
+        right = "write it as it is, or WriteError({index: reason}, retryable=False)"
         try:
-            await self.write(sink, values)
+            await self.within(f"write() of {kind}", sink.write(Batch(values)), right)
         except WriteError as error:
             if set(error.failed) != {1} or error.retryable or not all(error.failed.values()):
                 raise BrokenPromise(
@@ -71,13 +72,6 @@ class Writing(SinkSystem):
                     "WriteError({1: the reason}, retryable=False), and the two others written",
                 ) from error
             return True
-        except BrokenPromise:
-            raise
-        except Exception as error:
-            raise BrokenPromise(
-                f"{self._name}.write() of {kind} raises {type(error).__name__}: {error}",
-                "write it as it is, or WriteError({index: reason}, retryable=False)",
-            ) from error
         return False
 
     @check("write")
@@ -130,14 +124,9 @@ class Writing(SinkSystem):
     async def _is_not_connected(self, sink: Any, step: str) -> None:
         __tracebackhide__ = True
         try:
-            await self.write(sink, self.payloads(2))
+            await self.within(f"write() {step}", sink.write(Batch(self.payloads(2))), "raise NotConnected")
         except NotConnected:
             return
-        except BrokenPromise:
-            raise
-        except Exception as error:
-            what = f"{self._name}.write() {step} raises {type(error).__name__}: {error}"
-            raise BrokenPromise(what, "raise NotConnected") from error
         raise BrokenPromise(f"{self._name}.write() {step} returns", "raise NotConnected")
 
     @check("write")

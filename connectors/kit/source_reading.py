@@ -74,6 +74,10 @@ class Reading(SourceSystem):
     async def test_a_cancelled_read_loses_nothing(self) -> None:
         """Cancelled at any moment, closed and opened again, every record comes."""
         source = await self.opened([])
+        reading = asyncio.create_task(source.read(), name="a read that is cancelled")
+        await asyncio.sleep(0.01)
+        await self.cancel(reading)
+        source = await self.reopened(source, anew=False)
         open_values: list[bytes] = []
         for turns in (0, 1, 2, 3, 5, 8, 13, 30, 100):
             reading = asyncio.create_task(source.read(), name="a read that is cancelled")
@@ -95,8 +99,9 @@ class Reading(SourceSystem):
         __tracebackhide__ = True
         missing = set(values)
         while missing:
-            right = f"give everything that is not acknowledged; {len(missing)} of {len(values)} records have not come"
-            batch = self.judged(source, await self.within("read()", source.read(), right))
+            call = f"read(), with {len(missing)} of {len(values)} records still to come,"
+            read = self.within(call, source.read(), "give everything that is not acknowledged")
+            batch = self.judged(source, await read)
             missing -= set(batch.values)
 
     @check("read", needs=["end"])

@@ -14,7 +14,7 @@ from connectors.kit.promise import NOT_PROMISED, BrokenPromise, check
 from connectors.kit.source_reading import LARGE
 from connectors.kit.source_system import SourceSystem
 from connectors.memory import MemorySink
-from router import Batch, Lag, Lease, NotConnected
+from router import Batch, EndOfStream, Lag, Lease, NotConnected
 from router.testing import Books, Line, part_of, running
 
 QUEUE = {"queue_records": 50, "queue_bytes": 1 << 16, "batch_records": 50}
@@ -56,14 +56,11 @@ class Away(SourceSystem):
         __tracebackhide__ = True
         right = "raise NotConnected: the router opens the source again, with backoff, for as long as it takes"
         try:
-            batch = await self.within("read()", reading, right)
+            batch = await self.within("read(), when the system goes away,", reading, right)
         except NotConnected:
             return
-        except BrokenPromise:
-            raise
-        except Exception as error:
-            what = f"{self._name}.read() raises {type(error).__name__} when the system goes away: {error}"
-            raise BrokenPromise(what, right) from error
+        except EndOfStream as error:
+            raise BrokenPromise(f"{self._name}.read() raises EndOfStream when the system goes away", right) from error
         raise BrokenPromise(f"{self._name}.read() gives {batch!r:.200} when the system goes away", right)
 
     @check("open", "read", needs=["go away", "wait"])
@@ -74,20 +71,12 @@ class Away(SourceSystem):
             for outage in range(3):
                 if outage:
                     await self.go_away()
-                    await self._shows(line, connected=False)
+                    await self.shows(line, connected=False)
                     await self.come_back()
-                await self._shows(line, connected=True)
+                await self.shows(line, connected=True)
                 values = self.payloads(20, start=100 * outage)
                 await self.put(values)
                 await self.arrive(sink, values)
-
-    async def _shows(self, line: Line, *, connected: bool) -> None:
-        __tracebackhide__ = True
-        await self.eventually(
-            lambda: line.books.sample("sluiceway_connected", kind="source", name="source") == connected,
-            f"the pipeline takes {self._name} for {'not ' if connected else ''}connected ({line.pipeline.error})",
-            "open() returns when the system is there, read() raises NotConnected when it goes",
-        )
 
 
 class Routed(SourceSystem):
@@ -137,11 +126,9 @@ class Routed(SourceSystem):
         __tracebackhide__ = True
         right = "a sequence of router.Lag, one for each partition; an empty one when nothing is known"
         try:
-            lags = await self.within(f"lag() {step}", source.lag(), right)
-        except BrokenPromise:
-            raise
-        except Exception as error:
-            raise BrokenPromise(f"{self._name}.lag() {step} raises {type(error).__name__}: {error}", right) from error
+            lags: Sequence[Lag] = await self.within(f"lag() {step}", source.lag(), right)
+        except NotConnected as error:
+            raise BrokenPromise(f"{self._name}.lag() {step} raises NotConnected", right) from error
         if not isinstance(lags, Sequence) or not all(
             isinstance(lag, Lag) and type(lag.partition) is str for lag in lags
         ):
@@ -164,7 +151,7 @@ class Routed(SourceSystem):
         await self.lose_partition()
         await self.eventually(
             lambda: all(lease.revoked for lease in leases),
-            f"{self._name} has not revoked the leases of the partitions that it lost",
+            lambda: f"{self._name} has not revoked the leases of the partitions that it lost",
             "lease.revoke() as soon as the partition is lost, before anything else",
         )
         reading.cancel()
@@ -221,11 +208,11 @@ class Routed(SourceSystem):
         if "wait" in self.cannot:
             await self.put(values)
             source.source = self.new()
-        async with Line(self.folder / "state", source, sink, **QUEUE) as line, asyncio.TaskGroup() as group:
-            await self.eventually(lambda: line.pipeline.connected, f"{self._name} is not connected", "connect")
+        async with Line(self.folder / "state", source, sink, **QUEUE) as line:
+            await self.shows(line, connected=True)
             if "wait" not in self.cannot:
-                group.create_task(self.put(values), name="the records of the check")
-            await self.eventually(lambda: sink.writes, f"nothing comes from {self._name}", "give what was put")
+                self.background(self.put(values))
+            await self.eventually(lambda: sink.writes, lambda: f"nothing comes from {self._name}", "give what was put")
             yield line
 
     @check("lag")
@@ -286,6 +273,18 @@ class Watched:
         """Ask for the lag, and keep the answer."""
         self.lags = await self.source.lag()
         return self.lags
+
+    async def open(self) -> None:
+        """Open it."""
+        await self.source.open()
+
+    async def ack(self, token: Any) -> None:
+        """Acknowledge."""
+        await self.source.ack(token)
+
+    async def close(self) -> None:
+        """Close it."""
+        await self.source.close()
 
 
 def complain_of(name: str, records: int, shown: Mapping[str, tuple[float, float]]) -> None:

@@ -14,7 +14,7 @@ from connectors.kit.judging import in_good_order, same
 from connectors.kit.promise import NOT_PROMISED, BrokenPromise, Unfit
 from connectors.memory import MemorySink
 from router import Batch, EndOfStream, Source
-from router.testing import until
+from router.testing import Line, until
 
 AT_ONCE = "return what was put as soon as it is there"
 
@@ -83,12 +83,12 @@ class SourceSystem(Contract):
         found: list[bytes] = []
         while len(found) < len(values):
             try:
-                batch = await self.read(source)
+                batch = await self.within("read()", source.read(), AT_ONCE)
             except (BrokenPromise, EndOfStream) as error:
                 then = error.what if isinstance(error, BrokenPromise) else "EndOfStream"
                 so_far = f"{self._name} gave {len(found)} of {len(values)} records that were put; then: {then}"
-                raise BrokenPromise(so_far, "every record that was put, as soon as it is there") from None
-            batches.append(batch)
+                raise BrokenPromise(so_far, "every record that was put, as soon as it is there") from error.__cause__
+            batches.append(self.judged(source, batch))
             found += batch.values
         if again and self.sends_again:
             found, values = sorted(found), sorted(values)
@@ -151,6 +151,17 @@ class SourceSystem(Contract):
         raise BrokenPromise(
             f"{len(lost)} of {len(values)} records have not come through the pipeline, such as {min(lost)!r:.100}",
             "begin each open() at the last acknowledged position",
+        )
+
+    async def shows(self, line: Line, *, connected: bool) -> None:
+        """Wait until the metrics of a line show the source so. Raises BrokenPromise."""
+        __tracebackhide__ = True
+        await self.eventually(
+            lambda: line.books.sample("sluiceway_connected", kind="source", name="source") == connected,
+            lambda: (
+                f"the pipeline takes {self._name} for {'not ' if connected else ''}connected ({line.pipeline.error})"
+            ),
+            "open() returns when the system is there, read() raises NotConnected when it goes",
         )
 
     async def use(self, connector: Any) -> None:

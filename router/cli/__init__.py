@@ -118,12 +118,16 @@ def evaluate(
 
 @app.command()
 def connectors(
-    name: Annotated[str | None, typer.Argument(help="Show this one's settings.")] = None, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="Show all about this one.")] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="The settings that every source and every sink takes.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """What is installed, with each one's settings."""
+    """What is installed; of one, its settings, guarantee, an example and its metrics."""
     from router.cli.connectors import connectors as command
 
-    command(name, as_json)
+    command(name, common, as_json)
 
 
 @app.command()

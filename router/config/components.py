@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from router.config.interpolation import Filled
@@ -11,6 +12,7 @@ from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
 from router.config.validation import document_of, read_mixed, validate
 from router.plugins import BrokenConnector, Kind, UnknownConnector, connector_class, types
 from router.settings import Settings
+from rules.codecs import Format
 from rules.document import Document, Key, Node, merge
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ROOTS, Value
@@ -27,9 +29,10 @@ _WANTED = {
 
 @dataclass(slots=True)
 class Components:
-    """Reads the sources and sinks of a document. Faults go to ``faults``."""
+    """Reads the sources and sinks of a document. Faults go to ``faults``. Files are relative to ``folder``."""
 
     filled: Filled
+    folder: Path
     faults: list[Fault] = field(default_factory=list)
 
     def sources(self) -> dict[str, SourceSpec | None]:
@@ -75,13 +78,13 @@ class Components:
         return found
 
     def _source(self, name: str, entry: Document) -> SourceSpec | None:
-        reading = _Reading(self.filled, "source", name, entry, SourceCommon)
+        reading = _Reading(self.filled, self.folder, "source", name, entry, SourceCommon)
         spec = reading.source(name, self.filled.document.key_place(("sources", name)))
         self.faults += reading.form.faults
         return None if reading.form.faults else spec
 
     def _sink(self, name: str, entry: Document) -> SinkSpec | None:
-        reading = _Reading(self.filled, "sink", name, entry, SinkCommon)
+        reading = _Reading(self.filled, self.folder, "sink", name, entry, SinkCommon)
         spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
         self.faults += reading.form.faults
         return None if reading.form.faults else spec
@@ -91,9 +94,16 @@ class _Reading:
     """One entry being read: the defaults, what its connection says, and what it says itself, merged in this order."""
 
     def __init__(
-        self, filled: Filled, kind: Kind, name: str, entry: Document, common: type[SourceCommon | SinkCommon]
+        self,
+        filled: Filled,
+        folder: Path,
+        kind: Kind,
+        name: str,
+        entry: Document,
+        common: type[SourceCommon | SinkCommon],
     ) -> None:
         self._filled = filled
+        self._folder = folder
         self._kind: Kind = kind
         self._common = common
         self._is_readable = isinstance(entry.data, Mapping)
@@ -141,9 +151,12 @@ class _Reading:
             return None
         common = self._validated(self._common, self._common.model_fields, connector)
         settings = self._settings(connector, {})
-        if settings is None or not isinstance(common, SourceCommon):
+        if not isinstance(common, SourceCommon):
             return None
-        return SourceSpec(name, self._type, connector, settings, common.decode, place)
+        decode = self._format("decode", common.decode)
+        if settings is None or decode is None:
+            return None
+        return SourceSpec(name, self._type, connector, settings, decode, place)
 
     def sink(self, name: str, place: Place) -> SinkSpec | None:
         """The specification, as far as there are no faults."""
@@ -155,9 +168,27 @@ class _Reading:
         allow = self._allow(per_record)
         templates = self._templates(per_record)
         settings = self._settings(connector, templates)
-        if settings is None or not isinstance(common, SinkCommon):
+        if not isinstance(common, SinkCommon):
             return None
-        return SinkSpec(name, self._type, connector, settings, templates, allow, common, place)
+        encode = None if common.encode is None else self._format("encode", common.encode)
+        if encode is not None and encode.cannot_encode:
+            self.form.fault(("encode",), f"nothing can be written in {encode}: {encode.cannot_encode}")
+        if settings is None:
+            return None
+        return SinkSpec(name, self._type, connector, settings, templates, allow, common, encode, place)
+
+    def _format(self, key: str, format: Format) -> Format | None:  # noqa: A002 - the word of the codecs
+        """The format with the contents of the files that it names, and a codec that works."""
+        try:
+            made = format.loaded(lambda name: (self._folder / name).read_bytes())
+            _ = made.codec
+        except OSError as error:
+            self.form.fault((key,), f"{error.filename} cannot be read: {error.strerror}")
+        except ValueError as error:
+            self.form.fault((key,), str(error))
+        else:
+            return made
+        return None
 
     @property
     def _type(self) -> str:

@@ -93,7 +93,7 @@ class _Loading:
         top = self._validated((), Top, Top.model_fields)
         http = self._http()
         self._check_defaults()
-        components = Components(self._filled)
+        components = Components(self._filled, self._folder)
         components.connections()
         sources, sinks = components.sources(), components.sinks()
         self.faults += components.faults

@@ -13,12 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from router.config.secrets import Secrets
 from router.settings import Settings
 from router.units import Address, Duration, Size, split_address
+from rules.codecs import DecodeSetting, EncodeSetting, Format, Json
 from rules.faults import Fault, Place
 from rules.flow import Flow, Value
 
 Class = type[Any]
-Decode = Literal["json", "text", "bytes"]
-Encode = Literal["same", "json", "text"]
 
 
 class Part(BaseModel):
@@ -91,15 +90,16 @@ class QueueBounds(Part):
 class SourceCommon(Part):
     """What every source takes besides its connector's own settings."""
 
-    decode: Decode = "json"
-    """What its payloads are."""
+    decode: DecodeSetting = Json()
+    """What its payloads are: `json`, `text`, `bytes`, `csv` and so on, or a mapping with `type` and more settings."""
 
 
 class SinkCommon(Part):
     """What every sink takes besides its connector's own settings."""
 
-    encode: Encode = "same"
-    """What goes out. `same`: a record that no rule changed goes out byte for byte, a changed one in its own format."""
+    encode: EncodeSetting | None = None
+    """What goes out. `same`: a record that no rule changed goes out byte for byte, a changed one in its own format.
+    Otherwise a format, as in `decode`."""
     batch: BatchPolicy = BatchPolicy()
     """How much one write takes."""
     retry: RetryPolicy = RetryPolicy()
@@ -114,6 +114,15 @@ class SinkCommon(Part):
     """Whether records with the same key are written in their order."""
 
 
+SELECTORS = {
+    "type": "The connector, as `sluiceway connectors` lists it.",
+    "use": "The name of a connection, whose settings hold here too; it also says the type.",
+    "allow": "For settings that a record may choose: patterns of the values it may choose, such as "
+    "`{path: [archive/*]}`.",
+}
+"""What sources and sinks take besides, and is no setting of the connector or of its surroundings."""
+
+
 @dataclass(frozen=True)
 class SourceSpec:
     """A source that is to be built: ``connector(settings.within(context))``."""
@@ -122,14 +131,15 @@ class SourceSpec:
     type: str
     connector: Class
     settings: Settings = field(repr=False)
-    decode: Decode
+    decode: Format
     place: Place
 
 
 @dataclass(frozen=True)
 class SinkSpec:
     """A sink that is to be built, and how deliveries to it are made. ``templates`` are its per-record settings that
-    hold ``${CEL}``; ``allow`` says for such settings which values a record may choose, as patterns."""
+    hold ``${CEL}``; ``allow`` says for such settings which values a record may choose, as patterns; ``encode`` is the
+    format of what goes out, or None for that of the source."""
 
     name: str
     type: str
@@ -138,12 +148,8 @@ class SinkSpec:
     templates: Mapping[str, Value]
     allow: Mapping[str, tuple[str, ...]]
     common: SinkCommon
+    encode: Format | None
     place: Place
-
-    @property
-    def encode(self) -> Encode:
-        """The format of what goes out."""
-        return self.common.encode
 
     @property
     def batch(self) -> BatchPolicy:

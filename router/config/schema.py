@@ -1,14 +1,19 @@
-"""The JSON Schemas (draft 2020-12) of both kinds of file, for editors."""
+"""The JSON Schemas (draft 2020-12) of both kinds of file, for editors.
+
+Several daemon's files are merged, and a connection is merged with what uses it. So an entry that says its type and uses
+no connection must be whole; any other may be a part of one, in which nothing is required, at any depth.
+"""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel
 
 from router.config.loading import Top
-from router.config.model import Http, SinkCommon, SourceCommon
+from router.config.model import SELECTORS, Http, SinkCommon, SourceCommon
 from router.plugins import BrokenConnector, Kind, connector_class, types
 from rules.schema import DRAFT
 from rules.schema import json_schema as rules_schema
@@ -17,6 +22,7 @@ Schema = dict[str, Any]
 
 _FILLED = {"type": "string", "pattern": r"\$\{"}
 _NOTES = ("description", "title", "default", "examples")
+_COMMON: dict[Kind, type[BaseModel]] = {"source": SourceCommon, "sink": SinkCommon}
 
 
 def json_schema(kind: Literal["config", "rules"]) -> Schema:
@@ -28,6 +34,8 @@ def json_schema(kind: Literal["config", "rules"]) -> Schema:
 def _config_schema() -> Schema:
     definitions: Schema = {}
     top = _of(Top, "config", definitions)
+    for kind in _COMMON:
+        _define_connectors(kind, definitions)
     return {
         "$schema": DRAFT,
         "title": "The configuration of Sluiceway",
@@ -39,13 +47,13 @@ def _config_schema() -> Schema:
                 "anyOf": [_of(Http, "http", definitions), {"enum": [False, None]}],
                 "description": "Where metrics, health and the admin pages are served. `false`: nowhere.",
             },
-            "connections": _named("What several sources and sinks share.", _connection()),
+            "connections": _named("What several sources and sinks share.", _connection(definitions)),
             "models": _named(
                 "Pydantic models that contracts may name.", {"type": "string", "examples": ["shop.models:Order"]}
             ),
             "defaults": _defaults(definitions),
-            "sources": _named("Where records come from.", _components("source", SourceCommon, definitions)),
-            "sinks": _named("Where records go.", _components("sink", SinkCommon, definitions)),
+            "sources": _named("Where records come from.", _component("source", definitions)),
+            "sinks": _named("Where records go.", _component("sink", definitions)),
             "flows": {
                 "type": ["array", "string"],
                 "items": {"type": "string"},
@@ -62,62 +70,116 @@ def _named(description: str, values: Schema) -> Schema:
     return {"type": "object", "additionalProperties": values, "description": description}
 
 
-def _connection() -> Schema:
-    known = sorted({*types("source"), *types("sink")})
-    return {"type": "object", "required": ["type"], "properties": {"type": {"enum": known}}}
-
-
 def _defaults(definitions: Schema) -> Schema:
-    parts = {
-        "source": _of(SourceCommon, "defaults-source", definitions),
-        "sink": _of(SinkCommon, "defaults-sink", definitions),
-    }
+    parts = {kind: _of(common, f"defaults-{kind}", definitions) for kind, common in _COMMON.items()}
     description = "What holds for every source and every sink that does not say otherwise."
     return {"type": "object", "additionalProperties": False, "properties": parts, "description": description}
 
 
-def _components(kind: Kind, common: type[BaseModel], definitions: Schema) -> Schema:
-    """One entry: whatever its type says. Without a type it has a connection, which says the type."""
+def _component(kind: Kind, definitions: Schema) -> Schema:
+    """A source or sink."""
     branches = []
-    for type_ in types(kind):
-        try:
-            connector = connector_class(kind, type_)
-        except BrokenConnector:
-            continue
-        name = f"{kind}-{type_}"
-        definitions[name] = _component(kind, connector, common, definitions, name)
-        branches.append(
-            {
-                "if": {"required": ["type"], "properties": {"type": {"const": type_}}},
-                "then": {"$ref": f"#/$defs/{name}"},
-            }
-        )
+    for type_ in _usable(kind):
+        whole, part = _ref(f"{kind}-{type_}"), _ref(f"{kind}-{type_}-part")
+        branches.append((type_, {"if": {"required": ["use"]}, "then": part, "else": whole}))
+    return _by_type(f"The type of the {kind}.", types(kind), branches, _any_of([kind], types(kind), definitions))
+
+
+def _connection(definitions: Schema) -> Schema:
+    """What the sources and sinks of its type take."""
+    kinds = list(_COMMON)
+    known = sorted({type_ for kind in kinds for type_ in types(kind)})
+    branches = [(type_, _any_of(kinds, [type_], definitions)) for type_ in known]
+    described = "The type of the sources and sinks that use it."
+    return _by_type(described, known, branches, _any_of(kinds, known, definitions))
+
+
+def _by_type(described: str, known: Iterable[str], branches: list[tuple[str, Schema]], untyped: Schema) -> Schema:
+    choices = [
+        {"if": {"required": ["type"], "properties": {"type": {"const": type_}}}, "then": schema}
+        for type_, schema in branches
+    ]
     return {
         "type": "object",
-        "anyOf": [{"required": ["type"]}, {"required": ["use"]}],
-        "properties": {"type": {"enum": list(types(kind)), "description": f"The type of the {kind}."}},
-        "allOf": branches,
+        "properties": {"type": {"enum": list(known), "description": described}},
+        "allOf": [*choices, {"if": {"required": ["type"]}, "else": untyped}],
     }
 
 
-def _component(kind: Kind, connector: type[Any], common: type[BaseModel], definitions: Schema, name: str) -> Schema:
-    own = _of(connector.Config, name, definitions)
-    shared = _of(common, f"{kind}-common", definitions)
+def _any_of(kinds: list[Kind], types_: Iterable[str], definitions: Schema) -> Schema:
+    """What some connector of these kinds and types takes. A setting that several have may be what it is in any."""
+    places: dict[str, dict[str, list[str]]] = {}  # setting → its schemas, each once, by reference → whose it is
+    known = [(kind, type_) for kind in kinds for type_ in types_ if type_ in types(kind)]
+    usable = [(kind, type_) for kind, type_ in known if type_ in _usable(kind)]
+    for kind, type_ in usable:
+        part = f"{kind}-{type_}-part"
+        for name, schema in definitions[part]["properties"].items():
+            same = places.setdefault(name, {})
+            at = next((at for at in same if _at(at, definitions) == schema), f"{part}/properties/{name}")
+            same.setdefault(at, []).append(f"{kind} `{type_}`")
+    properties = {name: _one_of_several(same, definitions) for name, same in places.items() if name != "type"}
+    schema = {"type": "object", "properties": {"type": {}, **properties}}
+    # What cannot be imported may take anything.
+    return schema if usable != known else {**schema, "additionalProperties": False}
+
+
+def _one_of_several(owners: dict[str, list[str]], definitions: Schema) -> Schema:
+    if len(owners) == 1:
+        return _ref(next(iter(owners)))
+    notes: dict[str, list[str]] = {}
+    for at, whose in owners.items():
+        notes.setdefault(_at(at, definitions).get("description", ""), []).extend(whose)
+    said = [f"{', '.join(whose)}: {note}" for note, whose in notes.items()] if len(notes) > 1 else list(notes)
+    return {"anyOf": [_ref(at) for at in owners], "description": "\n\n".join(said)}
+
+
+def _ref(at: str) -> Schema:
+    return {"$ref": f"#/$defs/{at}"}
+
+
+def _at(at: str, definitions: Schema) -> Schema:
+    found: Schema = definitions
+    for step in at.split("/"):
+        found = found[step]
+    return found
+
+
+def _usable(kind: Kind) -> dict[str, type[Any]]:
+    """The connectors of a kind that can be imported, by type."""
+    found = {}
+    for type_ in types(kind):
+        try:
+            found[type_] = connector_class(kind, type_)
+        except BrokenConnector:
+            continue
+    return found
+
+
+def _define_connectors(kind: Kind, definitions: Schema) -> None:
+    """Each connector twice: ``source-file`` is a whole entry of that type, ``source-file-part`` a part of one."""
+    for type_, connector in _usable(kind).items():
+        for suffix, change in (("", dict), ("-part", _lenient)):
+            own: Schema = {}
+            own[f"{kind}-{type_}{suffix}"] = _entry(kind, type_, connector, suffix, own)
+            definitions.update({name: change(schema) for name, schema in own.items()})
+
+
+def _entry(kind: Kind, type_: str, connector: type[Any], suffix: str, definitions: Schema) -> Schema:
+    own = _of(connector.Config, f"{kind}-{type_}{suffix}", definitions)
+    shared = _of(_COMMON[kind], f"{kind}-common{suffix}", definitions)
     selectors: Schema = {
         "type": {"type": "string"},
-        "use": {"type": "string", "description": "A connection, whose settings hold here too."},
+        "use": {"type": "string", "description": SELECTORS["use"]},
     }
     if kind == "sink":
         selectors["allow"] = _allow(connector.Config.per_record())
-    schema: Schema = {
+    return {
         "type": "object",
         "description": inspect.cleandoc(connector.__doc__ or ""),
         "additionalProperties": False,
         "properties": {**own.get("properties", {}), **shared["properties"], **selectors},
+        "required": own.get("required", []),
     }
-    if own.get("required"):
-        schema["anyOf"] = [{"required": own["required"]}, {"required": ["use"]}]
-    return schema
 
 
 def _allow(per_record: frozenset[str]) -> Schema:
@@ -126,7 +188,7 @@ def _allow(per_record: frozenset[str]) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": dict.fromkeys(sorted(per_record), patterns),
-        "description": "Which values a record may choose, as patterns, by setting.",
+        "description": SELECTORS["allow"],
     }
 
 
@@ -140,24 +202,33 @@ def _of(model: type[BaseModel], name: str, definitions: Schema) -> Schema:
 
 def _fillable(schema: Any) -> Any:
     """The schema of what may also be written as a text in which ``${env:NAME}`` is filled in."""
-    if isinstance(schema, list):
-        return [_fillable(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if _is_scalar(schema):
+    if isinstance(schema, dict) and _is_scalar(schema):
         notes = {key: value for key, value in schema.items() if key in _NOTES}
         return {"anyOf": [{key: value for key, value in schema.items() if key not in _NOTES}, _FILLED], **notes}
-    return {key: _inside(key, value) for key, value in schema.items()}
+    return _within(schema, _fillable)
 
 
-def _inside(key: str, value: Any) -> Any:
-    if key in ("properties", "patternProperties"):
-        return {name: _fillable(part) for name, part in value.items()}
-    return (
-        _fillable(value)
-        if key in ("anyOf", "oneOf", "allOf", "items", "prefixItems", "additionalProperties")
-        else value
-    )
+def _lenient(schema: Any) -> Any:
+    """The schema of what other files or a connection may add to: nothing is required."""
+    if not isinstance(schema, dict):
+        return _within(schema, _lenient)
+    kept = {"anyOf" if key == "oneOf" else key: value for key, value in schema.items() if key != "required"}
+    return _within(kept, _lenient)
+
+
+def _within(schema: Any, change: Callable[[Any], Any]) -> Any:
+    """The schema with a change made to each schema that it is directly made of."""
+    if isinstance(schema, list):
+        return [change(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = dict(schema)
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties"):
+            changed[key] = {name: change(part) for name, part in value.items()}
+        elif key in ("anyOf", "oneOf", "allOf", "items", "prefixItems", "additionalProperties"):
+            changed[key] = change(value)
+    return changed
 
 
 def _is_scalar(schema: Schema) -> bool:

@@ -78,5 +78,5 @@ class TestFileSink(Files, SinkContract):
         await super().come_back()
 
     async def written(self, **chosen: Any) -> Sequence[bytes]:
-        path = self.folder / chosen.get("path", "files/records")
+        path: Path = self.folder / chosen.get("path", "files/records")
         return path.read_bytes().split(b"\n")[:-1]

@@ -17,8 +17,8 @@ import zstandard
 from connectors.file import FileSource
 from connectors.file.family import stem
 from connectors.file.place import Place
-from connectors.file.reader import PlainReader
-from router import Context, MemoryPositions
+from connectors.file.reader import Cutting, PlainReader
+from router import Context, MemoryPositions, framing_of
 
 PACKERS = [(".gz", gzip.compress), (".zst", zstandard.ZstdCompressor().compress)]
 
@@ -181,7 +181,7 @@ def test_a_place_is_not_taken_in_what_replaced_the_file(tmp_path: Path) -> None:
     """Between reading a chunk and taking its fingerprint a file may be truncated and grow again: that is found out."""
     log = tmp_path / "x.log"
     log.write_bytes(b"1\n2\n")
-    reader = PlainReader(Place(), limit=100, size=100)
+    reader = PlainReader(Place(), Cutting(framing_of(None, Context().format), limit=100, size=100))
     with log.open("rb") as file:
         assert reader.read(file.fileno()) is not None
         assert reader.unchanged(file.fileno())
@@ -198,7 +198,7 @@ def test_an_unfinished_line_is_not_joined_with_what_replaced_it(tmp_path: Path) 
     """A line that comes in two chunks is of one file, however much of it was there at first."""
     log = tmp_path / "x.log"
     log.write_bytes(b"1\nhalf")
-    reader = PlainReader(Place(), limit=100, size=100)
+    reader = PlainReader(Place(), Cutting(framing_of(None, Context().format), limit=100, size=100))
     with log.open("rb") as file:
         assert reader.read(file.fileno()) is not None
         log.write_bytes(b"1\nfull\n")

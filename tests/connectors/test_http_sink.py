@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from connectors.http.sink import HttpSink
 from router import Batch, Constant, Context, NotConnected, ServerTls, Sink, Unavailable, WriteError
+from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
 
 
@@ -83,9 +84,9 @@ def test_it_is_a_sink() -> None:
 @pytest.mark.parametrize(
     ("body", "sent", "content_type"),
     [
-        ("ndjson", [b'{"a":1}\n{"b":2}\n'], "application/x-ndjson"),
+        ("stream", [b'{"a":1}\n{"b":2}\n'], "application/x-ndjson"),
         ("json_array", [b'[{"a":1},{"b":2}]'], "application/json"),
-        ("record", [b'{"a":1}', b'{"b":2}'], "application/json"),
+        ("each", [b'{"a":1}', b'{"b":2}'], "application/json"),
         ({"before": '{"events":[', "after": "]}"}, [b'{"events":[{"a":1},{"b":2}]}'], "application/json"),
         ({"between": "\r\n", "content_type": "text/plain"}, [b'{"a":1}\r\n{"b":2}'], "text/plain"),
     ],
@@ -98,9 +99,31 @@ async def test_each_form_of_body_holds_the_records_as_it_says(body: Any, sent: l
     assert {asked.method for asked in server.requests} == {"POST"}
 
 
+@pytest.mark.parametrize(
+    ("payloads", "settings", "sent", "content_type"),
+    [
+        (Csv(columns=["a", "b"]), {}, [b"a,b\n1,2\n3,4\n"], "text/csv"),
+        (Text(), {}, [b"1,2\n3,4\n"], "text/plain; charset=utf-8"),
+        (Text(), {"body": "each"}, [b"1,2", b"3,4"], "text/plain; charset=utf-8"),
+        (Bytes(), {"framing": "null"}, [b"1,2\x003,4\x00"], "application/octet-stream"),
+        (Json(), {"framing": "length"}, [b"\0\0\0\x031,2\0\0\0\x033,4"], "application/octet-stream"),
+        (Csv(), {"action": "x"}, [b"x\n1,2\nx\n3,4\n"], "text/csv"),
+    ],
+)
+async def test_records_of_any_format_are_framed(
+    payloads: Format, settings: Any, sent: list[bytes], content_type: str
+) -> None:
+    async with serving() as server:
+        config = HttpSink.Config.model_validate({"url": server.url, **settings})
+        async with opened(HttpSink(config.within(Context("out", format=payloads)))) as sink:
+            await sink.write(batch(b"1,2", b"3,4"))
+    assert server.bodies == sent
+    assert {asked.headers["content-type"] for asked in server.requests} == {content_type}
+
+
 async def test_payloads_are_sent_byte_for_byte() -> None:
     odd = b'{"a" : 1e400, "big": 123456789012345678901234567890, "u": "\\u00e4\xc3\xa4\x00"}'
-    async with serving() as server, opened(make(server.url, body="record")) as sink:
+    async with serving() as server, opened(make(server.url, body="each")) as sink:
         await sink.write(batch(odd, b"\xff\xfe no json", b""))
     assert server.bodies == [odd, b"\xff\xfe no json", b""]
 
@@ -196,7 +219,7 @@ async def test_records_are_grouped_by_what_they_chose_and_keep_their_order() -> 
 
 
 async def test_one_request_a_record_keeps_the_order_of_the_batch() -> None:
-    async with serving() as server, opened(make(f"{server.url}/${{event.t}}", body="record")) as sink:
+    async with serving() as server, opened(make(f"{server.url}/${{event.t}}", body="each")) as sink:
         await sink.write(batch(*b"1 2 3 4".split(), url=[f"{server.url}/{name}" for name in "abab"]))
     assert server.bodies == [b"1", b"2", b"3", b"4"]
 
@@ -356,7 +379,7 @@ async def test_what_was_sent_before_the_server_was_overloaded_counts_as_written(
     def script(asked: Asked) -> Reply:
         return 429 if asked.body == b"3" else 400 if asked.body == b"1" else 200
 
-    async with serving(script) as server, opened(make(server.url, body="record")) as sink:
+    async with serving(script) as server, opened(make(server.url, body="each")) as sink:
         error = await trouble(sink, batch(b"0", b"1", b"2", b"3", b"4"))
     assert sorted(error.unwritten or ()) == [1, 3, 4]
     assert server.bodies == [b"0", b"1", b"2", b"3"]
@@ -532,9 +555,9 @@ async def test_a_write_that_would_take_too_long_says_how_far_it_came() -> None:
         await asyncio.sleep(0.1)
         return 200
 
-    sink = make("http://x/", body="record", timeout=1.0)
+    sink = make("http://x/", body="each", timeout=1.0)
     async with serving(slow) as server:
-        sink = make(server.url, body="record", timeout=1.0)
+        sink = make(server.url, body="each", timeout=1.0)
         async with opened(sink):
             error = await trouble(sink, batch(*numbered(100)))
     assert isinstance(error, Unavailable)
@@ -551,7 +574,7 @@ async def test_requests_are_made_at_once_and_failures_are_those_of_their_records
         await asyncio.sleep(0.02)
         return 422 if asked.json["n"] % 7 == 3 else 200
 
-    async with serving(script) as server, opened(make(server.url, body="record", concurrency=8)) as sink:
+    async with serving(script) as server, opened(make(server.url, body="each", concurrency=8)) as sink:
         error = await failure(sink, batch(*numbered(40)))
     assert error.failed.keys() == {n for n in range(40) if n % 7 == 3}
     assert server.most_under_way == 8
@@ -564,7 +587,7 @@ async def test_records_with_one_key_are_sent_one_after_the_other() -> None:
         return 200
 
     keys: list[bytes | None] = [None if n % 10 == 9 else b"%d" % (n % 3) for n in range(60)]
-    async with serving(script) as server, opened(make(server.url, body="record", concurrency=6)) as sink:
+    async with serving(script) as server, opened(make(server.url, body="each", concurrency=6)) as sink:
         await sink.write(batch(*numbered(60), keys=keys))
     seen = [asked.json["n"] for asked in server.requests]
     for key in {*keys} - {None}:
@@ -577,7 +600,7 @@ async def test_an_outage_stops_all_requests_and_tells_what_was_written() -> None
         await asyncio.sleep(0.005)
         return 500 if asked.json["n"] == 10 else 200
 
-    async with serving(script) as server, opened(make(server.url, body="record", concurrency=4)) as sink:
+    async with serving(script) as server, opened(make(server.url, body="each", concurrency=4)) as sink:
         error = await trouble(sink, batch(*numbered(100)))
     sent = {asked.json["n"] for asked in server.requests}
     assert set(error.unwritten or ()) == set(range(100)) - sent | {10}
@@ -762,13 +785,16 @@ async def test_a_token_endpoint_that_is_away_is_an_outage() -> None:
         ({"headers": {"Content-Encoding": "gzip"}}, "made by the connector"),
         ({"url": "${event.u}", "auth": {"bearer": "x"}}, "auth should go to one server"),
         ({"url": "http://a${event.u}/", "auth": {"bearer": "x"}}, "auth should go to one server"),
-        ({"body": "record", "action": "x"}, "action should stand beside"),
+        ({"body": "each", "action": "x"}, "action should stand beside"),
         ({"results": "response.body +"}, "1:16"),
         ({"results": "respone.body"}, "`respone` is not known here; known: response"),
         ({"proxy": "proxy:3128"}, "proxy should be a URL"),
         ({"healthcheck": {"url": "/health"}}, "should be a URL"),
         ({"healthcheck": True}, "healthcheck"),
-        ({"body": "csv"}, "ndjson"),
+        ({"body": "csv"}, "stream"),
+        ({"framing": "whole"}, "does not go with a stream"),
+        ({"framing": "null", "action": "x"}, "action should stand beside lines"),
+        ({"framing": "newline", "body": "each"}, "framing should stand beside"),
         ({"concurrency": 0}, "greater than or equal to 1"),
     ],
 )

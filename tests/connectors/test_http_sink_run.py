@@ -181,7 +181,7 @@ tests:
     records = [{"n": n, "tenant": tenant} for n, tenant in enumerate(["good", "bad", "good", "../up"])]
     async with serving() as server:
         sink = (
-            f"{{type: http, url: '{server.url}/t/${{url.encode(event.tenant)}}', body: record, "
+            f"{{type: http, url: '{server.url}/t/${{url.encode(event.tenant)}}', body: each, "
             f"allow: {{url: ['*/t/good', '*/t/*up', '*/t/a*']}}}}"
         )
         path = configure(tmp_path, records, sink, rules.replace("URL", server.url))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -194,12 +195,104 @@ def test_connectors_and_schemas_are_listed(tmp_path: Path) -> None:
     listed = sluiceway("connectors", cwd=tmp_path).stdout
     for name in ("file", "stdin", "stdout", "generate", "http", "memory"):
         assert f" {name} " in listed
-    assert "fsync" in sluiceway("connectors", "file", cwd=tmp_path).stdout
     missing = sluiceway("connectors", "fil", cwd=tmp_path)
     assert missing.returncode == 2
     for kind in ("config", "rules"):
         assert json.loads(sluiceway("schema", kind, cwd=tmp_path).stdout)["$schema"]
     assert sluiceway("schema", "nonsense", cwd=tmp_path).returncode == 2
+
+
+def test_all_about_a_connector_is_told(tmp_path: Path) -> None:
+    """Its settings, guarantee, an example and its metrics; of a name that is a source and a sink, both."""
+    told = sluiceway("connectors", "file", cwd=tmp_path)
+    assert (told.returncode, told.stderr) == (0, "")
+    source, sink = told.stdout.split("# Sink `file`\n")
+    assert source.startswith("# Source `file`\n\nReads lines")
+    for part in ("- `poll` (duration; default `250ms`)", "**Guarantee**", "follow: true", "sluiceway_source_lag_bytes"):
+        assert part in source
+    for part in ("- `path` (text; required; per record)", "- `rotate.bytes` (size)", "**Guarantee**", "keep: 14"):
+        assert part in sink
+    assert "sluiceway_sink_retries_total{sink}" in sink
+    assert "# Source" not in sluiceway("connectors", "stdout", cwd=tmp_path).stdout
+
+
+def test_what_every_source_and_sink_takes_is_told_alone_or_with_a_connector(tmp_path: Path) -> None:
+    alone = sluiceway("connectors", "--common", cwd=tmp_path).stdout
+    assert alone.startswith("# Every source\n")
+    for part in (
+        "# Every sink\n",
+        "- `decode` (",
+        "- `retry.attempts` (whole number above 0; default `10`)",
+        "- `allow`",
+    ):
+        assert part in alone
+    assert sluiceway("connectors", "stdin", "--common", cwd=tmp_path).stdout == (
+        sluiceway("connectors", "stdin", cwd=tmp_path).stdout + "\n" + alone
+    )
+
+
+def test_all_about_a_connector_is_told_to_tools(tmp_path: Path) -> None:
+    """One JSON value a line: a connector, or what every one takes."""
+    source, sink = map(json.loads, sluiceway("connectors", "file", "--json", cwd=tmp_path).stdout.splitlines())
+    assert (source["kind"], source["type"], sink["kind"]) == ("source", "file", "sink")
+    assert source["guarantee"].startswith("**Guarantee**")
+    assert {"name": "path", "required": True, "per_record": True}.items() <= sink["settings"][0].items()
+    assert sink["schema"]["properties"]["fsync"]["default"] == "batch"
+    assert {"name": "sluiceway_sink_retries_total", "type": "counter", "labels": ["sink"]}.items() <= next(
+        family for family in sink["metrics"] if "retries" in family["name"]
+    ).items()
+    assert "rotate:" in sink["example"]
+    common = [*map(json.loads, sluiceway("connectors", "--common", "--json", cwd=tmp_path).stdout.splitlines())]
+    assert [part["kind"] for part in common] == ["source", "sink"]
+    assert "timeout" in [setting["name"] for setting in common[1]["settings"]]
+    every = sluiceway("connectors", "--json", cwd=tmp_path).stdout.splitlines()
+    assert len(every) == len(sluiceway("connectors", cwd=tmp_path).stdout.splitlines())
+
+
+def test_on_a_terminal_what_is_told_is_rendered(tmp_path: Path) -> None:
+    master, terminal = os.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "90"}
+    process = subprocess.Popen([SLUICEWAY, "connectors", "generate"], stdout=terminal, env=environment, cwd=tmp_path)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while piece := os.read(master, 65536):
+            shown += piece
+    os.close(master)
+    assert process.wait(timeout=60) == 0
+    assert b"\x1b[1m" in shown
+    text = re.sub(r"\x1b\[[\d;]*m", "", shown.decode())
+    assert "**" not in text
+    assert "```" not in text
+    assert "{choice:a|b|c}" in text
+    assert max(map(len, text.splitlines())) <= 90
+
+
+def test_a_connector_of_others_is_told_of_and_one_that_cannot_be_used_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that works is shown beside a sink of its name that does not; the list of all shows both."""
+    info = tmp_path / "site" / "others-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[sluiceway.sources]\nothers = others:Source\n[sluiceway.sinks]\nothers = no_such_module:Sink\n"
+    )
+    (tmp_path / "site" / "others.py").write_text(
+        "from router import Settings\n\nclass Config(Settings):\n    speed: int = 3\n\n"
+        "class Source:\n    Config = Config\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    told = sluiceway("connectors", "others", cwd=tmp_path)
+    assert told.returncode == 1
+    assert told.stderr == "sluiceway: sink others needs no_such_module, which is not installed\n"
+    assert "- `speed` (whole number; default `3`)" in told.stdout
+    lines = sluiceway("connectors", "others", "--json", cwd=tmp_path).stdout.splitlines()
+    assert json.loads(lines[1])["error"] == "sink others needs no_such_module, which is not installed"
+    assert "cannot be used: sink others needs" in sluiceway("connectors", cwd=tmp_path).stdout
+    pages = [sys.executable, "-m", "scripts.connector_docs", "--check"]
+    checked = subprocess.run(pages, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60)
+    assert (checked.returncode, checked.stderr) == (0, ""), "the pages are about our own alone"
 
 
 def test_records_flow_from_stdin_to_stdout_and_nothing_else_is_printed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.memory import MemorySink, MemorySource
 from router.config import Configuration, Secrets, load
 from router.config.interpolation import fill
+from rules.codecs import Json
 from rules.document import load as load_document
 from rules.flow import Template
 
@@ -35,12 +36,12 @@ def test_the_smallest_configuration_has_the_defaults(tmp_path: Path) -> None:
     assert (found.http.host, found.http.port, found.http.token_text) == ("127.0.0.1", 9600, None)
     assert (found.drain_timeout, found.vars, found.models, found.warnings) == (30.0, {}, {}, ())
     source, sink = found.sources["a"], found.sinks["x"]
-    assert (source.type, source.connector, source.decode) == ("memory", MemorySource, "json")
+    assert (source.type, source.connector, source.decode) == ("memory", MemorySource, Json())
     assert str(source.place) == f"{tmp_path}/sluiceway.yaml:1:11"
     assert (sink.type, sink.connector, sink.encode, sink.templates, sink.allow) == (
         "memory",
         MemorySink,
-        "same",
+        None,
         {},
         {},
     )

@@ -8,7 +8,10 @@ import pytest
 from fuzz_config import DAEMON, ENVIRONMENT, RULES, fuzz, mutate, write_files
 
 from router.config import load
+from rules.codecs import FORMATS
 from rules.faults import Refused
+
+DECODES = ", ".join([*FORMATS][:-1]) + f" or {[*FORMATS][-1]}"
 
 SECRET = "hunter2!"
 
@@ -237,7 +240,7 @@ FAULTS = [
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndefaults: {source: {decode: xml}}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:29: `decode` is `xml`; should be json, text or bytes",
+            f"sluiceway.yaml:4:29: `decode` is `xml`; should be {DECODES}",
         ],
     ),
     (
@@ -325,10 +328,10 @@ FAULTS = [
         ],
     ),
     (
-        "sources: {a: {type: memory, decode: csv}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "sources: {a: {type: memory, decode: xml}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:37: `decode` is `csv`; should be json, text or bytes",
+            f"sluiceway.yaml:1:37: `decode` is `xml`; should be {DECODES}",
         ],
     ),
     (
@@ -414,11 +417,11 @@ FAULTS = [
         ],
     ),
     (
-        "sinks: {x: {type: memory, when_full: drop, ordered: yes, encode: csv}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "sinks: {x: {type: memory, when_full: drop, ordered: yes, encode: xml}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
             "sluiceway.yaml:1:38: `when_full` is `drop`; should be block or dead_letter",
-            "sluiceway.yaml:1:66: `encode` is `csv`; should be same, json or text",
+            f"sluiceway.yaml:1:66: `encode` is `xml`; should be same, {DECODES}",
         ],
     ),
     (
@@ -686,6 +689,9 @@ def faults_of(folder: Path, *names: str, environment: dict[str, str] | None = No
         load([folder / name for name in names], environment or {})
     shown = [str(fault).replace(f"{folder}/", "") for fault in refused.value.faults]
     return [text.replace(str(folder.resolve()), "FOLDER") for text in shown]
+
+
+DECODES = ", ".join([*FORMATS][:-1]) + f" or {[*FORMATS][-1]}"
 
 
 @pytest.mark.parametrize(("daemon", "rules", "faults"), FAULTS, ids=range(len(FAULTS)))

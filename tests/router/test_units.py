@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.units import parse_duration, parse_size
+from router.units import format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,30 @@ def test_what_is_no_duration_is_refused_with_an_example(text: object) -> None:
 def test_what_is_no_size_is_refused_with_an_example(text: object) -> None:
     with pytest.raises(ValueError, match="64KiB"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (format_duration(0.25), "250ms"),
+        (format_duration(60), "1m"),
+        (format_duration(90), "90s"),
+        (format_duration(0), "0s"),
+        (format_size(1 << 20), "1MiB"),
+        (format_size(10**7), "10MB"),
+        (format_size(7), "7"),
+        (format_size(0), "0"),
+    ],
+)
+def test_they_are_written_shortly(written: str, text: str) -> None:
+    assert written == text
+
+
+@given(st.integers(0, 1 << 60), st.integers(0, 10**15))
+def test_what_is_written_is_read_as_that(size: int, nanoseconds: int) -> None:
+    """Sizes to the byte, durations to the nanosecond."""
+    assert parse_size(format_size(size)) == size
+    assert round(parse_duration(format_duration(nanoseconds / 1e9)) * 1e9) == nanoseconds
 
 
 @given(st.text())

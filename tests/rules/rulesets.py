@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from router.batch import Batch
+from rules.codecs import Format
 from rules.decisions import Decisions
 from rules.faults import Refused
 from rules.flow import Flow, Value
@@ -41,7 +42,7 @@ def sinks_of(flow: Flow) -> dict[str, SinkFacts]:
 def ruleset_of(
     text: str,
     *,
-    decode: str = "json",
+    decode: Format | None = None,
     names: Mapping[str, object] | None = None,
     models: Mapping[str, Any] | None = None,
     facts: Sequence[SinkFacts] = (),

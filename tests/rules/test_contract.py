@@ -9,6 +9,7 @@ import pydantic
 import pytest
 from rulesets import batch_of, both, flow_of, sinks_of
 
+from rules.codecs import Format, Json, Text
 from rules.contract import Violation, describe, model_validator, schema_validator
 from rules.faults import Refused
 from rules.flow import Contract, Flow
@@ -70,8 +71,8 @@ def test_a_schema_that_is_not_valid_is_refused_with_the_reason(schema: dict[str,
         schema_validator(schema)
 
 
-@pytest.mark.parametrize(("decode", "encoded"), [("json", True), ("text", False)])
-def test_every_violation_of_a_model_has_its_check_and_its_place(decode: str, encoded: bool) -> None:
+@pytest.mark.parametrize(("decode", "encoded"), [(Json(), True), (Text(), False)])
+def test_every_violation_of_a_model_has_its_check_and_its_place(decode: Format, encoded: bool) -> None:
     validator = model_validator(Order, decode)
     event = {"amount": -1}
     raw = msgspec.json.encode(event) if encoded else b""
@@ -94,7 +95,7 @@ def test_a_model_whose_own_validator_crashes_is_a_violation() -> None:
         def check(cls, value: int) -> int:
             return 1 // value
 
-    assert [v.check for v in model_validator(Odd, "json").violations({"n": 0}, b'{"n":0}')] == ["model"]
+    assert [v.check for v in model_validator(Odd, Json()).violations({"n": 0}, b'{"n":0}')] == ["model"]
 
 
 def test_very_many_and_very_long_violations_are_shown_cut() -> None:

@@ -9,6 +9,7 @@ import pytest
 from rulesets import batch_of, both, flow_of, ruleset_of, sent, sinks_of, summary, template
 
 from router.batch import Batch
+from rules.codecs import Bytes, Json, Text
 from rules.columns import Constant
 from rules.decisions import Decisions, Letter
 from rules.faults import Refused
@@ -644,7 +645,7 @@ def test_an_empty_batch_decides_nothing() -> None:
 
 def test_encode_writes_unchanged_records_anew_and_same_does_not() -> None:
     decisions, _ = decided(
-        "rules: [{name: r, to: [a, b]}]", b'{ "n": 1 }', facts=[SinkFacts("a", encode="json"), SinkFacts("b")]
+        "rules: [{name: r, to: [a, b]}]", b'{ "n": 1 }', facts=[SinkFacts("a", encode=Json()), SinkFacts("b")]
     )
     assert decisions.deliveries[0].values == [b'{"n":1}']
     assert decisions.deliveries[1].values is None
@@ -692,12 +693,12 @@ def test_text_and_bytes_are_decoded_too() -> None:
           - {name: error, when: event.startsWith("ERROR"), to: a}
           - {name: wrap, emit: {line: "${event}"}, to: b}
         """
-    ruleset = ruleset_of(text, decode="text", facts=[SinkFacts("b", encode="json")])
+    ruleset = ruleset_of(text, decode=Text(), facts=[SinkFacts("b", encode=Json())])
     decisions = both(ruleset, batch_of(b"ERROR x", b"fine \xc3\xa9", b"\xff"))
     assert decisions.deliveries[0].values is None
     assert decisions.deliveries[1].values == ['{"line":"fine é"}'.encode()]
     assert [letter.reason for letter in decisions.letters] == ["undecodable"]
-    ruleset = ruleset_of("rules: [{name: r, when: size(event) > 1, to: a}, {name: x, to: b}]", decode="bytes")
+    ruleset = ruleset_of("rules: [{name: r, when: size(event) > 1, to: a}, {name: x, to: b}]", decode=Bytes())
     decisions = both(ruleset, batch_of(b"\xff\xfe", b""))
     assert {d.sink: list(d.indices) for d in decisions.deliveries} == {"a": [0], "b": [1]}
 
@@ -792,8 +793,8 @@ def test_plain_records_never_reach_the_interpreter() -> None:
         otherwise: {unmatched: dead_letter}
         """
     )
-    plan = make_plan(flow, "json", sinks_of(flow))
-    generated = generate(flow, plan, Lets(flow.lets), None, "json", {})
+    plan = make_plan(flow, Json(), sinks_of(flow))
+    generated = generate(flow, plan, Lets(flow.lets), None, Json(), {})
     batch = batch_of(
         {"n": 6, "user": {"plan": "pro", "id": "u"}},
         {"n": 1, "items": [1, 2]},

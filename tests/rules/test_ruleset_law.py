@@ -12,6 +12,7 @@ from rulesets import both, ruleset_of, template
 from router.batch import Batch
 from rules import cel
 from rules.cel.compiler import predicate
+from rules.codecs import Json
 from rules.plan import SinkFacts
 
 NAMES = ["type", "n", "x", "user", "plan", "tags", "flag", "deep"]
@@ -301,6 +302,6 @@ def run_flow(flow: Any, events: list[object], data: st.DataObject) -> None:
         keys=data.draw(st.none() | st.lists(st.sampled_from([None, b"k", b"\xff"]), min_size=count, max_size=count)),
         attributes={"topic": data.draw(st.lists(st.sampled_from([None, "t", 5]), min_size=count, max_size=count))},
     )
-    facts = [SinkFacts("b", encode="json", per_record=frozenset({"topic"}))]
+    facts = [SinkFacts("b", encode=Json(), per_record=frozenset({"topic"}))]
     facts += [SinkFacts("c", templates={"topic": template("x.${event.type}")}, per_record=frozenset({"topic"}))]
     both(ruleset_of(text, names={"n": 5, "tags": ["order", 1]}, facts=facts), batch)

@@ -1,38 +1,103 @@
-r"""Newline framing: a stream of bytes into records and back, whatever it is read from or written to.
+r"""Framings that end each record by a character: a newline, or a NUL.
 
-``\n`` ends a record; a ``\r`` before it belongs to the ending. Blank lines are no records. Everything else passes
-through as it is: NULs, invalid UTF-8, binary.
+``\n`` ends a record; a ``\r`` before it belongs to the ending. Empty records are none. Everything else passes through
+as it is: NULs, invalid UTF-8, binary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
-PIECE = 64 << 20
-"""The longest record that is ever held in memory, in bytes. A longer line is handed over in pieces of this size."""
+from router.framing.base import PIECE, Framed, Framer, Framing, Pread
+from router.interfaces import Json
+
+_BLOCK = 64 << 10
 
 
-@dataclass(slots=True)
-class Lines:
-    """Framed records, and of those that are not whole or too long, by index, the reason."""
+class _Ended(Framing):
+    """``end`` is what the kinds differ in."""
 
-    values: list[bytes] = field(default_factory=list)
-    spoiled: dict[int, str] = field(default_factory=dict)
+    @property
+    def end(self) -> bytes:
+        """What ends a record."""
+        raise NotImplementedError
+
+    def framer(self, limit: int, *, offset: int = 0, state: Mapping[str, Json] | None = None) -> Framer:
+        """What cuts a stream."""
+        line, parts = ((state or {}).get(name) for name in ("line", "parts"))
+        return LineFramer(
+            limit,
+            offset=offset,
+            line=line if isinstance(line, int) else 0,
+            parts=parts if isinstance(parts, int) else 0,
+            end=self.end,
+        )
+
+    def whole(self, read: Pread, size: int) -> int:
+        """The byte after the last end of a record."""
+        end = size
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            at = read(end - start, start).rfind(self.end)
+            if at >= 0:
+                return start + at + 1
+            end = start
+        return 0
+
+
+class Newline(_Ended):
+    """A record is a line. Blank lines are no records."""
+
+    type: Literal["newline"] = "newline"
+    """Lines."""
+
+    @property
+    def end(self) -> bytes:
+        """A newline."""
+        return b"\n"
+
+    def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
+        """The records as lines. JSON that holds newlines is compacted; of anything else such a record is left out."""
+        return frame_lines(values)
+
+
+class Null(_Ended):
+    """After each record stands a NUL. Empty records are none."""
+
+    type: Literal["null"] = "null"
+    """NUL-terminated."""
+
+    @property
+    def end(self) -> bytes:
+        """A NUL."""
+        return b"\0"
+
+    def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
+        """The records, each with a NUL after it. One that holds a NUL is left out."""
+        failed: dict[int, str] = {}
+        if b"\0" in b"".join(values):
+            why = "a payload that holds a NUL cannot be ended by one"
+            failed = {index: why for index, value in enumerate(values) if b"\0" in value}
+            values = [value for index, value in enumerate(values) if index not in failed]
+        return b"\0".join([*values, b""]), failed
 
 
 class LineFramer:
-    """Cuts a stream that comes in chunks into lines. How it is chunked makes no difference to what comes out.
+    """Cuts a stream into lines.
 
     ``limit`` is the length in bytes above which a line is spoiled (it is handed over whole all the same), ``piece``,
-    not below ``limit``, the length above which it is handed over in pieces, each of them spoiled. ``offset``, ``line``
-    and ``parts`` are where in the stream to begin: a framer made from another one's three continues where that one
+    not below ``limit``, the length above which it is handed over in pieces, each of them spoiled. ``end`` ends a line.
+    ``offset``, ``line`` and ``parts`` are where to begin: a framer made from another one's three goes on where that one
     had got to.
     """
 
-    __slots__ = ("_held", "_limit", "_piece", "_tail", "line", "offset", "parts")
+    __slots__ = ("_end", "_held", "_limit", "_piece", "_tail", "line", "offset", "parts")
 
-    def __init__(self, limit: int, *, piece: int = PIECE, offset: int = 0, line: int = 0, parts: int = 0) -> None:
+    def __init__(
+        self, limit: int, *, piece: int = PIECE, offset: int = 0, line: int = 0, parts: int = 0, end: bytes = b"\n"
+    ) -> None:
+        self._end = end
         self._limit = limit
         self._piece = piece
         self._tail: list[bytes] = []
@@ -48,26 +113,32 @@ class LineFramer:
         """How many bytes after ``offset`` wait for their newline."""
         return self._held
 
-    def feed(self, chunk: bytes) -> Lines:
+    @property
+    def state(self) -> dict[str, Json]:
+        """Where the line begins, and how much of it has been handed over, if ``offset`` is inside one."""
+        return {"line": self.line, "parts": self.parts} if self.parts else {}
+
+    def feed(self, chunk: bytes) -> Framed:
         """The lines that ``chunk`` ends, in order."""
-        body = chunk.replace(b"\r\n", b"\n") if b"\r" in chunk else chunk
-        values = body.split(b"\n")
+        end = self._end
+        body = chunk.replace(b"\r\n", b"\n") if end == b"\n" and b"\r" in chunk else chunk
+        values = body.split(end)
         tail = values.pop()
         if not values:
             return self._hold(chunk)
         start, held = self.offset, self._held
         if held:
-            values[0] = self._complete(values[0], ends_at_once=chunk.startswith(b"\n"))
+            values[0] = self._complete(values[0], ends_at_once=chunk.startswith(end))
         self.offset += held + len(chunk) - len(tail)
         self._tail, self._held = ([tail], len(tail)) if tail else ([], 0)
         if self.parts or len(values[0]) > self._limit or (len(chunk) > self._limit < max(map(len, values))):
-            return self._inspect(values, _ends(chunk, start + held), start)
-        return Lines(values if b"" not in values else list(filter(None, values)))
+            return self._inspect(values, _ends(chunk, end, start + held), start)
+        return Framed(values if b"" not in values else list(filter(None, values)))
 
-    def finish(self) -> Lines:
+    def finish(self) -> Framed:
         r"""The last line, if the stream ends without a newline. A ``\r`` at its end is part of it."""
         if not self._held:
-            return Lines()
+            return Framed()
         start = self.offset
         value = b"".join(self._tail)
         self.offset += self._held
@@ -80,15 +151,15 @@ class LineFramer:
 
     def _complete(self, end: bytes, *, ends_at_once: bool) -> bytes:
         line = b"".join([*self._tail, end])
-        return line[:-1] if ends_at_once and line.endswith(b"\r") else line
+        return line[:-1] if ends_at_once and self._end == b"\n" and line.endswith(b"\r") else line
 
-    def _hold(self, chunk: bytes) -> Lines:
+    def _hold(self, chunk: bytes) -> Framed:
         if chunk:
             self._tail.append(chunk)
             self._held += len(chunk)
         if self._held <= self._piece:
-            return Lines()
-        lines = Lines()
+            return Framed()
+        lines = Framed()
         rest = b"".join(self._tail)
         if not self.parts:
             self.line = self.offset
@@ -99,9 +170,9 @@ class LineFramer:
         self._tail, self._held = [rest], len(rest)
         return lines
 
-    def _inspect(self, values: Sequence[bytes], ends: Iterator[int], start: int) -> Lines:
+    def _inspect(self, values: Sequence[bytes], ends: Iterator[int], start: int) -> Framed:
         """The careful way, for what holds a line that is too long: ``ends`` are the offsets after each newline."""
-        lines = Lines()
+        lines = Framed()
         for value, end in zip(values, ends, strict=True):
             if self.parts or len(value) > self._piece:
                 self.line = self.line if self.parts else start
@@ -114,7 +185,7 @@ class LineFramer:
             start = end
         return lines
 
-    def _add_last_pieces(self, lines: Lines, value: bytes) -> None:
+    def _add_last_pieces(self, lines: Framed, value: bytes) -> None:
         while len(value) > self._piece:
             self._add_piece(lines, value[: self._piece], last=False)
             value = value[self._piece :]
@@ -122,19 +193,18 @@ class LineFramer:
             self._add_piece(lines, value, last=True)
         self.parts = 0
 
-    def _add_piece(self, lines: Lines, value: bytes, *, last: bool) -> None:
+    def _add_piece(self, lines: Framed, value: bytes, *, last: bool) -> None:
         self.parts += 1
         end = ", the last" if last else ""
         reason = f"part {self.parts}{end} of a line at byte {self.line}, longer than {self._piece} bytes"
-        lines.spoiled[len(lines.values)] = reason
-        lines.values.append(value)
+        lines.spoil(value, reason)
 
 
-def _ends(chunk: bytes, offset: int) -> Iterator[int]:
-    at = chunk.find(b"\n")
+def _ends(chunk: bytes, end: bytes, offset: int) -> Iterator[int]:
+    at = chunk.find(end)
     while at >= 0:
         yield offset + at + 1
-        at = chunk.find(b"\n", at + 1)
+        at = chunk.find(end, at + 1)
 
 
 def frame_lines(values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:

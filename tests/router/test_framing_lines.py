@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.framing import LineFramer, Lines, frame_lines
+from router.framing import Framed
+from router.framing.lines import LineFramer, frame_lines
 
 CONTENT = st.lists(st.sampled_from([b"\n", b"\r", b"a", b"bc", b"\0", b"\xff", b"long line"]), max_size=60).map(
     b"".join
@@ -24,8 +25,8 @@ def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
     return [part for part in [*parts, data] if part]
 
 
-def frame(framer: LineFramer, parts: list[bytes]) -> Lines:
-    whole = Lines()
+def frame(framer: LineFramer, parts: list[bytes]) -> Framed:
+    whole = Framed()
     for lines in [*map(framer.feed, parts), framer.finish()]:
         for index, value in enumerate(lines.values):
             if index in lines.spoiled:

@@ -1,0 +1,206 @@
+"""Rows of CSV (RFC 4180): lines, except that a quoted field may hold ends of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from router.framing.base import PIECE, Framed, Framer, Framing, Pread, Remnant
+from router.interfaces import Json
+from rules.codecs.csv import ATTRIBUTE, Csv
+
+_BLOCK = 1 << 20
+
+
+class CsvRows(Framing):
+    """A row of CSV is a record. The first row may be a header, which names the columns of all others."""
+
+    type: Literal["csv"] = "csv"
+    """Rows of CSV."""
+    dialect: Csv | None = None
+    """How rows are written, such as `{delimiter: ";"}`; by default as `decode`, or `encode`, says."""
+
+    @property
+    def head(self) -> bytes:
+        """The header."""
+        columns = self._dialect.columns
+        if columns is None or self._dialect.header is False:
+            return b""
+        return self._dialect.row(columns) + b"\n"
+
+    def framer(self, limit: int, *, offset: int = 0, state: Mapping[str, Json] | None = None) -> Framer:
+        """What cuts a stream."""
+        return CsvFramer(self._dialect, limit, offset, state or {})
+
+    def opening(self, read: Pread) -> dict[str, Json]:
+        """The header."""
+        framer = CsvFramer(self._dialect, PIECE, 0, {})
+        framer.feed(read(_BLOCK, 0))
+        return framer.state
+
+    def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
+        """Each row with the end of its line. A record that cannot be told from several rows is left out."""
+        failed: dict[int, str] = {}
+        if b"\n" in b"".join(values):
+            values = [value for index, value in enumerate(values) if self._is_one(value, index, failed)]
+        return b"\n".join([*values, b""]), failed
+
+    def _is_one(self, value: bytes, index: int, failed: dict[int, str]) -> bool:
+        if b"\n" in value and len(self.cut(value + b"\n", PIECE).values) != 1 - self._skipped:
+            failed[index] = "a payload that holds the end of a line outside quotes cannot be written as one row"
+        return index not in failed
+
+    @property
+    def _dialect(self) -> Csv:
+        return self.dialect or Csv()
+
+    @property
+    def _skipped(self) -> int:
+        return int(self._dialect.reads_header)
+
+    def whole(self, read: Pread, size: int) -> int:
+        """The end of the last row that is there to its end."""
+        framer = CsvFramer(self._dialect, PIECE, 0, {ATTRIBUTE: []})
+        at = 0
+        while at < size and (block := read(_BLOCK, at)):
+            framer.feed(block)
+            at += len(block)
+        return framer.offset
+
+
+class CsvFramer(Remnant):
+    """Cuts a stream of CSV into rows."""
+
+    def __init__(self, dialect: Csv, limit: int, offset: int, state: Mapping[str, Json]) -> None:
+        super().__init__(limit, offset)
+        self._dialect = dialect
+        self._quote = dialect.quote.encode()
+        self._delimiter = dialect.delimiter.encode()
+        columns = state.get(ATTRIBUTE)
+        self._columns: list[str] | None = None
+        if isinstance(columns, list):
+            self._columns = [str(name) for name in columns]
+        self._seen_header = self._columns is not None or not dialect.reads_header
+        self._data = b""  # what is being cut
+
+    @property
+    def state(self) -> dict[str, Json]:
+        """The columns that the header named."""
+        return {} if self._columns is None else {ATTRIBUTE: list(self._columns)}
+
+    @property
+    def _known(self) -> dict[str, object]:
+        return {} if self._columns is None or self._dialect.columns is not None else {ATTRIBUTE: self._columns}
+
+    def feed(self, chunk: bytes) -> Framed:
+        """The rows that the chunk ends."""
+        data = self._data = self.take(chunk)
+        lines = data.split(b"\n")
+        tail = lines.pop()
+        framed = Framed()
+        if lines:
+            tail = self._rows(lines, tail, framed)
+        while len(tail) > self.limit and b"\n" in tail:
+            # A quote that is never closed must not swallow the rest: its line stands for itself, and the next is a row.
+            line, _, rest = tail.partition(b"\n")
+            at = self.offset + len(data) - len(tail)
+            framed.spoil(line, f"a quote in the line at byte {at} is not closed within max_record ({self.limit})")
+            tail = self._rows(rest.split(b"\n")[:-1], rest.rpartition(b"\n")[2], framed) if b"\n" in rest else rest
+        self._data = b""
+        self.keep(tail, len(data) - len(tail))
+        self._split_huge(framed)
+        self._finish_batch(framed)
+        return framed
+
+    def finish(self) -> Framed:
+        """The last row, if the stream ends without a newline; its lines, if it ends inside quotes."""
+        framed = Framed()
+        rest = self._data = self.take(b"")
+        if rest:
+            lines = rest.split(b"\n")
+            if self._is_open(lines[0]) and not self._closes(lines[1:]):
+                framed.spoil(rest, f"a quote in the row at byte {self.offset} is not closed before the stream ends")
+            else:
+                self._add(framed, [rest])
+        self.keep(b"", len(rest))
+        self._finish_batch(framed)
+        return framed
+
+    def _rows(self, lines: list[bytes], tail: bytes, framed: Framed) -> bytes:
+        """Add the rows that these lines end; back comes what waits for more, with ``tail`` at its end."""
+        quote = self._quote
+        # Quotes come in pairs, so that only a line with an odd number of them can leave a field open.
+        odd = [place for place, line in enumerate(lines) if line.count(quote) & 1] if quote else []
+        if not odd:
+            self._add(framed, lines)
+            return tail
+        begin, opened = 0, -1
+        for place in odd:
+            if opened >= 0:
+                self._add(framed, lines[begin:opened])
+                self._add(framed, [b"\n".join(lines[opened : place + 1])])
+                begin, opened = place + 1, -1
+            elif self._is_open(lines[place]):
+                opened = place
+        if opened < 0:
+            self._add(framed, lines[begin:])
+            return tail
+        self._add(framed, lines[begin:opened])
+        return b"\n".join([*lines[opened:], tail])
+
+    def _add(self, framed: Framed, rows: list[bytes]) -> None:
+        if not rows:
+            return
+        if b"\r" in self._data:
+            rows = [row.removesuffix(b"\r") for row in rows]
+        if b"" in rows:
+            rows = list(filter(None, rows))
+        if rows and not self._seen_header:
+            self._take_header(rows[0])
+            rows = rows[1:]
+        if rows and max(map(len, rows)) > self.limit:
+            for row in rows:
+                if len(row) > self.limit:
+                    at = self.offset + self._data.find(row)
+                    framed.spoil(row, f"a row of {len(row)} bytes at byte {at}, longer than max_record ({self.limit})")
+                else:
+                    framed.values.append(row)
+        else:
+            framed.values += rows
+
+    def _take_header(self, row: bytes) -> None:
+        self._seen_header = True
+        fields = Csv(delimiter=self._dialect.delimiter, quote=self._dialect.quote).codec
+        text = row.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")  # the mark that spreadsheets write first
+        names = fields.decode(text.encode())
+        self._columns = [str(name) for name in names] if isinstance(names, list) else []
+
+    def _is_open(self, line: bytes) -> bool:
+        """Whether a line ends inside a quoted field. A quote inside a field that is not quoted is a character."""
+        quote, delimiter, at = self._quote, self._delimiter, 0
+        if not quote:
+            return False
+        while True:
+            if line.startswith(quote, at):
+                at += 1
+                while (at := line.find(quote, at)) >= 0 and line.startswith(quote, at + 1):
+                    at += 2
+                if at < 0:
+                    return True
+            at = line.find(delimiter, at)
+            if at < 0:
+                return False
+            at += 1
+
+    def _closes(self, lines: list[bytes]) -> bool:
+        return any(line.count(self._quote) & 1 for line in lines)
+
+    def _split_huge(self, framed: Framed) -> None:
+        """A line that memory should not hold is handed over in pieces."""
+        while self.held > PIECE:
+            data = self.take(b"")
+            framed.spoil(data[:PIECE], f"{PIECE} bytes at byte {self.offset} of a line that is longer than that")
+            self.keep(data[PIECE:], PIECE)
+
+    def _finish_batch(self, framed: Framed) -> None:
+        framed.known = self._known

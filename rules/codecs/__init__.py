@@ -1,0 +1,48 @@
+"""Formats: payloads to events and back.
+
+A format is its settings (``Json()``, ``Csv(columns=("id", "name"))``), and its ``codec`` reads and writes payloads. A
+new one is a module with a ``Format``, and a line in ``FORMATS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from rules.codecs.csv import Csv
+from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
+from rules.codecs.json import Json
+from rules.codecs.plain import Bytes, Text
+from rules.named import named
+
+__all__ = [
+    "FORMATS",
+    "UNDECODED",
+    "Bytes",
+    "Codec",
+    "Csv",
+    "DecodeSetting",
+    "EncodeSetting",
+    "Format",
+    "Json",
+    "Text",
+    "in_text",
+    "is_plain",
+    "write_json",
+]
+
+FORMATS: Final[Mapping[str, type[Format]]] = {
+    "json": Json,
+    "text": Text,
+    "bytes": Bytes,
+    "csv": Csv,
+}
+"""Every format, by the name that the configuration knows it by."""
+
+# Made at run time of FORMATS; a type checker sees the base.
+if TYPE_CHECKING:
+    DecodeSetting = Format
+    EncodeSetting = Format | None
+else:
+    DecodeSetting = named(FORMATS)
+    EncodeSetting = named(FORMATS, none="same")

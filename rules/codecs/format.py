@@ -1,0 +1,163 @@
+"""What a format is: the settings that name it, and the codec that they make."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from rules.cel.errors import CelError
+from rules.cel.output import to_json
+
+
+class Columns(Protocol):
+    """Records that travel together, as far as reading their payloads needs them."""
+
+    @property
+    def values(self) -> Sequence[bytes]:
+        """The payloads."""
+
+    @property
+    def attributes(self) -> Mapping[str, Sequence[object]]:
+        """What else the source knows, by name."""
+
+
+class _Undecoded:
+    def __repr__(self) -> str:
+        return "UNDECODED"
+
+
+UNDECODED: Final = _Undecoded()
+"""Stands among the events of a batch for a payload that must be decoded alone, to know what is wrong with it."""
+
+Decode = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codec:
+    """How payloads of one format are read and written.
+
+    - ``decode`` raises ValueError for a payload that is none, which says why and where in it.
+    - ``decode_plain`` does the same faster, and may raise anything for a payload that ``decode`` reads.
+    - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
+    - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
+      the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
+      payload that travels without it is read by ``decode``.
+    - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
+      or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+    """
+
+    decode: Decode
+    decode_plain: Decode
+    encode: Callable[[object], bytes]
+    encode_plain: Callable[[object], bytes]
+    attribute: str = ""
+    bound: Callable[[object], Decode] | None = None
+    decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+
+    def decode_at(self, columns: Columns, index: int) -> object:
+        """The event of one record of a batch. Raises ValueError."""
+        column = columns.attributes.get(self.attribute) if self.attribute else None
+        known = None if column is None else column[index]
+        if known is None or self.bound is None:
+            return self.decode(columns.values[index])
+        return self.bound(known)(columns.values[index])
+
+    def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
+        """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
+        assert self.decode_all is not None  # noqa: S101 - asked by the caller
+        column = columns.attributes.get(self.attribute)
+        return self.decode_all(values, None if column is None else column[start : start + len(values)])
+
+
+class Format(BaseModel, ABC):
+    """The settings of a format. Two of the same settings are equal, and share one codec.
+
+    ``type`` is the name by which ``decode`` and ``encode`` of the configuration ask for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    type: str = ""
+
+    @cached_property
+    def codec(self) -> Codec:
+        """How payloads are read and written. Made when it is first asked for."""
+        return self.make()
+
+    @abstractmethod
+    def make(self) -> Codec:
+        """The codec. Raises ValueError, which says what is wrong, when the settings make none."""
+
+    def loaded(self, read: Callable[[str], bytes]) -> Self:  # noqa: ARG002 - of formats that name files
+        """The same with the contents of the files that it names, read by ``read``, which raises OSError."""
+        return self
+
+    @property
+    def stream_framing(self) -> str:
+        """The name of the framing that streams of such payloads have unless told otherwise."""
+        return "newline"
+
+    @property
+    def message_framing(self) -> str:
+        """The same for bodies and messages, which have bounds of their own."""
+        return "whole"
+
+    @property
+    def cannot_encode(self) -> str:
+        """Why nothing can be written in this format by these settings, and what would be right; empty if it can."""
+        return ""
+
+    def given(self, event: object) -> tuple[bytes, Mapping[str, object]]:
+        """A payload, with its attributes, that is decoded to this event: what a test gives. Raises CelError."""
+        return self.codec.encode(event), {}
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+    def __str__(self) -> str:
+        return self.type
+
+
+# Not the time types: msgspec writes them as the dataclasses that they are, and asks nobody.
+_ATOMS: Final = frozenset({str, int, bool, type(None)})
+
+
+def is_plain(value: object) -> bool:
+    """Whether ``encode_plain`` writes the value as ``encode`` does: anything but NaN, infinities and rare types."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]  # its class was just asked for
+    if isinstance(value, dict):
+        return kind is dict and all(type(key) is str for key in value) and all(map(is_plain, value.values()))
+    return isinstance(value, list) and all(map(is_plain, value))
+
+
+def in_text(value: object) -> str:
+    """A value as it stands inside text: text as it is, everything else as JSON, without the quotes of JSON texts.
+
+    Raises CelError for what JSON cannot say.
+    """
+    if type(value) is str:
+        return value
+    shown = to_json(value)
+    return shown if isinstance(shown, str) else write_json(shown).decode()
+
+
+def write_json(value: object) -> bytes:
+    """Any value of an expression as compact JSON. Raises CelError for what JSON cannot say."""
+    # msgspec, not orjson: it keeps integers of any size.
+    import msgspec
+
+    try:
+        return msgspec.json.encode(to_json(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CelError(f"it cannot be written as JSON: {error}") from error
