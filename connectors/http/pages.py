@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from connectors.http.answers import Answer, excerpt
 from connectors.http.client import checked_url, origin_of
-from router import Expression, Json, NotConnected, Template
+from router import FRAMINGS, Expression, Framed, Framing, Json, NotConnected, Template
 
 _LINES = frozenset(
     {
@@ -78,29 +78,43 @@ def next_url(url: str, first: str, said: Json) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What an answer holds. ``values`` are the records' payloads, ``found`` the same as expressions see them."""
+    """What an answer holds. ``found`` are the records as expressions see them, if any will."""
 
     response: Mapping[str, Any]
-    values: Sequence[bytes]
+    framed: Framed
     found: list[Any] = field(default_factory=list)
 
 
-def page_of(answer: Answer, url: str, records: Expression | None, *, parse: bool) -> Page:
-    """The page. ``parse``: expressions will look at it. Raises NotConnected for one that cannot be read so."""
-    body = answer.body
-    content, response = None, {"status": answer.status, "headers": answer.headers, "url": url}
-    try:
-        if parse or records is not None:
-            content = list(_lines_of(body)) if answer.media_type in _LINES else _content(answer)
-            response["body"] = content
-        if records is not None:
-            return _selected(records, response)
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How answers are read: by an expression, by a framing, or, with neither, as JSON. ``parse``: expressions will
+    look at them."""
+
+    records: Expression | None
+    framing: Framing | None
+    limit: int
+    parse: bool
+
+    def page(self, answer: Answer, url: str) -> Page:
+        """What an answer holds. Raises NotConnected for one that cannot be read so."""
+        response: dict[str, Any] = {"status": answer.status, "headers": answer.headers, "url": url}
+        try:
+            if self.parse or self.records is not None:
+                response["body"] = answer.content() if self.framing is not None else _content(answer)
+            if self.records is not None:
+                return _selected(self.records, response)
+            framed = self._framed(answer)
+        except (LookupError, ValueError) as error:
+            what = "it is" if self.records is None else "`records`:"
+            raise NotConnected(f"the answer cannot be read: {what} {error}; it is {answer}") from error
+        return Page(response, framed, list(map(_value, framed.values)) if self.parse else [])
+
+    def _framed(self, answer: Answer) -> Framed:
+        if self.framing is not None:
+            return self.framing.cut(answer.body, self.limit)
         if answer.media_type in _LINES:
-            return Page(response, _split(body), content if isinstance(content, list) else [])
-        return _whole(answer, response, content)
-    except (LookupError, ValueError) as error:
-        what = "`records`" if records is not None else "it"
-        raise NotConnected(f"the answer cannot be read: {what}: {error}; it is {answer}") from error
+            return FRAMINGS["newline"]().cut(answer.body, self.limit)
+        return Framed(_elements(answer))
 
 
 def _selected(records: Expression, response: Mapping[str, Any]) -> Page:
@@ -111,27 +125,40 @@ def _selected(records: Expression, response: Mapping[str, Any]) -> Page:
         found = []
     if not isinstance(found, list):
         raise ValueError(f"is no list but {_shown(found)}")  # noqa: TRY004 - it is the answer that is wrong
-    return Page(response, list(map(msgspec.json.encode, found)), found)
+    return Page(response, Framed(list(map(msgspec.json.encode, found))), found)
 
 
-def _whole(answer: Answer, response: Mapping[str, Any], content: Any) -> Page:
-    """Each element of a JSON array, byte for byte as it stands there; any other body is one record."""
+def _elements(answer: Answer) -> list[bytes]:
+    """The elements of a JSON array, byte for byte as they stand there; any other body is one record."""
     import msgspec
 
-    body = answer.body.strip(b" \t\r\n") if _may_be_json(answer) else answer.body
-    if body[:1] == b"[" and _may_be_json(answer):
-        try:
-            elements = msgspec.json.decode(body, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, RecursionError) as error:
-            if not _must_be_json(answer):
-                return Page(response, [body], [content])
+    if not _may_be_json(answer):
+        return [answer.body] if answer.body else []
+    body = answer.body.strip(b" \t\r\n")
+    if body[:1] != b"[":
+        return [body] if body else []
+    try:
+        return list(map(bytes, msgspec.json.decode(body, type=list[msgspec.Raw])))
+    except (msgspec.DecodeError, RecursionError) as error:
+        if _must_be_json(answer):
             raise ValueError(f"no JSON: {error}") from error
-        return Page(response, list(map(bytes, elements)), content if isinstance(content, list) else [])
-    return Page(response, [body] if body else [], [content] if body else [])
+        return [body]
+
+
+def _value(payload: bytes) -> Any:
+    """A payload as expressions see it: JSON where it is that, else text."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError):
+        return payload.decode("utf-8", "replace")
 
 
 def _content(answer: Answer) -> Any:
     """The body as expressions see it."""
+    if answer.media_type in _LINES:
+        return list(map(_value, FRAMINGS["newline"]().cut(answer.body, len(answer.body)).values))
     if not answer.body.strip():
         return None
     if _must_be_json(answer):
@@ -145,20 +172,6 @@ def _must_be_json(answer: Answer) -> bool:
 
 def _may_be_json(answer: Answer) -> bool:
     return _must_be_json(answer) or answer.media_type in _UNSAID
-
-
-def _split(body: bytes) -> list[bytes]:
-    return list(filter(bytes.strip, body.replace(b"\r\n", b"\n").split(b"\n")))
-
-
-def _lines_of(body: bytes) -> Iterator[Any]:
-    import msgspec
-
-    for line in _split(body):
-        try:
-            yield msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError):
-            yield line.decode("utf-8", "replace")
 
 
 def as_text(value: Json) -> str:

@@ -14,19 +14,22 @@ from pydantic import Field, JsonValue, model_validator
 
 from connectors.http.answers import Answer, shown_url
 from connectors.http.client import Client, ClientSettings, Header, checked_header, checked_url, origin_of
-from connectors.http.pages import Page, as_text, filled_headers, filled_url, next_url, page_of
+from connectors.http.pages import Page, Reading, as_text, filled_headers, filled_url, next_url
 from router import (
     Batch,
     Constant,
     Duration,
     EndOfStream,
     Expression,
+    Framing,
+    FramingSetting,
     Json,
     Lag,
     NotConnected,
     Size,
     Template,
     Variables,
+    framing_of,
 )
 
 BATCH_RECORDS = 1000
@@ -62,6 +65,9 @@ class HttpPollConfig(ClientSettings):
     """CEL that gives the list of records in an answer, such as `response.body.items`. `response` has `status`,
     `headers` (names in lower case), `body` (JSON, or text where it is none; a list where it is NDJSON) and `url`.
     Without it, see **Records**."""
+    framing: FramingSetting | None = None
+    """How records in an answer are told apart, where not by `records`. By default it goes with their format: JSON is
+    described under **Records**, text is lines, CSV is rows, anything else is one record an answer."""
     next: Annotated[Expression, Variables("response", "records", "cursor", "page")] | None = None
     """CEL that says where the next page is: a URL, also a relative one, or a map of parameters that change, such as
     `{"page": page + 1}`; null, or a field that is not there, where there is none. `records` are those of this page,
@@ -81,6 +87,8 @@ class HttpPollConfig(ClientSettings):
     def _can_be_asked(self) -> Self:
         if self.start is None and self.url.constant is None:
             raise ValueError("start should say what `${cursor}` in `url` is at first")
+        if self.records is not None and self.framing is not None:
+            raise ValueError("framing should not stand beside records, which says what records are")
         if self.body is not None and self.method != "POST":
             raise ValueError("body should stand beside `method: POST`")
         for name, value in self.headers.items():
@@ -90,6 +98,18 @@ class HttpPollConfig(ClientSettings):
         except NotConnected as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def body_framing(self) -> Framing | None:
+        """How records in an answer are told apart; None where they are JSON, which says so itself."""
+        if self.framing is None and self.context.format.type == "json":
+            return None
+        return framing_of(self.framing, self.context.format, messages=True)
+
+    @property
+    def looks_at_answers(self) -> bool:
+        """Whether expressions look at answers, besides `records`."""
+        return self.next is not None or self.cursor is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +153,10 @@ class _Poll:
 class HttpPollSource:
     """Records that an HTTP API has, asked for on an interval.
 
-    **Records**: `records` says what of an answer they are; each goes on as JSON. Without it, each element of an answer
-    that is a JSON array is a record, each line of NDJSON is one, and any other answer is one as it is, for `decode` to
-    make sense of. No body, no record. Rules see `meta.url` (without its query) and `meta.status`.
+    **Records**: `records` says what of an answer they are; each goes on as JSON. Without it, each element of a JSON
+    array is a record, each line of NDJSON is one, and any other answer is one; with another `decode`, or a `framing`,
+    the body is cut as that says, whatever its `Content-Type`. No body, no record. Rules see `meta.url` (without its
+    query) and `meta.status`.
 
     **Pages**: with `next`, an answer says where the next one is to be had. A poll ends with the page that has no next.
     What leads to another server, or back to a page of the same poll, is an error.
@@ -180,6 +201,7 @@ sources:
 
     def __init__(self, config: HttpPollConfig) -> None:
         self.config = config
+        self._reading = Reading(config.records, config.body_framing, config.max_body, parse=config.looks_at_answers)
         self._client: Client | None = None
         self._position = Position()
         self._kept = Position()
@@ -265,8 +287,7 @@ sources:
         if answer.status == 304:
             await self._finish(poll, self._position)
             return
-        parse = self.config.next is not None or self.config.cursor is not None
-        page = page_of(answer, poll.url, self.config.records, parse=parse)
+        page = self._reading.page(answer, poll.url)
         following = self._turn(poll, page)
         self._take(page, poll)
         if following is not None:
@@ -292,14 +313,14 @@ sources:
         return following
 
     def _take(self, page: Page, poll: _Poll) -> None:
-        for values in _cut(page.values):
-            token = _Unacked(len(values), poll.begun)
+        known = {**page.framed.known, "url": shown_url(str(page.response["url"])), "status": page.response["status"]}
+        for part in _cut(page.framed.values):
+            token = _Unacked(len(part), poll.begun)
             self._unacked.append(token)
-            attributes = {
-                "url": Constant(shown_url(str(page.response["url"])), len(values)),
-                "status": Constant(page.response["status"], len(values)),
-            }
-            self._ready.append(Batch(values, token=token, attributes=attributes))
+            spoiled = {i - part.start: why for i, why in page.framed.spoiled.items() if i in part}
+            values = page.framed.values[part.start : part.stop]
+            attributes = {name: Constant(value, len(part)) for name, value in known.items()}
+            self._ready.append(Batch(values, token=token, attributes=attributes, spoiled=spoiled))
 
     async def _finish(self, poll: _Poll, position: Position) -> None:
         """The poll is complete: its position is kept when all that came before it is acknowledged."""
@@ -399,13 +420,13 @@ def _text(template: Template, bindings: Mapping[str, object]) -> str:
     return as_text(found)
 
 
-def _cut(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """The values in pieces of the size of a batch."""
+def _cut(values: Sequence[bytes]) -> Iterator[range]:
+    """The indices of the values, in pieces of the size of a batch."""
     start = size = 0
     for end, value in enumerate(values):
         if end > start and (end - start >= BATCH_RECORDS or size + len(value) > BATCH_BYTES):
-            yield values[start:end]
+            yield range(start, end)
             start, size = end, 0
         size += len(value)
     if values:
-        yield values[start:]
+        yield range(start, len(values))

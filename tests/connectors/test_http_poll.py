@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from connectors.http.poll import HttpPollSource
 from router import Batch, Context, EndOfStream, MemoryPositions, NotConnected, ServerTls, Source
+from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
 
 SOON = "10ms"
@@ -140,6 +141,43 @@ async def test_without_settings_the_body_says_what_records_are(
     async with serving(reply) as server, opened(make(server.url, once=True)) as source:
         assert payloads(await everything(source)) == expected
         assert await source.lag() == await source.lag()
+
+
+@pytest.mark.parametrize(
+    ("form", "settings", "body", "expected"),
+    [
+        (Text(), {}, b"[1,\n2]\r\n", [b"[1,", b"2]"]),
+        (Bytes(), {}, b"[1,\n2]\r\n", [b"[1,\n2]\r\n"]),
+        (Bytes(), {"framing": "null"}, b"a\0b\0", [b"a", b"b"]),
+        (Json(), {"framing": "newline"}, b"[1]\n[2]\n", [b"[1]", b"[2]"]),
+        (Csv(), {}, b'n,t\n1,"a\nb"\n2,c\n', [b'1,"a\nb"', b"2,c"]),
+        (Csv(), {"cursor": "size(records)"}, b"n,t\n1,a\n", [b"1,a"]),
+    ],
+)
+async def test_answers_of_other_formats_are_framed(
+    form: Format, settings: Any, body: bytes, expected: list[bytes]
+) -> None:
+    reply = web.Response(body=body, headers={"Content-Type": "application/json"})
+    async with serving(reply) as server:
+        config = HttpPollSource.Config.model_validate({"url": server.url, "once": True, **settings})
+        async with opened(HttpPollSource(config.within(Context("in", format=form)))) as source:
+            batches = await everything(source)
+    assert payloads(batches) == expected
+    if isinstance(form, Csv):
+        assert [column[0] for name, column in batches[0].attributes.items() if name not in ("url", "status")] == [
+            ["n", "t"]
+        ]
+
+
+async def test_what_cannot_be_framed_is_spoiled_in_its_place() -> None:
+    rows = [b"%d,x" % n for n in range(1500)]
+    body = b"n,t\n" + b"\n".join(rows) + b'\n7,"never closed'
+    async with serving(web.Response(body=body)) as server:
+        config = HttpPollSource.Config.model_validate({"url": server.url, "once": True})
+        async with opened(HttpPollSource(config.within(Context("in", format=Csv())))) as source:
+            first, second = await everything(source)
+    assert (len(first), len(second), first.spoiled) == (1000, 501, {})
+    assert second.spoiled.keys() == {500}
 
 
 async def test_records_are_what_the_expression_gives() -> None:
@@ -754,6 +792,7 @@ async def test_mutual_tls_and_tokens(certificates: Certificates) -> None:
         ({"records": "response.body."}, "1:"),
         ({"records": "page"}, "`page` is not known here"),
         ({"body": "x"}, "body should stand beside"),
+        ({"framing": "newline", "records": "[]"}, "framing should not stand beside records"),
         ({"method": "PUT"}, "GET"),
         ({"interval": 0}, "greater than 0"),
         ({"max_body": 0}, "greater than 0"),

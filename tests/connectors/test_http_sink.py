@@ -102,7 +102,7 @@ async def test_each_form_of_body_holds_the_records_as_it_says(body: Any, sent: l
 @pytest.mark.parametrize(
     ("payloads", "settings", "sent", "content_type"),
     [
-        (Csv(columns=["a", "b"]), {}, [b"a,b\n1,2\n3,4\n"], "text/csv"),
+        (Csv(columns=("a", "b")), {}, [b"a,b\n1,2\n3,4\n"], "text/csv"),
         (Text(), {}, [b"1,2\n3,4\n"], "text/plain; charset=utf-8"),
         (Text(), {"body": "each"}, [b"1,2", b"3,4"], "text/plain; charset=utf-8"),
         (Bytes(), {"framing": "null"}, [b"1,2\x003,4\x00"], "application/octet-stream"),
