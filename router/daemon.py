@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from router.config import Configuration, SinkSpec, SourceSpec
@@ -122,7 +123,8 @@ class Daemon:
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
             outgoing = spec.encode or incoming_format(self.configuration, name)
-            sink = build_sink(spec, self._context("sink", name, state, outgoing))
+            context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
+            sink = build_sink(spec, context)
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
 
     def _context(self, kind: str, name: str, state: StateDir, payloads: Format) -> Context:

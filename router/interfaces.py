@@ -80,7 +80,8 @@ class Sink(Protocol):
         """Write the batch; return once it is durable.
 
         Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away
-        and while the sink is not open. May be cancelled when ``timeout`` has passed; ``close()`` and ``open()`` follow.
+        and while the sink is not open, ``Unavailable`` when it is there and takes nothing for now. May be cancelled
+        when ``timeout`` has passed; ``close()`` and ``open()`` follow.
         """
 
     async def close(self) -> None:

@@ -187,7 +187,8 @@ class _Tokens:
                 allow_redirects=False,  # the secret goes nowhere else
                 timeout=ClientTimeout(total=settings.timeout),
             ) as answer:
-                return self._token_of(answer, await read_at_most(answer, _LARGEST_ANSWER))
+                body, whole = await read_at_most(answer, _LARGEST_ANSWER)
+                return self._token_of(answer, body if whole else b"")
         except TimeoutError as error:
             raise self._failed(f"it took longer than {settings.timeout:g} s") from error
         except (ClientError, OSError) as error:

@@ -55,7 +55,7 @@ class WebSocketServerSinkConfig(Settings):
     """What happens to a subscriber whose queue is full. `disconnect`: it is disconnected (1013), and nobody waits for
     it. `wait`: the flow waits for it, for `patience`, and only then disconnects it."""
     patience: Annotated[Duration, Field(gt=0)] = 30.0
-    """How long the flow waits for a slow subscriber, with `slow: wait`. Should be less than `timeout`."""
+    """How long the flow waits for a slow subscriber, with `slow: wait`; four fifths of `timeout` at most."""
     without_subscribers: Literal["discard", "wait"] = "discard"
     """What happens while nobody is connected. `discard`: records count as delivered, and are counted as discarded: a
     view that nobody looks at does not stop the flow. `wait`: the flow waits for the first subscriber."""
@@ -196,7 +196,7 @@ sinks:
     async def _wait_for_slow(self, round_: _Round) -> None:
         """Wait until everybody has room, or nobody who has none deserves more patience."""
         try:
-            async with asyncio.timeout(self._config.patience):
+            async with asyncio.timeout(min(self._config.patience, 0.8 * self._config.context.write_timeout)):
                 while any(not s.has_room(round_.parcel_for(s)) for s in self._subscribers):
                     await self._next_change()
         except TimeoutError:
