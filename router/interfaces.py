@@ -64,12 +64,7 @@ class Source(Protocol):
 @runtime_checkable
 class Sink(Protocol):
     """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``); its docstring and an
-    ``example`` are as with sources.
-
-    It may have a property ``waits_for``: why nothing should be written now although it is connected, such as that
-    nobody has subscribed; empty when it takes everything. While it says so, the router writes nothing, for as long as
-    that is: no timeout runs, and no record is at fault.
-    """
+    ``example`` are as with sources."""
 
     Config: ClassVar[type[Any]]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 
 STRIKES = 3
 """So often may one write bring a connection down that opens well, before the write is split to find the poison."""
-
-READY_SECONDS = 0.2
-"""A sink that waits for somebody is asked again about this often."""
 
 CLOSE_SECONDS = 10.0
 """A sink that does not close in this time is left behind, so that stopping never hangs on it."""
@@ -233,7 +231,8 @@ class Outlet:
 
     async def _attempt(self, load: Load, segment: Segment) -> list[Segment]:
         """Write a segment once. What must be written again comes back, in order."""
-        await self._until_ready()
+        if self._replacement is not None or not self.connected:
+            await self._connect()
         segment = self._still_leased(load, segment)
         if not segment.indices:
             return []
@@ -247,7 +246,7 @@ class Outlet:
         except TimeoutError:
             return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
         except Unavailable as error:
-            return await self._after_delay(self._unwritten(segment, batch, error), error)
+            return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
         except NotConnected as error:
             segment = self._unwritten(segment, batch, error)
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
@@ -306,14 +305,15 @@ class Outlet:
         self._written(len(batch) - len(left), batch.bytes - sum(len(batch.values[index]) for index in left))
         return Segment([segment.indices[index] for index in left], segment.attempts)
 
-    async def _after_delay(self, segment: Segment, error: Unavailable) -> list[Segment]:
-        """The system takes nothing for now, and is given the time that it asks for."""
+    async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:
+        """The system takes nothing for now, and is given the time that it asks for. A write that has waited for it
+        already need not wait again."""
         why = str(error) or "it takes nothing for now"
         if why != self.error:
             log.warning("sink %s: %s; trying again", self.name, why)
         self.error = why
         self._metrics.retries.inc()
-        await self._pause(error.after)
+        await self._pause(error.after, begun)
         return [segment] if segment.indices else []
 
     async def _after_drop(self, load: Load, segment: Segment, why: str) -> list[Segment]:
@@ -347,9 +347,11 @@ class Outlet:
         await self._dead_letter(load, {segment.indices[0]: why}, reason=reason, attempts=segment.attempts + 1)
         return []
 
-    async def _pause(self, least: float = 0.0) -> None:
-        """Wait before the next attempt, ``least`` seconds at least; a replacement of the sink ends the wait."""
-        deadline = time.monotonic() + max(least, self._backoff.next())
+    async def _pause(self, least: float = 0.0, begun: float = math.inf) -> None:
+        """Wait before the next attempt, ``least`` seconds at least, and as the backoff says, which counts from when the
+        last one has ``begun``; a replacement of the sink ends the wait."""
+        now = time.monotonic()
+        deadline = max(now + least, min(now, begun) + self._backoff.next())
         while self._replacement is None and (left := deadline - time.monotonic()) > 0:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -393,23 +395,6 @@ class Outlet:
         return known
 
     # Connection
-
-    async def _until_ready(self) -> None:
-        """Wait for a sink that is connected and has somebody to write to, however long that takes."""
-        waited = False
-        while True:
-            if self._replacement is not None or not self.connected:
-                await self._connect()
-            why: str = getattr(self._sink, "waits_for", "")
-            if why or waited:
-                self.error = why
-            if not why:
-                return
-            waited = True
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(READY_SECONDS):
-                    await self._wake.wait()
 
     async def _connect(self) -> None:
         """Open the sink, with backoff, for as long as it takes; take its replacement when there is one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, SecretStr
@@ -14,7 +14,18 @@ from connectors.websocket.closing import GOING_AWAY, TRY_AGAIN_LATER
 from connectors.websocket.messages import Form, Message, opcodes
 from connectors.websocket.pulse import Ping
 from connectors.websocket.subscriber import Backlog, Parcel, Subscriber
-from router import Address, Batch, Duration, NotConnected, PerRecord, ServerTls, Settings, WriteError, split_address
+from router import (
+    Address,
+    Batch,
+    Duration,
+    NotConnected,
+    PerRecord,
+    ServerTls,
+    Settings,
+    Unavailable,
+    WriteError,
+    split_address,
+)
 
 if TYPE_CHECKING:
     from aiohttp.web import BaseRequest, ServerRunner, StreamResponse
@@ -122,12 +133,6 @@ sinks:
         scheme = "ws" if self._config.tls is None else "wss"
         return f"{scheme}://{self._config.listen.rpartition(':')[0]}:{port}{self._config.path}"
 
-    @property
-    def waits_for(self) -> str:
-        """Why nothing should be written now."""
-        waits = self._config.without_subscribers == "wait" and not self._subscribers
-        return f"nobody is connected to {self.url}" if waits else ""
-
     async def open(self) -> None:
         """Listen. Raises NotConnected when the address is taken, unknown or not allowed."""
         from aiohttp import web
@@ -147,19 +152,13 @@ sinks:
 
     async def write(self, batch: Batch) -> None:
         """Queue the records for everybody who is connected and wants them. Raises WriteError for those that are not the
-        text that they should be, NotConnected. A cancelled call has queued nothing."""
+        text that they should be, NotConnected, Unavailable. A cancelled call has queued nothing."""
         if self._runner is None:
             raise NotConnected("the sink is not open")
         kinds, failed = opcodes(batch.values, self._config.message)
         messages = list(zip(batch.values, kinds, strict=True))
         round_ = _Round(messages, [i for i in range(len(messages)) if i not in failed], self._channels(batch))
-        while True:
-            if self._config.slow == "wait":
-                await self._wait_for_slow(round_)
-            self._dismiss_slow(round_)
-            if not self.waits_for:
-                break
-            await self._next_change()
+        await self._wait_for_subscribers(round_)
         self._hand_out(round_)
         if failed:
             raise WriteError(failed, retryable=False)
@@ -176,38 +175,48 @@ sinks:
                 await site.stop()
             for subscriber in self._subscribers:
                 subscriber.finish()
-            await self._until_gone(self._config.drain)
+            if not await self._until(
+                lambda: not self._connections, asyncio.get_running_loop().time() + self._config.drain
+            ):
+                _log.warning("%d subscriber(s) did not take everything in time", len(self._subscribers))
         finally:
             for subscriber in self._subscribers:
                 subscriber.dismiss(GOING_AWAY, "")
             await runner.cleanup()
 
-    async def _until_gone(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                while self._connections:
-                    await self._next_change()
-        except TimeoutError:
-            _log.warning("%d subscriber(s) did not take everything in %g s", len(self._subscribers), seconds)
-
     def _channels(self, batch: Batch) -> Sequence[object]:
-        return batch.settings.get("channel") or [self._config.channel] * len(batch)
+        default = self._config.channel
+        return [default if name is None else name for name in batch.settings.get("channel") or [None] * len(batch)]
 
-    async def _wait_for_slow(self, round_: _Round) -> None:
-        """Wait until everybody has room, or nobody who has none deserves more patience."""
+    async def _wait_for_subscribers(self, round_: _Round) -> None:
+        """Wait for whom the settings say, and dismiss whoever has no room then. Raises Unavailable."""
+        now = asyncio.get_running_loop().time()
+        deadline = now + 0.8 * self._config.context.write_timeout
+        while True:
+            if self._config.slow == "wait":
+                await self._until(lambda: not self._without_room(round_), min(deadline, now + self._config.patience))
+            self._dismiss_slow(round_)
+            if self._subscribers or self._config.without_subscribers == "discard":
+                return
+            if not await self._until(lambda: bool(self._subscribers), deadline):
+                raise Unavailable(f"nobody is connected to {self.url}")
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> bool:
+        """Wait until it holds. False: it did not in time."""
         try:
-            async with asyncio.timeout(min(self._config.patience, 0.8 * self._config.context.write_timeout)):
-                while any(not s.has_room(round_.parcel_for(s)) for s in self._subscribers):
-                    await self._next_change()
+            async with asyncio.timeout_at(deadline):
+                while not condition():
+                    self._change.clear()
+                    await self._change.wait()
         except TimeoutError:
-            pass  # whoever has no room by now is too slow
+            return False
+        return True
 
-    async def _next_change(self) -> None:
-        self._change.clear()
-        await self._change.wait()
+    def _without_room(self, round_: _Round) -> list[Subscriber]:
+        return [s for s in self._subscribers if not s.has_room(round_.parcel_for(s))]
 
     def _dismiss_slow(self, round_: _Round) -> None:
-        for subscriber in [s for s in self._subscribers if not s.has_room(round_.parcel_for(s))]:
+        for subscriber in self._without_room(round_):
             del self._subscribers[subscriber]
             self._count("slow_subscriber", 1)
             _log.warning("%s is too slow: disconnected with %d record(s) to go", subscriber.name, subscriber.records)

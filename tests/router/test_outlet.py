@@ -412,36 +412,3 @@ async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[s
     ended = sink.values + [letter.value for letter in await books.letters()]
     assert sorted(ended) == sorted(sent)
     assert outlet.queued_records == outlet.queued_bytes == 0
-
-
-class Lonely(MemorySink):
-    """A sink that waits for somebody to write to."""
-
-    waits_for = "nobody is there"
-
-
-async def test_a_sink_that_waits_for_somebody_is_not_written_to_and_no_record_is_given_up(books: Books) -> None:
-    """Not even when it takes longer than a write may."""
-    sink = Lonely(MemorySink.Config())
-    outlet = outlet_to(sink, books, timeout=0.05)
-    async with running(outlet.run):
-        receipt = await outlet.put(part(b"1"))
-        await until(lambda: outlet.error == "nobody is there")
-        await asyncio.sleep(0.3)
-        assert (sink.writes, sink.opens, outlet.connected) == (0, 1, True)
-        sink.waits_for = ""
-        await receipt
-    assert sink.values == [b"1"]
-    assert outlet.error == ""
-    assert await books.letters() == []
-
-
-async def test_a_sink_that_waits_for_somebody_can_be_replaced(books: Books) -> None:
-    outlet = outlet_to(Lonely(MemorySink.Config()), books)
-    other = new_sink()
-    async with running(outlet.run):
-        receipt = await outlet.put(part(b"1"))
-        await until(lambda: outlet.error == "nobody is there")
-        outlet.replace(other)
-        await receipt
-    assert other.values == [b"1"]
