@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, SecretStr
 
 from connectors.websocket.closing import GOING_AWAY, TRY_AGAIN_LATER
-from connectors.websocket.messages import Form, Message, opcodes
+from connectors.websocket.messages import Outgoing, Wrapper
 from connectors.websocket.pulse import Ping
 from connectors.websocket.subscriber import Backlog, Parcel, Subscriber
 from router import (
@@ -21,7 +21,6 @@ from router import (
     NotConnected,
     PerRecord,
     ServerTls,
-    Settings,
     Unavailable,
     WriteError,
     split_address,
@@ -37,7 +36,7 @@ _LARGEST_HEARD = 2**16
 _LARGEST_WINDOW = 15
 
 
-class WebSocketServerSinkConfig(Settings):
+class WebSocketServerSinkConfig(Outgoing):
     """The settings of the sink ``websocket_server``."""
 
     listen: Address = "127.0.0.1:9602"
@@ -55,9 +54,6 @@ class WebSocketServerSinkConfig(Settings):
     channel: Annotated[str, PerRecord()] = ""
     """The channel of a record. Whoever connects with `?channel=a&channel=b` gets the records of these channels, and
     whoever names none gets all."""
-    message: Form = "auto"
-    """What a record is sent as. `auto`: as text where it is UTF-8, and else as binary. `text`: what is not UTF-8
-    becomes a dead letter."""
     max_subscribers: Annotated[int, Field(gt=0)] = 1000
     """Connections at a time, at most; further ones are refused with 503."""
     queue: Backlog = Backlog()
@@ -81,8 +77,8 @@ class WebSocketServerSinkConfig(Settings):
 class WebSocketServerSink:
     """Sends records to everybody who is connected to it by WebSocket.
 
-    **Records** go out in order, each as one message, text or binary as `message` says, to every subscriber that wants
-    its `channel`, from the moment when it is connected. What subscribers send is ignored.
+    **Records** go out in order, each as one message, text or binary as `message` says, or several in one (`framing`),
+    to every subscriber that wants their `channel`, from when it is connected. What subscribers send is ignored.
 
     **Guarantee**: at most once for each subscriber. A write returns when the records are queued for everybody who is
     connected, so they are lost for a subscriber that loses its connection, is too slow, or is still to be sent to when
@@ -118,6 +114,7 @@ sinks:
 
     def __init__(self, config: WebSocketServerSinkConfig) -> None:
         self._config = config
+        self._wrapper = config.wrapper()
         self._runner: ServerRunner | None = None
         self._subscribers: dict[Subscriber, None] = {}
         self._connections = 0
@@ -151,13 +148,13 @@ sinks:
         _log.info("listening on %s", self.url)
 
     async def write(self, batch: Batch) -> None:
-        """Queue the records for everybody who is connected and wants them. Raises WriteError for those that are not the
-        text that they should be, NotConnected, Unavailable. A cancelled call has queued nothing."""
+        """Queue the records for everybody who is connected and wants them. Raises WriteError for those that cannot
+        be sent, NotConnected, Unavailable. A cancelled call has queued nothing."""
         if self._runner is None:
             raise NotConnected("the sink is not open")
-        kinds, failed = opcodes(batch.values, self._config.message)
-        messages = list(zip(batch.values, kinds, strict=True))
-        round_ = _Round(messages, [i for i in range(len(messages)) if i not in failed], self._channels(batch))
+        failed = self._wrapper.check(batch.values)
+        kept = [i for i in range(len(batch)) if i not in failed]
+        round_ = _Round(self._wrapper, batch.values, kept, self._channels(batch))
         await self._wait_for_subscribers(round_)
         self._hand_out(round_)
         if failed:
@@ -302,8 +299,11 @@ sinks:
 class _Round:
     """One batch on its way to everybody: each choice of channels is made up once."""
 
-    def __init__(self, messages: Sequence[Message], indices: Sequence[int], channels: Sequence[object]) -> None:
-        self._messages = messages
+    def __init__(
+        self, wrapper: Wrapper, values: Sequence[bytes], indices: Sequence[int], channels: Sequence[object]
+    ) -> None:
+        self._wrapper = wrapper
+        self._values = values
         self._indices = indices
         self._channels = channels
         self._parcels: dict[frozenset[str], Parcel] = {}
@@ -312,8 +312,8 @@ class _Round:
         """What of the batch is for it."""
         found = self._parcels.get(subscriber.channels)
         if found is None:
-            messages = [self._messages[i] for i in self._indices if subscriber.wants(self._channels[i])]
-            found = Parcel(messages, sum(len(payload) for payload, _ in messages))
+            values = [self._values[i] for i in self._indices if subscriber.wants(self._channels[i])]
+            found = Parcel(self._wrapper.wrap(values), len(values), sum(map(len, values)))
             self._parcels[subscriber.channels] = found
         return found
 

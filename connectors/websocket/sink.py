@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from connectors.websocket.client import Client, ClientConfig, Connection
-from connectors.websocket.messages import Form, opcodes
+from connectors.websocket.messages import Outgoing
 from router import Batch, NotConnected, WriteError
 
 _LARGEST_HEARD = 2**20
 
 
-class WebSocketSinkConfig(ClientConfig):
+class WebSocketSinkConfig(ClientConfig, Outgoing):
     """The settings of the sink ``websocket``."""
 
-    message: Form = "auto"
-    """What a record is sent as. `auto`: as text where it is UTF-8, and else as binary. `text`: what is not UTF-8
-    becomes a dead letter."""
     flush: bool = True
     """Whether a write waits until the server has read all of it, as far as its answer to a ping tells. `false`: until
     the system has taken it, for servers that do not answer pings as they should."""
@@ -25,8 +22,8 @@ class WebSocketSinkConfig(ClientConfig):
 class WebSocketSink:
     """Sends records to a WebSocket server.
 
-    **Records** go out in order, each as one message, text or binary as `message` says. What the server sends is read
-    and ignored.
+    **Records** go out in order, each as one message, text or binary as `message` says, or several in one (`framing`).
+    What the server sends is read and ignored.
 
     **Guarantee**: at least once, as far as the server's WebSocket layer. WebSocket has no acknowledgement, so a write
     sends a ping behind its records and waits for the pong: a server answers pings in turn, so it has read everything
@@ -51,6 +48,7 @@ sinks:
 
     def __init__(self, config: WebSocketSinkConfig) -> None:
         self._config = config
+        self._wrapper = config.wrapper()
         self._client = Client(config, max_message=_LARGEST_HEARD)
         self._connection: Connection | None = None
 
@@ -59,14 +57,14 @@ sinks:
         self._connection = await self._client.connect(_ignore, _ignore)
 
     async def write(self, batch: Batch) -> None:
-        """Send the records, in order. Raises WriteError for those that are not the text that they should be,
-        NotConnected. When cancelled, a part of the batch may have been sent."""
+        """Send the records, in order. Raises WriteError for those that cannot be sent, NotConnected. When cancelled, a
+        part of the batch may have been sent."""
         connection = self._connection
         if connection is None:
             raise NotConnected("the sink is not open")
-        kinds, failed = opcodes(batch.values, self._config.message)
-        messages = zip(batch.values, kinds, strict=True)
-        await connection.send(message for index, message in enumerate(messages) if index not in failed)
+        failed = self._wrapper.check(batch.values)
+        values = [value for i, value in enumerate(batch.values) if i not in failed] if failed else batch.values
+        await connection.send(self._wrapper.wrap(values))
         if self._config.flush:
             await connection.confirm()
         if failed:

@@ -5,31 +5,39 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from connectors.websocket.client import Client, ClientConfig, Closed, Connection
-from router import Batch, Duration, EndOfStream, Lag, NotConnected, Settings, Size
+from router import Batch, Duration, EndOfStream, FramingSetting, Lag, NotConnected, Settings, Size, framing_of
 
 BATCH_RECORDS = 1000
 BATCH_BYTES = 2**20
 """Messages that wait are gathered up to these; a larger one is a batch of its own."""
 
 
+_Record = tuple[bytes, bool, int, str | None, Mapping[str, object]]
+"""A payload, whether its message was binary, when it came, what is wrong with it, and what its message says of it."""
+_NOTHING: Mapping[str, object] = {}
+
+
 class Waiting(Settings):
     """How much may be received and not yet read by the flow."""
 
     records: Annotated[int, Field(gt=0)] = 10_000
-    """Messages."""
+    """Records; a message that goes over it is taken all the same, and none after it."""
     bytes: Annotated[Size, Field(gt=0)] = 16 * 2**20
-    """Bytes of messages; one that goes over it is taken all the same, and none after it."""
+    """Bytes of records, likewise."""
 
 
 class WebSocketSourceConfig(ClientConfig):
     """The settings of the source ``websocket``."""
 
+    framing: FramingSetting | None = None
+    """How the records in one message are told apart: `newline`, `length`, ... Without it each message is a record; in
+    CSV, it may be several rows."""
     max_message: Annotated[Size, Field(gt=0, le=2**30)] = 16 * 2**20
     """The largest message, also once it is unpacked. A server that sends a larger one is disconnected (1009), and not
     connected to again before `hold_off`: the message itself is lost."""
@@ -42,7 +50,8 @@ class WebSocketSourceConfig(ClientConfig):
 class WebSocketSource:
     """Records that a WebSocket server sends.
 
-    **Records** are the messages, text or binary, each whole, however it was cut into frames. Rules see `meta.binary`
+    **Records** are the messages, text or binary, each whole, however it was cut into frames; with `framing`, each holds
+    any number of them, and one that cannot be read is a dead letter. Rules see `meta.binary`
     (whether it was a binary message) and `meta.time` (when it came).
 
     **Guarantee**: at most once when the process is killed, since a WebSocket cannot be read again. As long as the
@@ -78,10 +87,13 @@ sources:
 
     def __init__(self, config: WebSocketSourceConfig) -> None:
         self._config = config
+        self._framing = None
+        if config.framing is not None or config.context.format.type == "csv":
+            self._framing = framing_of(config.framing, config.context.format)
         self._client = Client(config, max_message=config.max_message)
         self._connection: Connection | None = None
         # Outlives connections: what was received before one ended comes all the same.
-        self._messages: deque[tuple[bytes, bool, int]] = deque()
+        self._waiting: deque[_Record] = deque()
         self._bytes = 0
         self._read = 0
         self._unsettled: deque[Batch] = deque()
@@ -100,7 +112,7 @@ sources:
 
     async def read(self) -> Batch:
         """What has come. Raises EndOfStream after ``finish()``, NotConnected. A cancelled call has taken nothing."""
-        while not self._messages:
+        while not self._waiting:
             self._check_connection()
             self._change.clear()
             await self._change.wait()
@@ -113,7 +125,7 @@ sources:
 
     async def lag(self) -> Sequence[Lag]:
         """What was received and is not acknowledged."""
-        records = len(self._messages) + sum(map(len, self._unsettled))
+        records = len(self._waiting) + sum(map(len, self._unsettled))
         size = self._bytes + sum(batch.bytes for batch in self._unsettled)
         return [Lag(self._config.shown, records=records, seconds=self._age(), bytes=size)]
 
@@ -143,13 +155,22 @@ sources:
         raise failure
 
     def _take(self, value: bytes, is_binary: bool) -> Awaitable[None] | None:
-        self._messages.append((value, is_binary, time.time_ns()))
-        self._bytes += len(value)
+        now = time.time_ns()
+        if self._framing is None:
+            self._waiting.append((value, is_binary, now, None, _NOTHING))
+            self._bytes += len(value)
+        else:
+            framed = self._framing.cut(value, self._config.max_message)
+            self._waiting.extend(
+                (value, is_binary, now, framed.spoiled.get(index), framed.known)
+                for index, value in enumerate(framed.values)
+            )
+            self._bytes += sum(map(len, framed.values))
         self._change.set()
         return None if self._has_room() else self._wait_for_room()
 
     def _has_room(self) -> bool:
-        return len(self._messages) < self._config.queue.records and self._bytes < self._config.queue.bytes
+        return len(self._waiting) < self._config.queue.records and self._bytes < self._config.queue.bytes
 
     async def _wait_for_room(self) -> None:
         while not self._has_room():
@@ -157,19 +178,18 @@ sources:
             await self._room.wait()
 
     def _gather(self) -> Batch:
-        taken: list[tuple[bytes, bool, int]] = []
+        taken: list[_Record] = []
         size = 0
-        while self._messages and len(taken) < BATCH_RECORDS:
-            length = len(self._messages[0][0])
+        while self._waiting and len(taken) < BATCH_RECORDS:
+            length = len(self._waiting[0][0])
             if taken and size + length > BATCH_BYTES:
                 break
-            taken.append(self._messages.popleft())
+            taken.append(self._waiting.popleft())
             size += length
         self._bytes -= size
         self._room.set()
-        values, binary, times = map(list, zip(*taken, strict=True))
         self._read += 1
-        batch = Batch(values, token=self._read, times=times, attributes={"binary": binary})
+        batch = _batch(taken, self._read)
         self._unsettled.append(batch)
         return batch
 
@@ -179,5 +199,19 @@ sources:
             times = self._unsettled[0].times
             oldest = times[0] if times else None
         else:
-            oldest = self._messages[0][2] if self._messages else None
+            oldest = self._waiting[0][2] if self._waiting else None
         return 0.0 if oldest is None else max(0.0, (time.time_ns() - oldest) / 1e9)
+
+
+def _batch(records: Sequence[_Record], token: int) -> Batch:
+    known = [record[4] for record in records]
+    attributes: dict[str, Sequence[object]] = {"binary": [record[1] for record in records]}
+    for name in {name for one in known if one for name in one}:
+        attributes[name] = [one.get(name) for one in known]
+    return Batch(
+        [record[0] for record in records],
+        token=token,
+        times=[record[2] for record in records],
+        attributes=attributes,
+        spoiled={index: record[3] for index, record in enumerate(records) if record[3] is not None},
+    )

@@ -35,9 +35,10 @@ class Backlog(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Messages that are queued and sent together."""
+    """What is queued and sent together: messages, of so many records, of so many bytes."""
 
     messages: Sequence[Message]
+    records: int
     size: int
 
 
@@ -81,14 +82,13 @@ class Subscriber:
     def has_room(self, parcel: Parcel) -> bool:
         """Whether the bounds allow it; what is larger than they are is let in alone."""
         return not (self._parcels and parcel.messages) or (
-            self.records + len(parcel.messages) <= self._bounds.records
-            and self._bytes + parcel.size <= self._bounds.bytes
+            self.records + parcel.records <= self._bounds.records and self._bytes + parcel.size <= self._bounds.bytes
         )
 
     def offer(self, parcel: Parcel) -> None:
         """Queue it."""
         self._parcels.append(parcel)
-        self.records += len(parcel.messages)
+        self.records += parcel.records
         self._bytes += parcel.size
         self._wake.set()
 
@@ -124,7 +124,7 @@ class Subscriber:
                     for payload, opcode in parcel.messages:
                         await self._websocket.send_frame(payload, cast("WSMsgType", opcode))
                 self._parcels.popleft()
-                self.records -= len(parcel.messages)
+                self.records -= parcel.records
                 self._bytes -= parcel.size
                 self._sent()
                 await asyncio.sleep(0)  # as long as the socket takes everything, nothing above yields

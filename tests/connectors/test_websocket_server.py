@@ -191,6 +191,16 @@ async def test_channels_are_chosen_by_whoever_connects() -> None:
     assert one.counts["discarded_record"] == 0
 
 
+async def test_several_records_of_a_channel_may_go_in_one_message() -> None:
+    async with opened(framing="newline") as one:
+        everything = await one.subscribe()
+        some = await one.subscribe(query="?channel=a")
+        await one.write("1", "2", "3", channels=["a", "b", "a"])
+        await until(lambda: everything.messages and some.messages)
+        assert everything.messages == ["1\n2\n3\n"]
+        assert some.messages == ["1\n3\n"]
+
+
 async def test_what_nobody_is_there_for_is_discarded_and_counted() -> None:
     async with opened() as one:
         await one.write("1", "2")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from test_websocket_source import server_tls
 from websocket_peers import KINDS, Kind, Message, Peer, idle, server, until
 
@@ -87,6 +88,27 @@ async def test_what_is_no_text_fails_alone_where_text_is_wanted(kind: Kind) -> N
         assert error.value.failed == {1: "a text message must be UTF-8: invalid start byte at byte 2 (message)"}
         assert not error.value.retryable
         await until(lambda: inbox.messages == ["one", "three"])
+
+
+async def test_several_records_may_go_in_one_message() -> None:
+    """Up to a size, a larger record alone; what would not be one record among others fails."""
+    inbox = Inbox()
+    async with (
+        server("websockets", inbox) as one,
+        opened(one.url, framing="newline", max_message=10, message="text") as sink,
+    ):
+        await sink.write(records("one", "two", "long enough", "x", "{\n}"))
+        await until(lambda: len(inbox.messages) == 3)
+        with pytest.raises(WriteError) as error:
+            await sink.write(records("a", "b\nc", "", b"\xff", "d"))
+        await until(lambda: len(inbox.messages) == 4)
+    assert inbox.messages == ["one\ntwo\n", "long enough\n", "x\n{}\n", "a\nd\n"]
+    assert sorted(error.value.failed) == [1, 2, 3]
+
+
+def test_a_framing_that_holds_one_record_only_is_refused() -> None:
+    with pytest.raises(ValidationError, match="framing: whole does not go with messages"):
+        sink_to("ws://localhost", framing="whole")
 
 
 async def test_a_write_returns_once_the_server_has_read_it_all() -> None:

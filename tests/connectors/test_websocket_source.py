@@ -154,6 +154,35 @@ async def test_text_that_is_not_utf8_is_a_record_that_shows_it() -> None:
 
 
 @both
+async def test_a_message_may_hold_several_records(kind: Kind) -> None:
+    messages: list[str | bytes] = ["1\n2\r\n\n3", "", "\n", b"\xff\n4\n", "\n".join(f"{n}" for n in range(5, 3000))]
+    async with server(kind, sending(*messages)) as one, opened(one.url, framing="newline") as source:
+        batches: list[Batch] = []
+        while sum(map(len, batches)) < 3000:
+            batches.append(await source.read())
+        assert all(len(batch) <= 1000 for batch in batches)
+        values = [value for batch in batches for value in batch.values]
+        assert values == [b"1", b"2", b"3", b"\xff", *(b"%d" % n for n in range(4, 3000))]
+        binary = [value for batch in batches for value in batch.attributes["binary"]]
+        assert binary == [False] * 3 + [True] * 2 + [False] * 2995
+        (lag,) = await source.lag()
+        assert (lag.records, lag.bytes) == (3000, sum(map(len, values)))
+
+
+async def test_a_message_that_cannot_be_cut_is_spoiled_and_the_next_one_is_not() -> None:
+    whole = b"\0\0\0\3one\0\0\0\3two"
+    async with (
+        server("websockets", sending(whole, whole[:-1], whole)) as one,
+        opened(one.url, framing="length") as source,
+    ):
+        await until(lambda: len(source._waiting) == 6)
+        batch = await source.read()
+        assert list(batch.values[:3]) == [b"one", b"two", b"one"]
+        assert list(batch.values[4:]) == [b"one", b"two"]
+        assert list(batch.spoiled) == [3]
+
+
+@both
 async def test_the_handshake_says_who_we_are_and_what_we_speak(kind: Kind) -> None:
     options: dict[str, Any] = {"subprotocols": ["v2.feed"]} if kind == "websockets" else {"protocols": ["v2.feed"]}
     async with (
@@ -316,7 +345,7 @@ async def test_a_full_queue_holds_the_server_up_and_nothing_is_lost(kind: Kind) 
         await idle(peer)
 
     async with server(kind, talk) as one, opened(one.url, queue={"records": 50, "bytes": "1MB"}) as source:
-        await until(lambda: len(source._messages) == 50)
+        await until(lambda: len(source._waiting) == 50)
         before = -1
         while before != sent:
             before = sent
@@ -394,7 +423,7 @@ async def test_pings_of_the_server_are_answered(kind: Kind) -> None:
 
 async def test_lag_is_what_waits_and_how_long() -> None:
     async with server("aiohttp", sending("abc", "de")) as one, opened(one.url) as source:
-        await until(lambda: len(source._messages) == 2)
+        await until(lambda: len(source._waiting) == 2)
         (lag,) = await source.lag()
         assert (lag.partition, lag.records, lag.bytes) == (one.url, 2, 5)
         batch = await source.read()
