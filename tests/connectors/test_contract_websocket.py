@@ -143,8 +143,7 @@ class TestWebSocketServerSink(SinkContract):
             self.other.close()
             self.other = None
 
-    async def open(self, connector: Any) -> None:
-        await super().open(connector)
+    async def after_open(self, connector: Any) -> None:
         await until(lambda: len(connector._subscribers) == len(self.inboxes))
 
     async def subscribe(self) -> None:
