@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from router.config.crosschecks import are_declared
 from router.config.interpolation import Filled, Mixed
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
 from router.config.validation import document_of, validate
@@ -132,7 +133,8 @@ class _Reading:
         if name is None:
             return None
         if name not in names:
-            self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
+            if are_declared(self._filled.document, "connections"):
+                self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
             return None
         found = self._filled.document.below(("connections", name))
         if not isinstance(found.data, Mapping):
@@ -209,6 +211,8 @@ class _Reading:
         try:
             return connector_class(self._kind, type_)
         except UnknownConnector:
+            if self.form.document.node(("use",)) is not None and type_ not in {*types("source"), *types("sink")}:
+                return None  # which is said of the connection
             what = f"no {self._kind} of type `{type_}` is installed"
             self.form.fault(("type",), what, did_you_mean(type_, types(self._kind)))
         except BrokenConnector as error:
@@ -256,6 +260,8 @@ class _Reading:
         return found
 
     def _value(self, node: Node) -> Value:
+        if node in self._filled.cel and node.cut:
+            return None
         if node in self._filled.cel:
             return self._template(self._filled.cel[node])
         if isinstance(node.data, dict):
@@ -265,16 +271,14 @@ class _Reading:
         return cast("bool | int | float | str | None", node.data)
 
     def _template(self, mixed: Mixed) -> Template | None:
-        found: list[str | Expr] = []
-        for piece in mixed.pieces:
-            if not piece.is_cel:
-                found.append(piece.text)
-                continue
-            expr = compile_within(self.form, piece.text, _places(mixed.written, piece.start), Scope(ROOTS))
-            if expr is None:
-                return None
-            found.append(expr)
-        return Template(tuple(found), mixed.written.place)
+        found: list[str | Expr | None] = [
+            compile_within(self.form, piece.text, _places(mixed.written, piece.start), Scope(ROOTS))
+            if piece.is_cel
+            else piece.text
+            for piece in mixed.pieces
+        ]
+        whole = tuple(part for part in found if part is not None)
+        return Template(whole, mixed.written.place) if len(whole) == len(found) else None
 
     def _allow(self, per_record: frozenset[str]) -> dict[str, tuple[str, ...]]:
         node = self.form.document.node(("allow",))

@@ -79,7 +79,7 @@ class _Faults:
     def take(self, errors: Iterable[ErrorDetails]) -> None:
         """One fault for each place: where a value could be of several kinds, all of them are what would be right."""
         wanted: dict[Key, list[str]] = {}
-        for error in errors:
+        for error in sorted(errors, key=lambda error: error["type"] == "missing"):
             path = self._path(error["loc"])
             node = self._form.document.node(path)
             if node is not None and (node in self._filled.failed or self._is_unread(node, error)):
@@ -122,7 +122,7 @@ class _Faults:
         key = str(error["loc"][-1])
         info = self._fields(path).get(key)
         description = _first_sentence(getattr(info, "description", None) or "")
-        self._form.key_fault(path, f"`{key}` is missing", description)
+        self._form.missing(path, key, description)
 
     def _fields(self, path: Key) -> Mapping[str, Any]:
         """The fields of the model that stands at ``path``, as far as they can be told from the outer model."""
@@ -206,7 +206,7 @@ def _should_be(message: str) -> str:
 
 def _first_sentence(text: str) -> str:
     sentence = re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0].removesuffix(".")
-    return f"should be given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "should be given"
+    return f"given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "given"
 
 
 def document_of(document: Document, keys: Iterable[str]) -> Document:
