@@ -320,7 +320,7 @@ class MemorySink:
     async def write(self, batch: Batch) -> None:
         """Keep the batch, or what the script leaves of it."""
         if id(self) not in self._opened:
-            raise ValueError("the sink is not open")
+            raise NotConnected("the sink is not open")
         self.writes += 1
         self._check_down()
         try:

@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from routing import Books, fate_of, part, running, until
+from routing import fate_of
 
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
 from router.errors import NotConnected, WriteError
 from router.outlet import Outlet, Policy
+from router.testing import Books, part, running, until
 
 
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[Books]:
     made = Books(tmp_path)
     yield made
-    made.state.close()
+    made.close()
 
 
 def outlet_to(sink: MemorySink, books: Books, **policy: object) -> Outlet:
@@ -310,7 +311,7 @@ def test_whatever_fails_in_whatever_order_every_record_is_written_or_dead(
     try:
         asyncio.run(_every_record_has_an_end(books, sizes, fates))
     finally:
-        books.state.close()
+        books.close()
 
 
 async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[str]) -> None:

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
-from routing import Books, fate_of, ruleset_to, running, until
+from routing import fate_of
 
 from connectors.memory import MemorySink, MemorySource, Step, records
 from router.batch import Batch
 from router.errors import NotConnected, StateError
 from router.outlet import Outlet, Policy
 from router.pipeline import Pipeline
+from router.testing import Books, ruleset_to, running, until
 from rules.ruleset import Ruleset
 
 
@@ -24,7 +25,7 @@ from rules.ruleset import Ruleset
 def books(tmp_path: Path) -> Iterator[Books]:
     made = Books(tmp_path)
     yield made
-    made.state.close()
+    made.close()
 
 
 class Line:
@@ -266,7 +267,7 @@ def test_whatever_fails_in_whatever_order_no_record_is_lost(
     try:
         asyncio.run(_nothing_is_lost(books, batches, trouble, fates, acks))
     finally:
-        books.state.close()
+        books.close()
 
 
 async def _nothing_is_lost(
