@@ -134,7 +134,7 @@ class Cursor:
         """Note what is wrong, unless it may just follow from what was wrong before, and go to where an expression
         begins again. False if the faulty one ends before. ``begun`` is where it began again the last time.
         """
-        if not self._may_follow(begun):
+        if fault.offset != self.token.start or not self._may_follow(begun):
             self.note(fault)
             self._forget_word()
             if self._is_cut or self._are_quotes_in_doubt():
