@@ -93,7 +93,7 @@ class HttpSinkConfig(ClientSettings):
             return checked_url(url)
         before = url.partition("${")[0]
         if not any(scheme.startswith(before) or before.startswith(scheme) for scheme in ("http://", "https://")):
-            raise ValueError("url should begin with http:// or https://")
+            raise ValueError("url should be something that begins with http:// or https://")
         if fixed_origin(url) is not None:
             checked_url(before)
         return url

@@ -778,7 +778,7 @@ async def test_a_token_endpoint_that_is_away_is_an_outage() -> None:
         ({"url": "http://"}, "should be a URL"),
         ({"url": "http://a b/"}, "should be a URL"),
         ({"url": "http://u:p@x/"}, "should hold no credentials"),
-        ({"url": "x${event.a}"}, "should begin with http"),
+        ({"url": "x${event.a}"}, "begins with http"),
         ({"method": "FETCH"}, "should be one of POST"),
         ({"headers": {"a b": "c"}}, "no name of a header"),
         ({"headers": {"a": "b\nc"}}, "line end"),
