@@ -196,11 +196,11 @@ sources:
     url: https://api.example.org/v2/tickets
     params: {updated_since: "${cursor}", limit: 100}
     start: "2026-01-01T00:00:00Z"
-    auth: {bearer: "${env:API_TOKEN:-}"}
+    auth: {bearer: "${env:API_TOKEN:-changeme}"}
     interval: 5m
     records: response.body.tickets
     next: response.body.links.next
-    cursor: size(records) > 0 ? records[size(records) - 1].updated_at : cursor
+    cursor: records.last().?updated_at.orValue(cursor)
 """
 
     Config: ClassVar[type[HttpPollConfig]] = HttpPollConfig

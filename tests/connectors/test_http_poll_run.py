@@ -18,7 +18,7 @@ from http_servers import RESET, Asked, HttpServer, Reply, serving
 RULES = "from: [api]\nrules: [{name: all, to: out}]\n"
 SOURCE = """{type: http_poll, url: 'URL/items', params: {since: "${cursor}"}, start: 0, interval: 20ms,
         records: response.body.items, next: response.body.next,
-        cursor: 'size(records) > 0 ? records[size(records) - 1].id : cursor'}"""
+        cursor: records.last().?id.orValue(cursor)}"""
 
 
 @pytest.fixture

@@ -424,6 +424,29 @@ async def test_a_record_that_alone_brings_a_502_does_not_look_like_an_outage() -
         await sink.open()
 
 
+@pytest.mark.parametrize("misfortune", [RESET, HANG])
+async def test_after_a_request_without_an_answer_the_server_must_answer_something(misfortune: str) -> None:
+    async with serving(misfortune) as server, opened(make(f"{server.url}/in", request_timeout="100ms")) as sink:
+        await trouble(sink, batch(b"1"))
+        with pytest.raises(NotConnected, match="HEAD"):
+            await sink.open()
+        server.script = lambda asked: 501 if asked.method == "HEAD" else 200
+        await sink.open()
+        await sink.write(batch(b"1"))
+
+
+async def test_a_host_that_a_record_chose_answers_for_that_record_alone() -> None:
+    async with serving(429) as busy, serving() as other, opened(make("${event.callback}")) as sink:
+        error = await failure(sink, batch(b"1", b"2", url=[busy.url, other.url]))
+        assert error.failed == {0: "429 Too Many Requests"}
+        assert error.is_retryable(0)
+        busy.script = 503
+        await trouble(sink, batch(b"1", url=[busy.url]))
+        await sink.open()
+    assert other.bodies == [b"2\n"]
+    assert [asked.method for asked in busy.requests] == ["POST", "POST"]
+
+
 async def test_without_healthcheck_nothing_is_asked() -> None:
     async with serving(502) as server, opened(make(server.url, healthcheck=False)) as sink:
         await trouble(sink, batch(b"1"))
@@ -482,6 +505,7 @@ async def test_a_connection_that_breaks_leaves_the_record_unwritten(misfortune: 
         error = await trouble(sink, batch(b"1"))
         assert list(error.unwritten or ()) == [0]
         server.script = 200
+        await sink.open()
         await sink.write(batch(b"1"))
 
 
@@ -754,17 +778,17 @@ async def test_a_token_that_is_refused_is_renewed_once_within_a_write() -> None:
             good.remove("2")
             error = await trouble(sink, batch(b"3"))
             assert "answered 401" in str(error)
-            await sink.open()  # asks with a token of its own, the fourth
+            await sink.open()  # with a token of its own, the fourth
             await sink.write(batch(b"3"))
     told = [asked.url for asked in server.requests if asked.method == "POST"]
     assert told.count("/token") == 4
 
 
-async def test_a_token_endpoint_that_is_away_is_an_outage() -> None:
+async def test_a_token_endpoint_that_is_away_shows_when_it_is_opened() -> None:
+    """Else its outage would be counted against records."""
     async with serving() as server:
-        away = {"token_url": f"http://127.0.0.1:{free_port()}/", "client_id": "a", "client_secret": "b"}
-        async with opened(make(server.url, auth={"oauth2": away})) as sink:
-            assert "auth.oauth2" in str(await trouble(sink, batch(b"1")))
+        away_ = {"token_url": f"http://127.0.0.1:{free_port()}/", "client_id": "a", "client_secret": "b"}
+        await away(make(server.url, auth={"oauth2": away_}), r"auth\.oauth2")
     assert server.requests == []
 
 
