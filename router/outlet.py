@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -245,7 +246,7 @@ class Outlet:
         except TimeoutError:
             return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
         except Unavailable as error:
-            return await self._after_delay(self._unwritten(segment, batch, error), error)
+            return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
         except NotConnected as error:
             segment = self._unwritten(segment, batch, error)
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
@@ -304,14 +305,15 @@ class Outlet:
         self._written(len(batch) - len(left), batch.bytes - sum(len(batch.values[index]) for index in left))
         return Segment([segment.indices[index] for index in left], segment.attempts)
 
-    async def _after_delay(self, segment: Segment, error: Unavailable) -> list[Segment]:
-        """The system takes nothing for now, and is given the time that it asks for."""
+    async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:
+        """The system takes nothing for now, and is given the time that it asks for. A write that has waited for it
+        already need not wait again."""
         why = str(error) or "it takes nothing for now"
         if why != self.error:
             log.warning("sink %s: %s; trying again", self.name, why)
         self.error = why
         self._metrics.retries.inc()
-        await self._pause(error.after)
+        await self._pause(error.after, begun)
         return [segment] if segment.indices else []
 
     async def _after_drop(self, load: Load, segment: Segment, why: str) -> list[Segment]:
@@ -345,9 +347,11 @@ class Outlet:
         await self._dead_letter(load, {segment.indices[0]: why}, reason=reason, attempts=segment.attempts + 1)
         return []
 
-    async def _pause(self, least: float = 0.0) -> None:
-        """Wait before the next attempt, ``least`` seconds at least; a replacement of the sink ends the wait."""
-        deadline = time.monotonic() + max(least, self._backoff.next())
+    async def _pause(self, least: float = 0.0, begun: float = math.inf) -> None:
+        """Wait before the next attempt, ``least`` seconds at least, and as the backoff says, which counts from when the
+        last one has ``begun``; a replacement of the sink ends the wait."""
+        now = time.monotonic()
+        deadline = max(now + least, min(now, begun) + self._backoff.next())
         while self._replacement is None and (left := deadline - time.monotonic()) > 0:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -385,8 +389,7 @@ class Outlet:
         if known is None:
             if len(self._allowed) > 10_000:
                 self._allowed.clear()
-            # A way up is never allowed: what it leads to is not what the pattern sees.
-            known = ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)
+            known = is_allowed(value, patterns)
             self._allowed[setting, value] = known
         return known
 
@@ -439,3 +442,9 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
+
+
+def is_allowed(value: str, patterns: Sequence[str]) -> bool:
+    """Whether ``allow`` lets a record choose a value."""
+    # A way up is never allowed: what it leads to is not what the pattern sees.
+    return ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -32,17 +32,26 @@ class MemoryPositions:
             del self.entries[key]
 
 
+def _uncounted(event: str, number: int) -> None:
+    """Nobody asks."""
+
+
 @dataclass(slots=True)
 class Context:
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
     of the daemon's file), where it keeps its positions, the format of the payloads that it carries, and, for a sink,
-    after how many seconds a write is cut off."""
+    after how many seconds a write is cut off.
+
+    ``count(event, number)`` counts what the router cannot see, such as who was disconnected: it is the metric
+    ``sluiceway_connector_events_total``, so the events of a connector are few, and named in its docstring.
+    """
 
     name: str = ""
     folder: Path = field(default_factory=Path)
     positions: Positions = field(default_factory=MemoryPositions)
     format: Format = field(default_factory=Json)
     write_timeout: float = 60.0
+    count: Callable[[str, int], None] = _uncounted
 
 
 class PerRecord:
