@@ -149,7 +149,8 @@ class HttpSink:
     **Results**: with `results`, an answer 2xx says of each record what became of it: `true`, `false`, a status, or a
     map with `ok` or `status`, and if need be `reason` and `retry: true`. A status means what it means for a request:
     2xx is written, 429 and 503 mean that the server takes no more for now, other 5xx are tried again up to
-    `retry.attempts` times, and so is what has `retry`; all else is a dead letter with its reason.
+    `retry.attempts` times, and so is what has `retry`; all else is a dead letter with its reason. An answer that
+    `results` cannot read is an outage.
 
     **Answers**:
 

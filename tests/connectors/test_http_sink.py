@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, free_port, serving
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.http.sink import HttpSink
@@ -23,8 +25,8 @@ from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
 
 
-def make(url: str, folder: Path | None = None, timeout: float = 60.0, **settings: Any) -> HttpSink:
-    config = HttpSink.Config.model_validate({"url": url, **settings})
+def make(url: str, folder: Path | None = None, timeout: float = 60.0, **own: Any) -> HttpSink:
+    config = HttpSink.Config.model_validate({"url": url, **own})
     return HttpSink(config.within(Context("out", folder or Path(), write_timeout=timeout)))
 
 
@@ -311,6 +313,25 @@ async def test_the_one_bad_record_of_a_request_is_found(status: int) -> None:
     taken = [line for asked in server.requests if b'"n":617}' not in asked.body for line in asked.lines]
     assert taken == [value for index, value in enumerate(values) if index != 617]
     assert len(server.requests) < 30
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 80), st.sets(st.integers(0, 79), max_size=12))
+def test_whichever_records_are_bad_the_others_are_taken_once_and_in_order(count: int, bad: set[int]) -> None:
+    values = numbered(count)
+    bad = {index for index in bad if index < count}
+
+    async def attempt() -> None:
+        async with serving(refusing(*(values[index] for index in bad))) as server, opened(make(server.url)) as sink:
+            if bad:
+                assert (await failure(sink, batch(*values))).failed.keys() == bad
+            else:
+                await sink.write(batch(*values))
+        bodies = [asked.lines for asked in server.requests]
+        taken = [line for lines in bodies if not {values[index] for index in bad} & set(lines) for line in lines]
+        assert taken == [value for index, value in enumerate(values) if index not in bad]
+
+    asyncio.run(attempt())
 
 
 async def test_where_every_request_is_refused_the_search_ends_early() -> None:
