@@ -18,6 +18,9 @@ from rules.codecs import DecodeSetting, EncodeSetting, Format, Json
 from rules.faults import Fault, Place
 from rules.flow import Flow, Value
 
+KEYS = ("state_dir", "http", "vars", "drain_timeout", "connections", "models", "defaults", "sources", "sinks", "flows")
+"""What the daemon's file may say."""
+
 Class = type[Any]
 
 
