@@ -93,7 +93,13 @@ class StdinSource:
             chunk = await _input().read()
             framed = self._framer.feed(chunk) if chunk else self._framer.finish()
             if framed.values:
-                return Batch(framed.values, attributes=framed.attributes, spoiled=framed.spoiled)
+                return Batch(
+                    framed.values,
+                    attributes=framed.attributes,
+                    spoiled=framed.spoiled,
+                    size=framed.size,
+                    ascii=framed.ascii,
+                )
             if not chunk:
                 raise EndOfStream
 

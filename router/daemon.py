@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from router.admin import AdminServer
 from router.config import Configuration, SinkSpec, SourceSpec
 from router.deadletters import DeadLetters
 from router.errors import StateError
@@ -26,9 +26,6 @@ from rules.codecs import Format, Json
 from rules.flow import Flow
 from rules.reader import sink_targets
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
-
-if TYPE_CHECKING:
-    from router.admin import AdminServer  # a quarter of a second to import: only who serves pages pays for it
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +145,6 @@ class Daemon:
         http = self.configuration.http
         if http is None:
             return
-        from router.admin import AdminServer
-
         self.admin = AdminServer(self, http, self.configuration.folder)
         await self.admin.start()
         exits.push_async_callback(self.admin.stop)
@@ -161,6 +156,8 @@ class Daemon:
             for name, outlet in self.outlets.items()
         ]
         running.append(services.create_task(supervise("replayer", replayer.run), name="replayer"))
+        if self.admin is not None:
+            running.append(services.create_task(supervise("admin pages", self.admin.run), name="admin pages"))
         return running
 
     async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:

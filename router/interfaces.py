@@ -52,10 +52,13 @@ class Source(Protocol):
         """
 
     async def ack(self, token: Any) -> None:
-        """Everything up to (``ack_order = "any"``: everything in) the batch with this token is safe elsewhere."""
+        """Everything up to (``ack_order = "any"``: everything in) the batch with this token is safe elsewhere.
+
+        Raises ``NotConnected`` when the system is away; like any failure, that ends with ``close()`` and ``open()``.
+        """
 
     async def lag(self) -> Sequence[Lag]:
-        """How far behind each partition is. May run beside ``read()``."""
+        """How far behind each partition is. May run beside ``read()``, and be cancelled when it takes long."""
 
     async def close(self) -> None:
         """Release everything. Idempotent; may follow a failed ``open()``."""

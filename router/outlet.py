@@ -389,8 +389,7 @@ class Outlet:
         if known is None:
             if len(self._allowed) > 10_000:
                 self._allowed.clear()
-            # A way up is never allowed: what it leads to is not what the pattern sees.
-            known = ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)
+            known = is_allowed(value, patterns)
             self._allowed[setting, value] = known
         return known
 
@@ -443,3 +442,9 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
+
+
+def is_allowed(value: str, patterns: Sequence[str]) -> bool:
+    """Whether ``allow`` lets a record choose a value."""
+    # A way up is never allowed: what it leads to is not what the pattern sees.
+    return ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)

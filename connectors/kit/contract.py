@@ -95,15 +95,17 @@ class Contract:
 
     # What checks use
 
-    def payloads(self, count: int, start: int = 0) -> list[bytes]:
+    def _payloads(self, count: int, start: int = 0) -> list[bytes]:
         """So many different records."""
         return [self.payload(number) for number in range(start, start + count)]
 
+    _still: ClassVar[float] = 30.0
+    """Seconds for which the event loop may stand still before the check is interrupted."""
     _made: list[Any]
     _positions: Positions
     _tasks: list[asyncio.Task[None]]
 
-    def new(self) -> Any:
+    def _new(self) -> Any:
         """A new connector, as after a restart: it finds the positions of the ones before it."""
         self.__dict__.setdefault("_made", [])
         self.__dict__.setdefault("_positions", Positions())
@@ -112,7 +114,7 @@ class Contract:
         self._made.append(connector)
         return connector
 
-    async def clean_up(self) -> None:
+    async def _clean_up(self) -> None:
         """Close what a check left open, end what runs in the background, and stop the system. Raises Unfit."""
         for connector in self.__dict__.get("_made", ()):
             with contextlib.suppress(Exception):  # what is wrong with close() is for its own checks to say
@@ -127,7 +129,7 @@ class Contract:
             if isinstance(error, Exception):
                 raise Unfit(f"{type(self).__name__} failed in the background: {error!r}") from error
 
-    async def within(self, call: str, awaitable: Awaitable[T], right: str) -> T:
+    async def _within(self, call: str, awaitable: Awaitable[T], right: str) -> T:
         """What a call of the connector comes to, which may take as long as ``patience``.
 
         Raises what the contract has words for, and BrokenPromise instead of anything else.
@@ -143,29 +145,29 @@ class Contract:
                 raise BrokenPromise(f"{self._name}.{call} raises {type(error).__name__}: {error}", right) from error
         raise BrokenPromise(f"{self._name}.{call} has not returned in {self.patience:g} s", right)
 
-    async def eventually(self, condition: Callable[[], object], what: Callable[[], str], right: str) -> None:
+    async def _eventually(self, condition: Callable[[], object], what: Callable[[], str], right: str) -> None:
         """Wait for something to become true. Raises BrokenPromise with ``what`` there is instead."""
         __tracebackhide__ = True
         with contextlib.suppress(TimeoutError):
             return await until(condition, self.patience)
         raise BrokenPromise(f"{what()}, even after {self.patience:g} s", right)
 
-    async def open(self, connector: Any) -> None:
+    async def _open(self, connector: Any) -> None:
         """Open it: the system is there."""
         __tracebackhide__ = True
-        await self.within("open()", connector.open(), "connect, or raise NotConnected")
+        await self._within("open()", connector.open(), "connect, or raise NotConnected")
 
-    async def close(self, connector: Any, step: str = "") -> None:
+    async def _close(self, connector: Any, step: str = "") -> None:
         """Close it, whatever state it is in."""
         __tracebackhide__ = True
-        await self.within(f"close() {step}".rstrip(), connector.close(), "release what there is; nothing is no error")
+        await self._within(f"close() {step}".rstrip(), connector.close(), "release what there is; nothing is no error")
 
-    async def refuses_to_open(self, connector: Any) -> None:
+    async def _refuses_to_open(self, connector: Any) -> None:
         """The system is away, and that is what open() says."""
         __tracebackhide__ = True
         right = "raise NotConnected from its cause, with words that say which system is not there and why"
         try:
-            await self.within("open()", connector.open(), right)
+            await self._within("open()", connector.open(), right)
         except NotConnected as error:
             if not str(error):
                 raise BrokenPromise(f"{self._name}.open() raises NotConnected without a word", right) from error
@@ -233,7 +235,7 @@ class Contract:
             await self.go_away()
         before, files = Leftovers.now(), set(self.folder.rglob("*"))
         try:
-            connector = await asyncio.to_thread(self.new)  # there is no event loop in a thread
+            connector = await asyncio.to_thread(self._new)  # there is no event loop in a thread
         except Unfit:
             raise
         except Exception as error:
@@ -254,27 +256,27 @@ class Contract:
     @check("close")
     async def test_close_may_come_twice_and_without_open(self) -> None:
         """Whatever state it is in, it can be closed."""
-        connector = self.new()
-        await self.close(connector, "without open()")
-        await self.close(connector, "for the second time")
-        await self.open(connector)
-        await self.close(connector, "after open()")
-        await self.close(connector, "twice after open()")
+        connector = self._new()
+        await self._close(connector, "without open()")
+        await self._close(connector, "for the second time")
+        await self._open(connector)
+        await self._close(connector, "after open()")
+        await self._close(connector, "twice after open()")
 
     @check("open", "close", needs=["be away"])
     async def test_close_may_follow_an_open_that_failed(self) -> None:
         """And open() may follow that."""
-        connector = self.new()
+        connector = self._new()
         await self.go_away()
-        await self.refuses_to_open(connector)
-        await self.close(connector, "after an open() that failed")
+        await self._refuses_to_open(connector)
+        await self._close(connector, "after an open() that failed")
         await self.come_back()
-        await self.open(connector)
+        await self._open(connector)
 
     @check("close")
     async def test_close_leaves_nothing_behind(self) -> None:
         """No task, thread or descriptor remains, however often it is opened."""
-        connector = self.new()
+        connector = self._new()
         await self._use_and_close(connector)
         before = await Leftovers.settled()
         for _ in range(3):
@@ -295,11 +297,11 @@ class Contract:
             )
 
     async def _use_and_close(self, connector: Any) -> None:
-        await self.open(connector)
-        await self.use(connector)
-        await self.close(connector)
+        await self._open(connector)
+        await self._use(connector)
+        await self._close(connector)
 
-    async def use(self, connector: Any) -> None:
+    async def _use(self, connector: Any) -> None:
         """Something that makes an open connector do its work."""
 
 

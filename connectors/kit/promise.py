@@ -73,7 +73,7 @@ def check(*cited: str, needs: Sequence[str] = ()) -> Callable[[Body], Test]:
 async def _lived(contract: Contract, body: Body) -> None:
     """The check, with the system up around it, and whatever it left open closed."""
     __tracebackhide__ = True
-    with turning(3 * contract.patience):
+    with turning(contract._still):  # noqa: SLF001 - the kit's own; test classes have the plain names for themselves
         await contract.start()
         try:
             await body(contract)
@@ -81,7 +81,7 @@ async def _lived(contract: Contract, body: Body) -> None:
             what = f"{contract.connector.__name__} raises {type(error).__name__}: {error}"
             raise BrokenPromise(what, "do what it was asked: its system is there, and was given nothing bad") from error
         finally:
-            await contract.clean_up()
+            await contract._clean_up()  # noqa: SLF001
 
 
 def _inside(trace: TracebackType | None) -> TracebackType | None:

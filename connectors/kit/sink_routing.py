@@ -20,34 +20,34 @@ class Away(SinkSystem):
     @check("open", needs=["be away"])
     async def test_a_system_that_is_away_is_not_connected(self) -> None:
         """open() says so, and works once the system is there."""
-        sink = self.new()
+        sink = self._new()
         await self.go_away()
         for _ in range(2):
-            await self.refuses_to_open(sink)
-            await self.close(sink)
+            await self._refuses_to_open(sink)
+            await self._close(sink)
         await self.come_back()
-        await self.open(sink)
-        await self.write(sink, self.payloads(3))
-        await self.holds(self.payloads(3))
+        await self._open(sink)
+        await self._write(sink, self._payloads(3))
+        await self._holds(self._payloads(3))
 
     @check("write", needs=["go away"])
     async def test_a_system_that_goes_away_is_noticed(self) -> None:
         """write() raises NotConnected; after the next open() the same batch is written."""
-        sink, values = await self.opened(), self.payloads(20)
-        await self.write(sink, values[:10])
+        sink, values = await self._opened(), self._payloads(20)
+        await self._write(sink, values[:10])
         await self.go_away()
         await self._loses_connection(sink, values[10:])
-        await self.close(sink)
+        await self._close(sink)
         await self.come_back()
-        await self.open(sink)
-        await self.write(sink, values[10:])
-        await self.holds(values, once=False)
+        await self._open(sink)
+        await self._write(sink, values[10:])
+        await self._holds(values, once=False)
 
     async def _loses_connection(self, sink: Any, values: Sequence[bytes]) -> None:
         __tracebackhide__ = True
         right = "raise NotConnected: the router opens the sink again, with backoff, and no record loses an attempt"
         try:
-            await self.within("write() while the system is away", sink.write(Batch(list(values))), right)
+            await self._within("write() while the system is away", sink.write(Batch(list(values))), right)
         except NotConnected:
             return
         raise BrokenPromise(f"{self._name}.write() returns although the system is away", DURABLE)
@@ -55,8 +55,8 @@ class Away(SinkSystem):
     @check("open", "write", needs=["go away"])
     async def test_reconnecting_loses_nothing(self) -> None:
         """Behind an outlet, whose system goes away and comes back twice: all in order, none a dead letter."""
-        source, values = MemorySource(MemorySource.Config()), self.payloads(60)
-        sink = Watched(self.new())
+        source, values = MemorySource(MemorySource.Config()), self._payloads(60)
+        sink = Watched(self._new())
         async with Line(self.folder / "state", source, sink) as line:
             for outage in range(3):
                 if outage:
@@ -66,7 +66,7 @@ class Away(SinkSystem):
                 if outage:
                     await self._is_tried_again(sink)
                     await self.come_back()
-                await self.eventually(
+                await self._eventually(
                     lambda count=20 * outage + 20: sum(map(len, source.acked)) == count,  # type: ignore[misc]
                     lambda: f"what was on its way to {self._name} is not written ({line.outlet.error})",
                     "open() connects when the system is there, write() writes",
@@ -77,14 +77,14 @@ class Away(SinkSystem):
                 f"{len(letters)} record(s) became dead letters in an outage of {self._name}: {letters[0]}",
                 "open() raises NotConnected as long as a write cannot succeed",
             )
-        await self.holds(values, once=False)
+        await self._holds(values, once=False)
 
     async def _is_tried_again(self, sink: Watched) -> None:
         """Wait until the router has tried to open the sink a few times while its system is away."""
         __tracebackhide__ = True
         opens, connections = sink.opens, sink.connections
         right = "write() raises NotConnected, and so does open() until the system is back"
-        await self.eventually(
+        await self._eventually(
             lambda: sink.opens >= opens + 4,
             lambda: f"the router does not open {self._name} again while its system is away",
             right,
@@ -99,12 +99,12 @@ class Routed(SinkSystem):
     @check("write")
     async def test_its_metrics_are_complete(self) -> None:
         """Connection, records, bytes, the time of a write, and the queue."""
-        source, values = MemorySource(MemorySource.Config()), self.payloads(50)
+        source, values = MemorySource(MemorySource.Config()), self._payloads(50)
         connected = {"kind": "sink", "name": "sink"}
-        async with Line(self.folder / "state", source, self.new()) as line:
+        async with Line(self.folder / "state", source, self._new()) as line:
             sample = line.books.sample
             source.push(Batch(values[:25]), Batch(values[25:]))
-            await self.eventually(
+            await self._eventually(
                 lambda: len(source.acked) == 2, lambda: f"{self._name} does not write ({line.outlet.error})", DURABLE
             )
             shown = {"sluiceway_connected": (sample("sluiceway_connected", **connected), 1.0)}
@@ -124,21 +124,21 @@ class Routed(SinkSystem):
         )
         shown["dead letters"] = (len(letters), 0)
         complain_of(self._name, len(values), shown)
-        await self.holds(values)
+        await self._holds(values)
 
     @check("close")
     async def test_a_stop_while_it_writes_leaves_it_closed(self) -> None:
         """Cancelled in the middle of a write, as at a forced stop, it closes, and is of use again."""
-        sink, source = Watched(self.new()), MemorySource(MemorySource.Config())
-        source.push(Batch(self.payloads(20)))
+        sink, source = Watched(self._new()), MemorySource(MemorySource.Config())
+        source.push(Batch(self._payloads(20)))
         with contextlib.suppress(_Stopped):
             async with Line(self.folder / "state", source, sink):
-                await self.eventually(lambda: sink.writes, lambda: f"{self._name} does not connect", "connect")
+                await self._eventually(lambda: sink.writes, lambda: f"{self._name} does not connect", "connect")
                 raise _Stopped
-        await self.open(sink)
-        await self.write(sink, self.payloads(3, start=100))
+        await self._open(sink)
+        await self._write(sink, self._payloads(3, start=100))
         found = list(await self.written())
-        if found[-3:] != self.payloads(3, start=100):
+        if found[-3:] != self._payloads(3, start=100):
             raise BrokenPromise(f"{self._name} has written {found[-3:]!r:.200} last after a stop", "open() begins anew")
 
 

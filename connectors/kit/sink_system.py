@@ -40,20 +40,20 @@ class SinkSystem(Contract):
 
     # What checks use
 
-    async def opened(self) -> Any:
+    async def _opened(self) -> Any:
         """An open sink."""
         __tracebackhide__ = True
-        sink = self.new()
-        await self.open(sink)
+        sink = self._new()
+        await self._open(sink)
         return sink
 
-    async def write(self, sink: Any, batch: Batch | Sequence[bytes]) -> None:
+    async def _write(self, sink: Any, batch: Batch | Sequence[bytes]) -> None:
         """Write a batch, or these payloads. Raises what ``write()`` does, BrokenPromise if that takes too long."""
         __tracebackhide__ = True
         batch = batch if isinstance(batch, Batch) else Batch(list(batch))
-        await self.within("write()", sink.write(batch), DURABLE)
+        await self._within("write()", sink.write(batch), DURABLE)
 
-    async def holds(self, values: Sequence[bytes], *, once: bool = True) -> None:
+    async def _holds(self, values: Sequence[bytes], *, once: bool = True) -> None:
         """These records are in the system, in order; unless ``once``, some perhaps more than once."""
         __tracebackhide__ = True
         found = list(await self.written())
@@ -74,7 +74,7 @@ class SinkSystem(Contract):
                 "every record once, as it is, in order",
             )
 
-    async def use(self, connector: Any) -> None:
+    async def _use(self, connector: Any) -> None:
         """Write a record."""
         with contextlib.suppress(Exception):  # what is wrong with write() is for its own checks to say
-            await self.write(connector, [self.payload(0)])
+            await self._write(connector, [self.payload(0)])

@@ -32,26 +32,26 @@ class Writing(SinkSystem):
     @check("write")
     async def test_what_is_written_is_there_when_write_returns(self) -> None:
         """For anybody else to see, every record once, in order."""
-        sink, values = await self.opened(), self.payloads(30)
+        sink, values = await self._opened(), self._payloads(30)
         for end in (1, 10, 30):
             start = {1: 0, 10: 1, 30: 10}[end]
-            await self.write(sink, values[start:end])
-            await self.holds(values[:end])
+            await self._write(sink, values[start:end])
+            await self._holds(values[:end])
 
     @check("write")
     async def test_a_full_batch_is_written(self) -> None:
         """10,000 records in one write, the router's default."""
-        sink, values = await self.opened(), self.payloads(10_000)
-        await self.write(sink, values)
-        await self.holds(values)
+        sink, values = await self._opened(), self._payloads(10_000)
+        await self._write(sink, values)
+        await self._holds(values)
 
     @check("write")
     async def test_payloads_of_every_kind_are_written_or_refused(self) -> None:
         """Each exactly as it is, or named by a WriteError that is not retryable, its neighbours written."""
-        sink = await self.opened()
+        sink = await self._opened()
         wanted: list[bytes] = []
         for number, (kind, value) in enumerate(KINDS.items()):
-            before, after = self.payloads(2, start=2 * number)
+            before, after = self._payloads(2, start=2 * number)
             refused = await self._is_refused(sink, kind, [before, value, after])
             wanted += [before, after] if refused else [before, value, after]
         found = list(await self.written())
@@ -63,7 +63,7 @@ class Writing(SinkSystem):
         __tracebackhide__ = True
         right = "write it as it is, or WriteError({index: reason}, retryable=False)"
         try:
-            await self.within(f"write() of {kind}", sink.write(Batch(values)), right)
+            await self._within(f"write() of {kind}", sink.write(Batch(values)), right)
         except WriteError as error:
             if set(error.failed) != {1} or error.retryable or not all(error.failed.values()):
                 raise BrokenPromise(
@@ -77,9 +77,9 @@ class Writing(SinkSystem):
     @check("write")
     async def test_columns_that_it_has_no_use_for_do_no_harm(self) -> None:
         """Keys, headers, times and leases, with gaps or the same for all."""
-        sink, values = await self.opened(), self.payloads(6)
+        sink, values = await self._opened(), self._payloads(6)
         lease = Lease("0")
-        await self.write(
+        await self._write(
             sink,
             Batch(
                 values[:3],
@@ -89,10 +89,10 @@ class Writing(SinkSystem):
                 leases=[lease, None, lease],
             ),
         )
-        await self.write(
+        await self._write(
             sink, Batch(values[3:], keys=Constant(b"k", 3), headers=Constant([("a", b"1")], 3), times=Constant(None, 3))
         )
-        await self.holds(values)
+        await self._holds(values)
 
     @check("write", needs=["refuse"])
     async def test_an_impossible_record_fails_alone(self) -> None:
@@ -100,31 +100,31 @@ class Writing(SinkSystem):
         if self.impossible is None:
             raise Unfit(f"{type(self).__name__}.impossible should be a payload that the system refuses; else say in "
                         "`cannot` why there is none, under 'refuse'")  # fmt: skip
-        sink, values = await self.opened(), self.payloads(6)
+        sink, values = await self._opened(), self._payloads(6)
         if not await self._is_refused(sink, "an impossible record", [values[0], self.impossible, values[1]]):
             raise BrokenPromise(
                 f"{self._name}.write() returns although {self.impossible!r:.100} was not written",
                 "WriteError({index: reason}, retryable=False) that names it",
             )
-        await self.write(sink, values[2:])
-        await self.holds(values)
+        await self._write(sink, values[2:])
+        await self._holds(values)
 
     @check("write")
     async def test_a_sink_that_is_not_open_is_not_connected(self) -> None:
         """write() says so before open() and after close()."""
-        sink = self.new()
+        sink = self._new()
         await self._is_not_connected(sink, "before open()")
-        await self.open(sink)
-        await self.close(sink)
+        await self._open(sink)
+        await self._close(sink)
         await self._is_not_connected(sink, "after close()")
-        await self.open(sink)
-        await self.write(sink, self.payloads(2))
-        await self.holds(self.payloads(2))
+        await self._open(sink)
+        await self._write(sink, self._payloads(2))
+        await self._holds(self._payloads(2))
 
     async def _is_not_connected(self, sink: Any, step: str) -> None:
         __tracebackhide__ = True
         try:
-            await self.within(f"write() {step}", sink.write(Batch(self.payloads(2))), "raise NotConnected")
+            await self._within(f"write() {step}", sink.write(Batch(self._payloads(2))), "raise NotConnected")
         except NotConnected:
             return
         raise BrokenPromise(f"{self._name}.write() {step} returns", "raise NotConnected")
@@ -132,25 +132,25 @@ class Writing(SinkSystem):
     @check("write")
     async def test_a_cancelled_write_can_be_made_again(self) -> None:
         """Cancelled at any moment, closed and opened, the whole batch written again: nothing is missing."""
-        sink, values = await self.opened(), list[bytes]()
+        sink, values = await self._opened(), list[bytes]()
         for turns in (0, 1, 2, 3, 5, 8, 13, 30, 100):
-            batch = self.payloads(20, start=100 * turns)
+            batch = self._payloads(20, start=100 * turns)
             writing = asyncio.create_task(sink.write(Batch(batch)), name="a write that is cancelled")
             for _ in range(turns):
                 await asyncio.sleep(0)
             await self._cancel(writing)
-            await self.close(sink)
-            await self.open(sink)
-            await self.write(sink, batch)
+            await self._close(sink)
+            await self._open(sink)
+            await self._write(sink, batch)
             values += batch
-        await self.holds(values, once=False)
+        await self._holds(values, once=False)
 
     async def _cancel(self, writing: asyncio.Task[None]) -> None:
         __tracebackhide__ = True
         writing.cancel()
         right = "let CancelledError through: a write that takes longer than `timeout` is given up"
         with contextlib.suppress(asyncio.CancelledError):
-            await self.within("write(), cancelled,", asyncio.shield(writing), right)
+            await self._within("write(), cancelled,", asyncio.shield(writing), right)
 
     @check("write")
     async def test_what_a_delivery_chose_is_honoured(self) -> None:
@@ -161,15 +161,15 @@ class Writing(SinkSystem):
         for number, name in enumerate(names):
             if len(self.choices.get(name, ())) < 2:
                 raise Unfit(f"{type(self).__name__}.choices should have two values for {name!r}")
-            await self._honours(name, self.payloads(8, start=100 * number))
+            await self._honours(name, self._payloads(8, start=100 * number))
 
     async def _honours(self, name: str, values: list[bytes]) -> None:
         __tracebackhide__ = True
         one, other = self.choices[name][:2]
-        sink, column = await self.opened(), [one, other, None, one]
+        sink, column = await self._opened(), [one, other, None, one]
         for part, choice in ((values[:4], column), (values[4:], Constant(one, 4))):
-            await self.write(sink, _chosen(part, name, choice))
-        await self.close(sink)
+            await self._write(sink, _chosen(part, name, choice))
+        await self._close(sink)
         wanted = [(one, [values[0], values[3], *values[4:]]), (other, [values[1]])]
         for choice, expected in wanted:
             found = list(await self.written(**{name: choice}))

@@ -27,36 +27,53 @@ class Away(SourceSystem):
     @check("open", needs=["be away"])
     async def test_a_system_that_is_away_is_not_connected(self) -> None:
         """open() says so, and works once the system is there."""
-        source = self.new()
+        source = self._new()
         await self.go_away()
         for _ in range(2):
-            await self.refuses_to_open(source)
-            await self.close(source)
+            await self._refuses_to_open(source)
+            await self._close(source)
         await self.come_back()
-        await self.open(source)
+        await self._open(source)
         if "wait" not in self.cannot:
-            await self.put(self.payloads(3))
-            await self.collect(source, self.payloads(3))
+            await self.put(self._payloads(3))
+            await self._collect(source, self._payloads(3))
 
     @check("read", needs=["go away", "wait"])
     async def test_a_system_that_goes_away_is_noticed(self) -> None:
         """A read that waits raises NotConnected, and the next open() goes on."""
-        source = await self.opened([])
+        source = await self._opened([])
         reading = asyncio.create_task(source.read(), name="a read that waits")
         await asyncio.sleep(0.02)
         await self.go_away()
         await self._loses_connection(reading)
-        await self.close(source)
+        await self._close(source)
         await self.come_back()
-        await self.open(source)
-        await self.put(self.payloads(3))
-        await self.collect(source, self.payloads(3))
+        await self._open(source)
+        await self.put(self._payloads(3))
+        await self._collect(source, self._payloads(3))
+
+    @check("ack", "read", needs=["go away", "wait"])
+    async def test_an_acknowledgement_after_the_system_went_away_does_no_harm(self) -> None:
+        """It returns, or raises NotConnected; what was not acknowledged comes again, acknowledged or not."""
+        source = await self._opened(self._payloads(3))
+        batches = await self._collect(source, self._payloads(3))
+        reading = asyncio.create_task(source.read(), name="a read that waits")
+        await self.go_away()
+        await self._loses_connection(reading)
+        for batch in batches:
+            with contextlib.suppress(NotConnected):
+                await self._within("ack(), when the system is away,", source.ack(batch.token), "raise NotConnected")
+        await self._close(source)
+        await self.come_back()
+        await self._open(source)
+        await self.put(self._payloads(3, start=10))
+        await self._all_come(source, self._payloads(3, start=10))
 
     async def _loses_connection(self, reading: asyncio.Task[Batch]) -> None:
         __tracebackhide__ = True
         right = "raise NotConnected: the router opens the source again, with backoff, for as long as it takes"
         try:
-            batch = await self.within("read(), when the system goes away,", reading, right)
+            batch = await self._within("read(), when the system goes away,", reading, right)
         except NotConnected:
             return
         except EndOfStream as error:
@@ -67,16 +84,16 @@ class Away(SourceSystem):
     async def test_reconnecting_loses_nothing(self) -> None:
         """In a pipeline, whose system goes away and comes back twice."""
         sink = MemorySink(MemorySink.Config())
-        async with Line(self.folder / "state", self.new(), sink) as line:
+        async with Line(self.folder / "state", self._new(), sink) as line:
             for outage in range(3):
                 if outage:
                     await self.go_away()
-                    await self.shows(line, connected=False)
+                    await self._shows(line, connected=False)
                     await self.come_back()
-                await self.shows(line, connected=True)
-                values = self.payloads(20, start=100 * outage)
+                await self._shows(line, connected=True)
+                values = self._payloads(20, start=100 * outage)
                 await self.put(values)
-                await self.arrive(sink, values)
+                await self._arrive(sink, values)
 
 
 class Routed(SourceSystem):
@@ -85,34 +102,34 @@ class Routed(SourceSystem):
     @check("lag")
     async def test_lag_may_be_asked_at_any_time(self) -> None:
         """Before open(), beside a read() that waits, and after close(); what it says is never negative."""
-        source = self.new()
+        source = self._new()
         await self._lag(source, "before open()")
-        await self.open(source)
+        await self._open(source)
         await self._lag(source, "after open()")
         if "wait" not in self.cannot:
             reading = asyncio.create_task(source.read(), name="a read that waits")
             for _ in range(5):
                 await asyncio.sleep(0.002)
                 await self._lag(source, "beside a read() that waits")
-            await self.put(self.payloads(2))
-            await self.within("read()", reading, "return what was put, whoever asks for the lag meanwhile")
+            await self.put(self._payloads(2))
+            await self._within("read()", reading, "return what was put, whoever asks for the lag meanwhile")
             await self._lag(source, "after read()")
-        await self.close(source)
+        await self._close(source)
         await self._lag(source, "after close()")
 
     @check("lag")
     async def test_lag_counts_what_is_not_acknowledged_and_nothing_else(self) -> None:
         """What is read still counts; when everything is acknowledged, nothing does."""
-        values = self.payloads(10)
-        source = await self.opened(values)
-        batches = await self.collect(source, values)
+        values = self._payloads(10)
+        source = await self._opened(values)
+        batches = await self._collect(source, values)
         lags = await self._lag(source, "before ack()")
         if any(lag.records is not None for lag in lags) and not sum(lag.records or 0 for lag in lags):
             raise BrokenPromise(
                 f"{self._name}.lag() is {lags} with {len(values)} records read and not acknowledged",
                 "count from the acknowledged position, not from that of reading",
             )
-        await self.ack(source, batches)
+        await self._ack(source, batches)
         deadline = time.monotonic() + self.patience
         while any(lag.records or lag.bytes or lag.seconds for lag in lags):
             if time.monotonic() > deadline:
@@ -122,11 +139,31 @@ class Routed(SourceSystem):
             await asyncio.sleep(0.02)
             lags = await self._lag(source, "after ack()")
 
+    @check("lag")
+    async def test_a_cancelled_lag_does_no_harm(self) -> None:
+        """It is given up when it takes long: what is read and acknowledged afterwards is as if nobody had asked."""
+        values = self._payloads(4)
+        source = await self._opened(values)
+        for turns in (0, 1, 2, 5):
+            asking = asyncio.create_task(source.lag(), name="a lag that is cancelled")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await self._within("lag(), cancelled,", asyncio.wait([asking]), "let CancelledError through")
+        try:
+            batches = await self._collect(source, values)
+        except NotConnected:  # a connection that is no longer in step is best ended
+            source = await self._reopened(source, anew=False)
+            if not (source.replays or self.sends_again):
+                await self.put(values)
+            batches = await self._collect(source, values, again=True)
+        await self._ack(source, batches)
+
     async def _lag(self, source: Any, step: str) -> Sequence[Lag]:
         __tracebackhide__ = True
         right = "a sequence of router.Lag, one for each partition; an empty one when nothing is known"
         try:
-            lags: Sequence[Lag] = await self.within(f"lag() {step}", source.lag(), right)
+            lags: Sequence[Lag] = await self._within(f"lag() {step}", source.lag(), right)
         except NotConnected as error:
             raise BrokenPromise(f"{self._name}.lag() {step} raises NotConnected", right) from error
         if not isinstance(lags, Sequence) or not all(
@@ -142,14 +179,14 @@ class Routed(SourceSystem):
     @check("read")
     async def test_a_lost_partition_revokes_its_leases(self) -> None:
         """What was read of a partition that somebody else has now is not delivered any more."""
-        source = await self.opened(self.payloads(3))
-        batches = await self.collect(source, self.payloads(3))
+        source = await self._opened(self._payloads(3))
+        batches = await self._collect(source, self._payloads(3))
         leases = [lease for batch in batches for lease in batch.leases or () if isinstance(lease, Lease)]
         if not leases:
             pytest.skip(f"{NOT_PROMISED}it gives no leases")
         reading = asyncio.create_task(source.read(), name="a read that waits")
         await self.lose_partition()
-        await self.eventually(
+        await self._eventually(
             lambda: all(lease.revoked for lease in leases),
             lambda: f"{self._name} has not revoked the leases of the partitions that it lost",
             "lease.revoke() as soon as the partition is lost, before anything else",
@@ -179,16 +216,16 @@ class Routed(SourceSystem):
     @check("read")
     async def test_a_sink_that_hangs_stops_the_reading(self) -> None:
         """Batches are bounded: no more is read than the queue takes, and when the sink goes on, everything comes."""
-        values = self.payloads(2000) if "be large" in self.cannot else _flood(self.payload(0))
-        source, sink, gate = Watched(self.new()), MemorySink(MemorySink.Config()), asyncio.Event()
+        values = self._payloads(2000) if "be large" in self.cannot else _flood(self.payload(0))
+        source, sink, gate = Watched(self._new()), MemorySink(MemorySink.Config()), asyncio.Event()
         async with self._routed(source, sink, gate, values):
             seen = -1
             while seen != len(source.batches):
                 seen = len(source.batches)
                 await asyncio.sleep(0.1)
-            sizes = [self.judged(source, batch).bytes for batch in source.batches]
+            sizes = [self._judged(source, batch).bytes for batch in source.batches]
             gate.set()
-            await self.arrive(sink, values)
+            await self._arrive(sink, values)
         if sum(sizes) > QUEUE["queue_bytes"] + 2 * max(sizes):
             raise BrokenPromise(
                 f"{sum(sizes)} bytes were read of {self._name} while the sink hung",
@@ -207,19 +244,19 @@ class Routed(SourceSystem):
         sink.on_write = hang
         if "wait" in self.cannot:
             await self.put(values)
-            source.source = self.new()
+            source.source = self._new()
         async with Line(self.folder / "state", source, sink, **QUEUE) as line:
-            await self.shows(line, connected=True)
+            await self._shows(line, connected=True)
             if "wait" not in self.cannot:
                 self.background(self.put(values))
-            await self.eventually(lambda: sink.writes, lambda: f"nothing comes from {self._name}", "give what was put")
+            await self._eventually(lambda: sink.writes, lambda: f"nothing comes from {self._name}", "give what was put")
             yield line
 
     @check("lag")
     async def test_its_metrics_are_complete(self) -> None:
         """Connection, records, bytes, what is unacknowledged, and lag; a stop ends a read that waits."""
-        values = self.payloads(50)
-        source, sink, gate = Watched(self.new()), MemorySink(MemorySink.Config()), asyncio.Event()
+        values = self._payloads(50)
+        source, sink, gate = Watched(self._new()), MemorySink(MemorySink.Config()), asyncio.Event()
         async with self._routed(source, sink, gate, values) as line:
             sample = line.books.sample
             connected = ("sluiceway_connected", {"kind": "source", "name": "source"})
@@ -231,7 +268,7 @@ class Routed(SourceSystem):
                 ),
             }
             gate.set()
-            await self.arrive(sink, values)
+            await self._arrive(sink, values)
         wanted = {
             "sluiceway_source_records_total": len(values),
             "sluiceway_source_bytes_total": sum(map(len, values)),

@@ -54,91 +54,100 @@ class SourceSystem(Contract):
 
     # What checks use
 
-    async def opened(self, values: Sequence[bytes]) -> Any:
+    async def _opened(self, values: Sequence[bytes]) -> Any:
         """An open source of these records."""
         __tracebackhide__ = True
         if "wait" in self.cannot:
             await self.put(values)
-        source = self.new()
-        await self.open(source)
+        source = self._new()
+        await self._open(source)
         if "wait" not in self.cannot and values:
             await self.put(values)
         return source
 
-    async def read(self, source: Any) -> Batch:
+    async def _read(self, source: Any) -> Batch:
         """The next batch, which must be there, in good order."""
         __tracebackhide__ = True
-        return self.judged(source, await self.within("read()", source.read(), AT_ONCE))
+        return self._judged(source, await self._within("read()", source.read(), AT_ONCE))
 
-    def judged(self, source: Any, batch: Batch) -> Batch:
+    def _judged(self, source: Any, batch: Batch) -> Batch:
         """The batch, if it is in good order. Raises BrokenPromise."""
         __tracebackhide__ = True
         in_good_order(self._name, batch, needs_token=bool(source.replays))
         return batch
 
-    async def collect(self, source: Any, values: Sequence[bytes], *, again: bool = False) -> list[Batch]:
+    async def _collect(self, source: Any, values: Sequence[bytes], *, again: bool = False) -> list[Batch]:
         """The batches that hold exactly these records; ``again``: they were read before."""
         __tracebackhide__ = True
         batches: list[Batch] = []
         found: list[bytes] = []
         while len(found) < len(values):
             try:
-                batch = await self.within("read()", source.read(), AT_ONCE)
+                batch = await self._within("read()", source.read(), AT_ONCE)
             except (BrokenPromise, EndOfStream) as error:
                 then = error.what if isinstance(error, BrokenPromise) else "EndOfStream"
                 so_far = f"{self._name} gave {len(found)} of {len(values)} records that were put; then: {then}"
                 raise BrokenPromise(so_far, "every record that was put, as soon as it is there") from error.__cause__
-            batches.append(self.judged(source, batch))
+            batches.append(self._judged(source, batch))
             found += batch.values
         if again and self.sends_again:
             found, values = sorted(found), sorted(values)
         same(f"{self._name}.read()", found, values)
         return batches
 
-    async def rounds(self, values: Sequence[bytes]) -> tuple[Any, list[list[Batch]]]:
+    async def _rounds(self, values: Sequence[bytes]) -> tuple[Any, list[list[Batch]]]:
         """An open source, and these records in groups of batches, in order, none acknowledged: three, or, where
         everything is there when it opens, one for each batch."""
         __tracebackhide__ = True
         if "wait" in self.cannot:
-            source = await self.opened(values)
-            return source, [[batch] for batch in await self.collect(source, values)]
+            source = await self._opened(values)
+            return source, [[batch] for batch in await self._collect(source, values)]
         third = len(values) // 3
-        source, found = await self.opened([]), []
+        source, found = await self._opened([]), []
         for group in (values[:third], values[third : 2 * third], values[2 * third :]):
             await self.put(group)
-            found.append(await self.collect(source, group))
+            found.append(await self._collect(source, group))
         return source, found
 
-    async def ack(self, source: Any, batches: Sequence[Batch]) -> None:
+    async def _all_come(self, source: Any, values: Sequence[bytes]) -> None:
+        __tracebackhide__ = True
+        missing = set(values)
+        while missing:
+            call = f"read(), with {len(missing)} of {len(values)} records still to come,"
+            read = self._within(call, source.read(), "give everything that is not acknowledged")
+            batch = self._judged(source, await read)
+            missing -= set(batch.values)
+
+    async def _ack(self, source: Any, batches: Sequence[Batch]) -> None:
         """Acknowledge, one after the other."""
         __tracebackhide__ = True
         for batch in batches:
-            await self.within("ack()", source.ack(batch.token), "return when the position is safe")
+            await self._within("ack()", source.ack(batch.token), "return when the position is safe")
 
-    async def reopened(self, source: Any, *, anew: bool) -> Any:
+    async def _reopened(self, source: Any, *, anew: bool) -> Any:
         """The same source opened again, as after an outage, or a new one, as after a restart."""
         __tracebackhide__ = True
-        await self.close(source)
-        source = self.new() if anew else source
-        await self.open(source)
+        await self._close(source)
+        source = self._new() if anew else source
+        await self._open(source)
         return source
 
-    async def cancel(self, reading: asyncio.Task[Batch]) -> Batch | None:
+    async def _cancel(self, reading: asyncio.Task[Batch]) -> Batch | None:
         """Cancel a read, as on the way to close(). What it gives if it was done at that moment."""
         __tracebackhide__ = True
         reading.cancel()
         call, right = "read(), cancelled,", "let CancelledError through: stopping the daemon waits for it"
         try:
-            return await self.within(call, asyncio.shield(reading), right)
+            return await self._within(call, asyncio.shield(reading), right)
         except (asyncio.CancelledError, EndOfStream):
             return None
 
-    def spare_unless_again(self, source: Any) -> None:
+    def _spare_unless_again(self, source: Any) -> None:
         """Skip the check of a source whose records never come again."""
         if not (source.replays or self.sends_again):
             pytest.skip(f"{NOT_PROMISED}it does not replay, and its system does not send again")
 
-    async def arrive(self, sink: MemorySink, values: Sequence[bytes]) -> None:
+    async def _arrive(self, sink: MemorySink, values: Sequence[bytes]) -> None:
         """Wait until all of these are written to the sink of a line. Raises BrokenPromise."""
         __tracebackhide__ = True
 
@@ -153,10 +162,10 @@ class SourceSystem(Contract):
             "begin each open() at the last acknowledged position",
         )
 
-    async def shows(self, line: Line, *, connected: bool) -> None:
+    async def _shows(self, line: Line, *, connected: bool) -> None:
         """Wait until the metrics of a line show the source so. Raises BrokenPromise."""
         __tracebackhide__ = True
-        await self.eventually(
+        await self._eventually(
             lambda: line.books.sample("sluiceway_connected", kind="source", name="source") == connected,
             lambda: (
                 f"the pipeline takes {self._name} for {'not ' if connected else ''}connected ({line.pipeline.error})"
@@ -164,15 +173,15 @@ class SourceSystem(Contract):
             "open() returns when the system is there, read() raises NotConnected when it goes",
         )
 
-    async def use(self, connector: Any) -> None:
+    async def _use(self, connector: Any) -> None:
         """Read and acknowledge a record, and let a read wait."""
         if "wait" in self.cannot:
             with contextlib.suppress(EndOfStream):
-                await self.read(connector)
+                await self._read(connector)
             return
         self._used = getattr(self, "_used", 0) + 1
         await self.put([self.payload(self._used)])
-        await self.ack(connector, await self.collect(connector, [self.payload(self._used)]))
+        await self._ack(connector, await self._collect(connector, [self.payload(self._used)]))
         reading = asyncio.create_task(connector.read(), name="a read that waits")
         await asyncio.sleep(0.01)
-        await self.cancel(reading)
+        await self._cancel(reading)

@@ -36,6 +36,10 @@ UNDECODED: Final = _Undecoded()
 """Stands among the events of a batch for a payload that must be decoded alone, to know what is wrong with it."""
 
 Decode = Callable[[bytes], object]
+DecodeAll = Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]]
+DecodeColumns = Callable[
+    [Sequence[bytes], Sequence[object] | None, Sequence[str]], tuple[Sequence[bool], Sequence[Sequence[object] | None]]
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,8 @@ class Codec:
       payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+      ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
+      whether each payload was read, and the values of each field; None for a field that no record has.
     """
 
     decode: Decode
@@ -59,7 +65,8 @@ class Codec:
     encode_plain: Callable[[object], bytes]
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
-    decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    decode_all: DecodeAll | None = None
+    decode_columns: DecodeColumns | None = None
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
@@ -69,11 +76,10 @@ class Codec:
             return self.decode(columns.values[index])
         return self.bound(known)(columns.values[index])
 
-    def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
-        """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
-        assert self.decode_all is not None  # noqa: S101 - asked by the caller
-        column = columns.attributes.get(self.attribute)
-        return self.decode_all(values, None if column is None else column[start : start + len(values)])
+    def known(self, columns: Columns, start: int, count: int) -> Sequence[object] | None:
+        """Of so many records of a batch from ``start`` on, the attribute that payloads are read with."""
+        column = columns.attributes.get(self.attribute) if self.attribute else None
+        return None if column is None else column[start : start + count]
 
 
 class Format(BaseModel, ABC):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import broken_routed_sources
 import broken_sinks
 import broken_sources
 import pytest
@@ -14,7 +17,7 @@ from memory_system import MemorySinkContract, MemorySourceContract
 from connectors.kit import BrokenPromise, Contract, SinkContract, SourceContract, Unfit
 from connectors.memory import MemorySink, MemorySource
 
-BROKEN = [*broken_sources.BROKEN, *broken_sinks.BROKEN]
+BROKEN = [*broken_routed_sources.BROKEN, *broken_sinks.BROKEN]
 
 
 def trial(connector: type[Any], folder: Path) -> Contract:
@@ -24,7 +27,9 @@ def trial(connector: type[Any], folder: Path) -> Contract:
     async def lose_partition(_self: Contract) -> None:
         connector.lose(_self._made[-1])
 
-    said = {"connector": connector, "patience": 0.25, "lose_partition": lose_partition}
+    said = {"connector": connector, "patience": 0.5, "lose_partition": lose_partition}
+    if connector is broken_sources.Blocks:
+        said["_still"] = 0.5
     contract: Contract = type("Trial", (base,), said)()
     contract.folder = folder
     return contract
@@ -51,7 +56,19 @@ def test_every_check_can_fail(contract: type[Contract]) -> None:
 
 def test_a_source_that_revokes_its_leases_passes(tmp_path: Path) -> None:
     """What it lost is not delivered."""
-    trial(broken_sources.Leasing, tmp_path).test_a_lost_partition_revokes_its_leases()  # type: ignore[attr-defined]
+    trial(broken_routed_sources.Leasing, tmp_path).test_a_lost_partition_revokes_its_leases()  # type: ignore[attr-defined]
+
+
+def test_no_part_of_the_daemon_imports_it() -> None:
+    """Nor what it needs: a daemon is installed without pytest."""
+    script = (
+        "import sys, router.daemon, router.cli, router.admin, router.cli.check, router.cli.run\n"
+        "from router.plugins import installed\n"
+        "for connector in installed(): connector.load()\n"
+        "print([name for name in ('pytest', 'connectors.kit', 'router.testing') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_what_the_protocol_says_stands_below(tmp_path: Path) -> None:
@@ -102,7 +119,7 @@ def test_a_failure_in_the_background_of_a_test_class_is_told(tmp_path: Path) -> 
     """Not as a source that gives nothing."""
 
     class Clumsy(MemorySourceContract):
-        patience = 0.25
+        patience = 0.5
 
         async def put(self, values: Sequence[bytes]) -> None:
             self.background(self.fail())
