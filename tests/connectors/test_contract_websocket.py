@@ -178,8 +178,8 @@ class TestWebSocketServerSink(SinkContract):
             self.other.close()
             self.other = None
 
-    async def open(self, connector: Any) -> None:
-        await super().open(connector)
+    async def _open(self, connector: Any) -> None:
+        await super()._open(connector)
         await until(lambda: len(connector._subscribers) == len(self.inboxes))
 
     async def subscribe(self) -> None:
