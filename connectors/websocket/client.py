@@ -49,9 +49,7 @@ def _checked_url(url: str) -> str:
     return url
 
 
-WebSocketUrl = Annotated[
-    str, AfterValidator(_checked_url), WithJsonSchema({"type": "string", "pattern": "^(wss?://|.*\\$\\{)"})
-]
+WebSocketUrl = Annotated[str, AfterValidator(_checked_url), WithJsonSchema({"type": "string", "pattern": "^wss?://"})]
 
 
 class ClientConfig(Settings):

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 _LARGEST_HEARD = 2**20
 
 
-class WebSocketSinkConfig(ClientConfig, Outgoing):
+class WebSocketSinkConfig(Outgoing, ClientConfig):
     """The settings of the sink ``websocket``."""
 
     flush: bool = True
