@@ -684,7 +684,7 @@ FAULTS = [
         "sources: {a: {use: m}}\nsinks: {x: {use: m}}\nconnections: {m: {type: kafak}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; known: file, generate, http, memory, stdin, stdout",
+            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; known: file, generate, http, http_poll, memory, stdin, stdout, websocket, websocket_server",
         ],
     ),
     (
