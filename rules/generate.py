@@ -89,6 +89,7 @@ class _Generator:
     ) -> None:
         self._flow = flow
         self._plan = plan
+        self._codec = codec
         decode = codec.decode_plain if projected is None else projected.decode
         self._code = self.code = Code({"decode": decode, "U": object(), "Letter": Letter})
         self._at_once = projected is None and codec.decode_all is not None
@@ -273,7 +274,9 @@ class _Generator:
     def _written(self, lane: Lane, form: Form) -> str:
         """The payload that goes out, as an expression."""
         write = self._writers.setdefault(lane.encode, f"write_{lane.encode}{len(self._writers) or ''}")
-        self._code.namespace[write] = lane.encode.codec.encode_plain
+        codec = lane.encode.codec
+        is_plain = self._codec.is_plain or codec is self._codec
+        self._code.namespace[write] = codec.encode_plain if is_plain else codec.encode
         changed = "True" if lane.always else form.changed
         if changed == "False":
             return "raw"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from rules.codecs.avro import Avro
 from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
@@ -18,6 +19,7 @@ from rules.named import named
 __all__ = [
     "FORMATS",
     "UNDECODED",
+    "Avro",
     "Bytes",
     "Codec",
     "Csv",
@@ -36,6 +38,7 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
+    "avro": Avro,
 }
 """Every format, by the name that the configuration knows it by."""
 

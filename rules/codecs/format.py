@@ -45,12 +45,14 @@ class Codec:
     - ``decode`` raises ValueError for a payload that is none, which says why and where in it.
     - ``decode_plain`` does the same faster, and may raise anything for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
-    - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    - ``encode_plain`` does the same faster, for a value that ``is_plain``, or that this codec decoded, with values set
+      into it that are.
     - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
       the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
       payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+    - ``is_plain``: all that ``decode`` makes ``is_plain``, so that any format may write it by ``encode_plain``.
     """
 
     decode: Decode
@@ -60,6 +62,7 @@ class Codec:
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
     decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    is_plain: bool = True
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
