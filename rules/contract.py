@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
+from rules.cel.errors import CelError
+from rules.cel.output import to_json
+from rules.cel.temporal import Duration, Timestamp
 from rules.codecs import Format
 
 _SHOWN: Final = 20
@@ -53,8 +57,10 @@ class Validator:
     violations: Validate
 
 
-def schema_validator(schema: Mapping[str, object] | bool) -> Validator:
+def schema_validator(schema: Mapping[str, object] | bool, decode: Format | None = None) -> Validator:
     """A validator of a JSON Schema; draft 2020-12 unless ``$schema`` says otherwise. No reference is ever fetched.
+
+    Events of a format that decodes more than JSON has (timestamps, bytes) are validated as JSON writes them.
 
     Raises ValueError for a schema that is not valid, with its reason.
     """
@@ -68,16 +74,33 @@ def schema_validator(schema: Mapping[str, object] | bool) -> Validator:
     except ValueError as error:
         raise ValueError(getattr(error, "message", str(error))) from error
 
+    written = _as_it_is if decode is None or decode.codec.is_plain else to_json
+
     def violations(event: object, _: bytes) -> list[Violation]:
         try:
             return [
                 _violation("schema", error.schema_path, error.instance_path, error.message)
-                for error in found.iter_errors(event)
+                for error in found.iter_errors(written(event))
             ]
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, CelError) as error:
             return [Violation("schema", "", _cut(f"it cannot be checked: {error}"))]
 
-    return Validator(lambda event, _: found.is_valid(event), violations)
+    return Validator(lambda event, _: found.is_valid(written(event)), violations)
+
+
+def _as_it_is(event: object) -> object:
+    return event
+
+
+def _as_python(event: object) -> object:
+    """An event as models know it: datetimes for timestamps, timedeltas for durations."""
+    if isinstance(event, Timestamp):
+        return event.to_datetime()
+    if isinstance(event, Duration):
+        return timedelta(microseconds=event.total_nanos // 1000)
+    if isinstance(event, Mapping):
+        return {name: _as_python(event[name]) for name in event}
+    return [_as_python(value) for value in event] if isinstance(event, list) else event
 
 
 def model_validator(model: Any, decode: Format) -> Validator:
@@ -93,7 +116,7 @@ def model_validator(model: Any, decode: Format) -> Validator:
         if decode.type == "json":
             adapter.validate_json(raw)
         else:
-            adapter.validate_python(event)
+            adapter.validate_python(_as_python(event))
 
     def holds(event: object, raw: bytes) -> bool:
         try:

@@ -278,6 +278,10 @@ class _Generator:
         is_plain = self._codec.is_plain or codec is self._codec
         self._code.namespace[write] = codec.encode_plain if is_plain else codec.encode
         changed = "True" if lane.always else form.changed
+        if lane.rewrites and changed != "True":
+            self._record.before["came_with"] = f"columns.attributes.get({lane.rewrites!r})"
+            self._record.start["anew"] = "came_with is not None and came_with[i] is not None"
+            changed = "anew" if changed == "False" else f"({changed} or anew)"
         if changed == "False":
             return "raw"
         if form.local == "event":

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rules.cel.errors import CelError
-from rules.cel.temporal import Timestamp
+from rules.cel.temporal import Duration, Timestamp
 from rules.cel.values import equal
 from rules.codecs import Format, write_json
 from rules.decisions import Delivery
@@ -168,7 +168,16 @@ def _compare(place: str, want: object, have: object, *, exact: bool) -> Iterator
 def _same(want: object, have: object) -> bool:
     if _is_base64(want) and isinstance(want, Mapping) and isinstance(have, bytes):
         return bool(want["base64"] == base64.b64encode(have).decode())
+    if isinstance(want, str) and isinstance(have, Timestamp | Duration):
+        return _parsed(want, type(have)) == have
     return equal(want, have)
+
+
+def _parsed(text: str, kind: type[Timestamp | Duration]) -> Timestamp | Duration | None:
+    try:
+        return kind.parse(text)
+    except CelError:
+        return None
 
 
 def _is_base64(value: object) -> bool:

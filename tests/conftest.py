@@ -7,11 +7,16 @@ from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from tests.certificates import Certificates, make_certificates
 
 BESIDE_THE_TREE = "shared/cel-conformance"
 """What the one reason names for which a test may be skipped in CI: the conformance cases are no part of the tree."""
+
+# How long an example takes says nothing on a machine that does other things as well.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

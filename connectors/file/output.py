@@ -116,8 +116,13 @@ class OutputFile:
 
     def _whole_records(self) -> int:
         head = self._framing.head
-        if (found := os.pread(self._fd, len(head), 0)) != head:
-            raise Refused(f"{self.path} is there already, and begins with {found[:80]!r} instead of {head[:80]!r}")
+        found = os.pread(self._fd, len(head), 0)
+        if found != head:
+            if head.startswith(found):
+                return 0  # the first write of all was torn
+            at = next((at for at, (own, its) in enumerate(zip(head, found, strict=False)) if own != its), len(found))
+            differs = f"{found[at : at + 80]!r} instead of {head[at : at + 80]!r} at byte {at}"
+            raise Refused(f"{self.path} is there already, and begins with {differs}")
         return self._framing.whole(lambda size, offset: os.pread(self._fd, size, offset), self.size)
 
     def _whole_members(self, packing: Packing) -> int:

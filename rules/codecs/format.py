@@ -52,6 +52,8 @@ class Codec:
       payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+    - ``rewrites``: a payload that came with ``attribute`` means nothing without it, so that it is written anew when it
+      goes out, by the settings of the format, even if nothing changed it.
     - ``is_plain``: all that ``decode`` makes ``is_plain``, so that any format may write it by ``encode_plain``.
     """
 
@@ -62,6 +64,7 @@ class Codec:
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
     decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    rewrites: bool = False
     is_plain: bool = True
 
     def decode_at(self, columns: Columns, index: int) -> object:
@@ -103,14 +106,14 @@ class Format(BaseModel, ABC):
         return self
 
     @property
-    def stream_framing(self) -> str:
-        """The name of the framing that streams of such payloads have unless told otherwise."""
-        return "newline"
+    def stream_framing(self) -> Mapping[str, object]:
+        """The settings of the framing that streams of such payloads have unless told otherwise."""
+        return {"type": "newline"}
 
     @property
-    def message_framing(self) -> str:
+    def message_framing(self) -> Mapping[str, object]:
         """The same for bodies and messages, which have bounds of their own."""
-        return "whole"
+        return {"type": "whole"}
 
     @property
     def cannot_encode(self) -> str:

@@ -7,7 +7,7 @@ written with.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
@@ -67,9 +67,9 @@ class Avro(Format):
         return None if self.schema_ is None else parse(self.schema_)
 
     @property
-    def stream_framing(self) -> str:
-        """Container files, which hold bare values; what else stands before values is told apart by lengths."""
-        return "avro" if self.encoding in ("binary", "auto") else "length"
+    def stream_framing(self) -> Mapping[str, object]:
+        """Container files, which hold bare values; where something stands before values, lengths tell them apart."""
+        return {"type": "avro" if self.encoding in ("binary", "auto") else "length"}
 
     @property
     def cannot_encode(self) -> str:
@@ -94,6 +94,7 @@ class Avro(Format):
             attribute=ATTRIBUTE,
             bound=values.bound,
             decode_all=values.decode_all,
+            rewrites=True,
             is_plain=False,
         )
 
