@@ -10,12 +10,14 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from router.errors import SluicewayError
+from router.config.model import Http
+from router.errors import NotConnected, SluicewayError
 from router.metrics import Metrics
 
 OPEN_PAGES = frozenset({"/metrics", "/healthz", "/readyz"})
@@ -43,23 +45,29 @@ class Subject(Protocol):
 
 
 class AdminServer:
-    """Serves the pages of one daemon from ``start`` to ``stop``."""
+    """Serves the pages of one daemon from ``start`` to ``stop``. Files of ``tls`` are relative to ``folder``."""
 
-    def __init__(self, subject: Subject, host: str, port: int, token: str | None) -> None:
+    def __init__(self, subject: Subject, settings: Http, folder: Path) -> None:
         self._subject = subject
-        self._host = host
-        self._port = port
-        self._token = token
+        self._host = settings.host
+        self._port = settings.port
+        self._token = settings.token_text
+        self._tls = settings.tls
+        self._folder = folder
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
         """Where the pages are, once started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}"
 
     async def start(self) -> None:
-        """Bind and serve. Raises ``SluicewayError`` when the address cannot be had."""
+        """Bind and serve. Raises ``SluicewayError`` when the address cannot be had or the certificate not be used."""
+        try:
+            tls = None if self._tls is None else self._tls.context(self._folder)
+        except NotConnected as error:
+            raise SluicewayError(f"http.{error}") from error
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
@@ -67,7 +75,7 @@ class AdminServer:
         app.router.add_get("/api/status", self._status)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
+        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=tls)
         try:
             await site.start()
         except OSError as error:

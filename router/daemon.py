@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
@@ -110,7 +111,7 @@ class Daemon:
                 source_spec = configuration.sources[name]
                 self.pipelines[name] = Pipeline(
                     name,
-                    build_source(source_spec, self._context(name, state, source_spec.decode)),
+                    build_source(source_spec, self._context("source", name, state, source_spec.decode)),
                     self._ruleset(flow, source_spec.decode),
                     self.outlets,
                     letters=self.letters,
@@ -121,12 +122,18 @@ class Daemon:
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
             outgoing = spec.encode or incoming_format(name, self.configuration.flows, self.configuration.sources)
-            sink = build_sink(spec, self._context(name, state, outgoing))
+            context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
+            sink = build_sink(spec, context)
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
 
-    def _context(self, name: str, state: StateDir, payloads: Format) -> Context:
-        folder = self.configuration.folder
-        return Context(name=name, folder=folder, positions=state.positions(name), format=payloads)
+    def _context(self, kind: str, name: str, state: StateDir, payloads: Format) -> Context:
+        return Context(
+            name=name,
+            folder=self.configuration.folder,
+            positions=state.positions(name),
+            format=payloads,
+            count=self.metrics.connector(kind, name),
+        )
 
     def _ruleset(self, flow: Flow, decode: Format) -> Ruleset:
         key = (flow.name, decode)
@@ -142,7 +149,7 @@ class Daemon:
             return
         from router.admin import AdminServer
 
-        self.admin = AdminServer(self, http.host, http.port, http.token_text)
+        self.admin = AdminServer(self, http, self.configuration.folder)
         await self.admin.start()
         exits.push_async_callback(self.admin.stop)
 

@@ -57,10 +57,10 @@ class Validator:
     violations: Validate
 
 
-def schema_validator(schema: Mapping[str, object] | bool, decode: Format | None = None) -> Validator:
+def schema_validator(schema: Mapping[str, object] | bool, *, plain: bool = True) -> Validator:
     """A validator of a JSON Schema; draft 2020-12 unless ``$schema`` says otherwise. No reference is ever fetched.
 
-    Events of a format that decodes more than JSON has (timestamps, bytes) are validated as JSON writes them.
+    Events that may not be ``plain`` are validated as the JSON that they would be: times and bytes are texts in it.
 
     Raises ValueError for a schema that is not valid, with its reason.
     """
@@ -74,49 +74,36 @@ def schema_validator(schema: Mapping[str, object] | bool, decode: Format | None 
     except ValueError as error:
         raise ValueError(getattr(error, "message", str(error))) from error
 
-    written = _as_it_is if decode is None or decode.codec.is_plain else to_json
-
     def violations(event: object, _: bytes) -> list[Violation]:
         try:
             return [
                 _violation("schema", error.schema_path, error.instance_path, error.message)
-                for error in found.iter_errors(written(event))
+                for error in found.iter_errors(event if plain else to_json(event))
             ]
         except (ValueError, RecursionError, CelError) as error:
             return [Violation("schema", "", _cut(f"it cannot be checked: {error}"))]
 
-    return Validator(lambda event, _: found.is_valid(written(event)), violations)
-
-
-def _as_it_is(event: object) -> object:
-    return event
-
-
-def _as_python(event: object) -> object:
-    """An event as models know it: datetimes for timestamps, timedeltas for durations."""
-    if isinstance(event, Timestamp):
-        return event.to_datetime()
-    if isinstance(event, Duration):
-        return timedelta(microseconds=event.total_nanos // 1000)
-    if isinstance(event, Mapping):
-        return {name: _as_python(event[name]) for name in event}
-    return [_as_python(value) for value in event] if isinstance(event, list) else event
+    if plain:
+        return Validator(lambda event, _: found.is_valid(event), violations)
+    return Validator(lambda event, _: found.is_valid(to_json(event)), violations)
 
 
 def model_validator(model: Any, decode: Format) -> Validator:
     """A validator of a pydantic model, or of any type that pydantic takes. The event itself is not changed by it.
 
-    JSON is validated from the payload, by pydantic's rules for JSON; other formats as the decoded event.
+    JSON is validated from the payload, by pydantic's rules for JSON; other formats as the decoded event, in which a
+    timestamp is a ``datetime`` and a duration a ``timedelta``.
     """
     import pydantic
 
     adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(model)
+    plain = decode.codec.decodes_plain
 
     def check(event: object, raw: bytes) -> None:
         if decode.type == "json":
             adapter.validate_json(raw)
         else:
-            adapter.validate_python(_as_python(event))
+            adapter.validate_python(event if plain else _in_python(event))
 
     def holds(event: object, raw: bytes) -> bool:
         try:
@@ -136,6 +123,19 @@ def model_validator(model: Any, decode: Format) -> Validator:
         return []
 
     return Validator(holds, violations)
+
+
+def _in_python(value: object) -> object:
+    """A value of CEL as Python has it."""
+    if isinstance(value, Mapping):
+        return {key: _in_python(content) for key, content in value.items()}
+    if isinstance(value, list):
+        return list(map(_in_python, value))
+    if isinstance(value, Timestamp):
+        return value.to_datetime()
+    if isinstance(value, Duration):
+        return timedelta(microseconds=value.total_nanos // 1000)
+    return value
 
 
 def places(references: Iterable[Sequence[str]]) -> str:

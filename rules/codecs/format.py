@@ -36,6 +36,10 @@ UNDECODED: Final = _Undecoded()
 """Stands among the events of a batch for a payload that must be decoded alone, to know what is wrong with it."""
 
 Decode = Callable[[bytes], object]
+DecodeAll = Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]]
+DecodeColumns = Callable[
+    [Sequence[bytes], Sequence[object] | None, Sequence[str]], tuple[Sequence[bool], Sequence[Sequence[object] | None]]
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,27 +49,30 @@ class Codec:
     - ``decode`` raises ValueError for a payload that is none, which says why and where in it.
     - ``decode_plain`` does the same faster, and may raise anything for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
-    - ``encode_plain`` does the same faster, for a value that ``is_plain``, or that this codec decoded, with values set
-      into it that are.
+    - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    - ``decodes_plain`` says whether ``decode`` gives nothing but ``is_plain`` values and bytes. If not, ``encode``
+      writes what it has given, in whatever format.
     - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
       the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
       payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+      ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
+      whether each payload was read, and the values of each field; None for a field that no record has.
     - ``rewrites``: a payload that came with ``attribute`` means nothing without it, so that it is written anew when it
       goes out, by the settings of the format, even if nothing changed it.
-    - ``is_plain``: all that ``decode`` makes ``is_plain``, so that any format may write it by ``encode_plain``.
     """
 
     decode: Decode
     decode_plain: Decode
     encode: Callable[[object], bytes]
     encode_plain: Callable[[object], bytes]
+    decodes_plain: bool = True
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
-    decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    decode_all: DecodeAll | None = None
+    decode_columns: DecodeColumns | None = None
     rewrites: bool = False
-    is_plain: bool = True
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
@@ -75,11 +82,10 @@ class Codec:
             return self.decode(columns.values[index])
         return self.bound(known)(columns.values[index])
 
-    def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
-        """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
-        assert self.decode_all is not None  # noqa: S101 - asked by the caller
-        column = columns.attributes.get(self.attribute)
-        return self.decode_all(values, None if column is None else column[start : start + len(values)])
+    def known(self, columns: Columns, start: int, count: int) -> Sequence[object] | None:
+        """Of so many records of a batch from ``start`` on, the attribute that payloads are read with."""
+        column = columns.attributes.get(self.attribute) if self.attribute else None
+        return None if column is None else column[start : start + count]
 
 
 class Format(BaseModel, ABC):

@@ -95,7 +95,7 @@ class Avro(Format):
             bound=values.bound,
             decode_all=values.decode_all,
             rewrites=True,
-            is_plain=False,
+            decodes_plain=False,
         )
 
 
