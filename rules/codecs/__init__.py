@@ -14,6 +14,7 @@ from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
 from rules.codecs.plain import Bytes, Text
+from rules.codecs.protobuf import Protobuf
 from rules.named import named
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "EncodeSetting",
     "Format",
     "Json",
+    "Protobuf",
     "Text",
     "in_text",
     "is_plain",
@@ -39,6 +41,7 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "bytes": Bytes,
     "csv": Csv,
     "avro": Avro,
+    "protobuf": Protobuf,
 }
 """Every format, by the name that the configuration knows it by."""
 
