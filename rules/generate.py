@@ -91,6 +91,7 @@ class _Generator:
         self._plan = plan
         decode = codec.decode_plain if projected is None else projected.decode
         self._code = self.code = Code({"decode": decode, "U": object(), "Letter": Letter})
+        self._plainly = codec.decodes_plain
         self._at_once = projected is None and codec.decode_all is not None
         if self._at_once:
             self._code.namespace |= {"decode_slice": codec.decode_slice, "UNDECODED": UNDECODED}
@@ -273,7 +274,8 @@ class _Generator:
     def _written(self, lane: Lane, form: Form) -> str:
         """The payload that goes out, as an expression."""
         write = self._writers.setdefault(lane.encode, f"write_{lane.encode}{len(self._writers) or ''}")
-        self._code.namespace[write] = lane.encode.codec.encode_plain
+        codec = lane.encode.codec
+        self._code.namespace[write] = codec.encode_plain if self._plainly else codec.encode
         changed = "True" if lane.always else form.changed
         if changed == "False":
             return "raw"

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
+from rules.codecs.logfmt import Logfmt
 from rules.codecs.plain import Bytes, Text
+from rules.codecs.syslog import Syslog
 from rules.named import named
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "EncodeSetting",
     "Format",
     "Json",
+    "Logfmt",
+    "Syslog",
     "Text",
     "in_text",
     "is_plain",
@@ -36,6 +40,8 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
+    "logfmt": Logfmt,
+    "syslog": Syslog,
 }
 """Every format, by the name that the configuration knows it by."""
 

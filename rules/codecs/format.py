@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
+from rules.columns import Constant
 
 
 class Columns(Protocol):
@@ -21,6 +22,14 @@ class Columns(Protocol):
     @property
     def values(self) -> Sequence[bytes]:
         """The payloads."""
+
+    @property
+    def times(self) -> Sequence[int | None] | None:
+        """Unix nanoseconds, where the source has them."""
+
+    @property
+    def arrived(self) -> int:
+        """When the records were read, in Unix nanoseconds: their time where the source has none."""
 
     @property
     def attributes(self) -> Mapping[str, Sequence[object]]:
@@ -35,6 +44,10 @@ class _Undecoded:
 UNDECODED: Final = _Undecoded()
 """Stands among the events of a batch for a payload that must be decoded alone, to know what is wrong with it."""
 
+TIME: Final = "time"
+"""The ``Codec.attribute`` of formats whose payloads are read with the time of their record, in Unix nanoseconds: as
+``meta.time``, when it was made, or else when it was read."""
+
 Decode = Callable[[bytes], object]
 
 
@@ -46,9 +59,11 @@ class Codec:
     - ``decode_plain`` does the same faster, and may raise anything for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
     - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    - ``decodes_plain`` says whether ``decode`` gives nothing but ``is_plain`` values and bytes. If not, ``encode``
+      writes what it has given, in whatever format.
     - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
-      the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
-      payload that travels without it is read by ``decode``.
+      the rest (the header of CSV, the schema of an Avro file), or ``TIME``: ``bound`` gives the ``decode`` for such a
+      value. A payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
     """
@@ -57,23 +72,31 @@ class Codec:
     decode_plain: Decode
     encode: Callable[[object], bytes]
     encode_plain: Callable[[object], bytes]
+    decodes_plain: bool = True
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
     decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
-        column = columns.attributes.get(self.attribute) if self.attribute else None
-        known = None if column is None else column[index]
-        if known is None or self.bound is None:
+        known = self._known(columns, index, index + 1)
+        if known is None or known[0] is None or self.bound is None:
             return self.decode(columns.values[index])
-        return self.bound(known)(columns.values[index])
+        return self.bound(known[0])(columns.values[index])
 
     def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
         """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
         assert self.decode_all is not None  # noqa: S101 - asked by the caller
-        column = columns.attributes.get(self.attribute)
-        return self.decode_all(values, None if column is None else column[start : start + len(values)])
+        return self.decode_all(values, self._known(columns, start, start + len(values)))
+
+    def _known(self, columns: Columns, start: int, stop: int) -> Sequence[object] | None:
+        """What the payloads are read with."""
+        if self.attribute != TIME:
+            column = columns.attributes.get(self.attribute) if self.attribute else None
+            return None if column is None else column[start:stop]
+        if columns.times is None:
+            return Constant(columns.arrived, stop - start)
+        return [columns.arrived if time is None else time for time in columns.times[start:stop]]
 
 
 class Format(BaseModel, ABC):
