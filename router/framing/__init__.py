@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from router.framing.base import PIECE, Framed, Framer, Framing
 from router.framing.csv import CsvRows
 from router.framing.lines import Newline, Null
+from router.framing.msgpack import MsgPackObjects
 from router.framing.prefixed import Length, OctetCounted
 from router.framing.whole import Whole
 from rules.codecs import Csv, Format
@@ -24,6 +25,7 @@ FRAMINGS: Final[dict[str, type[Framing]]] = {
     "length": Length,
     "octet_counted": OctetCounted,
     "csv": CsvRows,
+    "msgpack": MsgPackObjects,
     "whole": Whole,
 }
 """Every framing, by the name that the configuration knows it by."""

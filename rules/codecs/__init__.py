@@ -13,6 +13,7 @@ from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
 from rules.codecs.logfmt import Logfmt
+from rules.codecs.msgpack import MsgPack
 from rules.codecs.plain import Bytes, Text
 from rules.codecs.syslog import Syslog
 from rules.named import named
@@ -28,6 +29,7 @@ __all__ = [
     "Format",
     "Json",
     "Logfmt",
+    "MsgPack",
     "Syslog",
     "Text",
     "in_text",
@@ -40,6 +42,7 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
+    "msgpack": MsgPack,
     "logfmt": Logfmt,
     "syslog": Syslog,
 }

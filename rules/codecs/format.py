@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
@@ -150,18 +150,26 @@ class Format(BaseModel, ABC):
 
 # Not the time types: msgspec writes them as the dataclasses that they are, and asks nobody.
 _ATOMS: Final = frozenset({str, int, bool, type(None)})
+_TEXT: Final = frozenset({str})
 
 
 def is_plain(value: object) -> bool:
     """Whether ``encode_plain`` writes the value as ``encode`` does: anything but NaN, infinities and rare types."""
-    kind = type(value)
+    kind = value.__class__
     if kind in _ATOMS:
         return True
     if kind is float:
         return math.isfinite(value)  # type: ignore[arg-type]  # its class was just asked for
     if isinstance(value, dict):
-        return kind is dict and all(type(key) is str for key in value) and all(map(is_plain, value.values()))
-    return isinstance(value, list) and all(map(is_plain, value))
+        if kind is not dict or not _TEXT.issuperset(map(type, value)):
+            return False
+        inner: Collection[object] = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    # Most are atoms, which need no call.
+    return all(map(is_plain, [content for content in inner if content.__class__ not in _ATOMS]))
 
 
 def in_text(value: object) -> str:
@@ -181,6 +189,6 @@ def write_json(value: object) -> bytes:
     import msgspec
 
     try:
-        return msgspec.json.encode(to_json(value))
+        return msgspec.json.encode(value if is_plain(value) else to_json(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise CelError(f"it cannot be written as JSON: {error}") from error
