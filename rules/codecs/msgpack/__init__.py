@@ -75,6 +75,22 @@ _STAMP: Final = re.compile(
 )
 
 
+class _Key:
+    """A key of a map that is to be written. No dataclass: those msgspec writes as maps."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: object) -> None:
+        self.content = content
+
+
+def _content(key: object) -> object:
+    """What msgspec asks about a value that it does not know."""
+    if isinstance(key, _Key):
+        return key.content
+    raise TypeError(f"MessagePack has nothing for {a_type(key)}")
+
+
 class _Objects:
     """Objects, read and written."""
 
@@ -86,7 +102,7 @@ class _Objects:
         self._decode_with = msgspec.msgpack.decode
         self._read = msgspec.msgpack.Decoder(ext_hook=self._extension).decode
         self._ext = msgspec.msgpack.Ext
-        self.encode_plain = msgspec.msgpack.Encoder().encode
+        self.encode_plain = msgspec.msgpack.Encoder(enc_hook=_content).encode
 
     # Reading
 
@@ -145,25 +161,26 @@ class _Objects:
         if kind in _AS_IT_IS:
             return value
         if kind is dict:
-            return {self._packable(key): self._packable(content) for key, content in value.items()}
+            return {self._key(key): self._packable(content) for key, content in value.items()}
         if kind is list:
             return [self._packable(element) for element in value]
         if kind is Timestamp:
             return self._time(value)
         if kind is Extension:
             return self._ext(value.code, value.data)
-        if isinstance(value, tuple):  # a list that is a key
-            return tuple(self._packable(element) for element in value)
         return self._rare(value)
+
+    def _key(self, key: object) -> object:
+        """Most types that msgspec writes cannot be keys in Python, and of 1 and true only one can."""
+        return key if key.__class__ is str else _Key(self._packable(key))
 
     def _rare(self, value: object) -> object:
         if isinstance(value, UInt):
             return int(value)
         if isinstance(value, Mapping):
-            made = {self._packable(key): self._packable(content) for key, content in value.items()}
-            if len(made) != len(value):
-                raise CelError("two keys of a map are one in MessagePack")
-            return made
+            return {self._key(key): self._packable(content) for key, content in value.items()}
+        if isinstance(value, tuple):  # a list that is a key
+            return [self._packable(element) for element in value]
         if isinstance(value, Optional):
             return self._packable(value.content) if value.present else None
         if isinstance(value, Duration | Type | Opaque):
