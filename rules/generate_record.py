@@ -131,6 +131,8 @@ class RecordCompiler(Compiler):
 
     def _projected(self, operand: Node, part: Part, name: str) -> Operand:
         attribute = part.fields[name][0]
+        if self.projection is not None and self.projection.decode is None:
+            return Operand(attribute, missable=True, raw=True)
         if operand == nodes.Ident("event"):
             return Operand(self.code.let(f"event.{attribute}"), missable=True, raw=True)
         text = self.value(operand).text

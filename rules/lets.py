@@ -27,6 +27,7 @@ class Lets:
     def __init__(self, lets: Mapping[str, Expr]) -> None:
         self._written = lets
         self._resolved: dict[str, Node] = {}
+        self._names: dict[int, str] = {}
         self._resolving: list[str] = []
         for name in lets:
             self._resolve(name)
@@ -34,6 +35,11 @@ class Lets:
     def inline(self, node: Node) -> Node:
         """The same expression without names of ``let``."""
         return substitute(node, self._resolved)
+
+    def name_of(self, node: Node) -> str | None:
+        """The name that a node of an ``inline`` expression was put in for, if it was. Of names that are one for the
+        other, the one that is not."""
+        return self._names.get(id(node))
 
     def _resolve(self, name: str) -> Node:
         if name in self._resolved:
@@ -51,6 +57,7 @@ class Lets:
             what = f"let {name} is {depth} operations deep and {size} large once the names in it are put in"
             raise Refused([Fault(written.place, what, "make a field of a part of it, by a step that sets it")])
         self._resolved[name] = found
+        self._names.setdefault(id(found), name)
         return found
 
 

@@ -50,6 +50,10 @@ class Columns(Protocol):
         """What else the source knows, by name."""
 
     @property
+    def is_ascii(self) -> bool:
+        """Whether the payloads hold nothing but ASCII."""
+
+    @property
     def spoiled(self) -> Mapping[int, str]:
         """Records that the source could not frame, by index, with the reason."""
 

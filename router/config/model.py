@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from router.config.secrets import Secrets
 from router.settings import Settings
+from router.tls import ServerTls
 from router.units import Address, Duration, Size, split_address
 from rules.codecs import DecodeSetting, EncodeSetting, Format, Json
 from rules.faults import Fault, Place
@@ -33,6 +34,8 @@ class Http(Part):
     """The host and port to listen on. Port 0 takes any free one."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """What a request must show as `Authorization: Bearer ...`. Needed when others than this machine can connect."""
+    tls: ServerTls | None = None
+    """Serve the pages over https. With `client_ca`, every page is for clients with a certificate alone."""
 
     @property
     def host(self) -> str:

@@ -21,12 +21,15 @@ class Framed:
     """Records, and of those that are not whole, too long or not to be read, by index, the reason.
 
     ``known`` is what the beginning of the stream says of every record in it, by the name of an attribute: the columns
-    that the header of CSV names.
+    that the header of CSV names. ``size`` is the size of all values in bytes, and ``ascii`` whether they hold nothing
+    but ASCII, where framing has told (-1, None: it has not).
     """
 
     values: list[bytes] = field(default_factory=list)
     spoiled: dict[int, str] = field(default_factory=dict)
     known: Mapping[str, object] = field(default_factory=dict)
+    size: int = -1
+    ascii: bool | None = None
 
     @property
     def attributes(self) -> dict[str, Sequence[object]]:

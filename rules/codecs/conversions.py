@@ -12,12 +12,14 @@ TextType = Literal["text", "integer", "number", "boolean", "json"]
 def _integer(text: str) -> int | None:
     if not text:
         return None
-    if text.isascii() and text.lstrip("+-").isdecimal():
-        return int(text)
-    raise ValueError(f"{_shown(text)} is no integer")
+    try:
+        return int(text if text.isascii() and "_" not in text else "no integer")
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is no integer") from None
 
 
-def _number(text: str) -> float | None:
+def as_number(text: str) -> float | None:
+    """What `number` is read as."""
     if not text:
         return None
     try:
@@ -52,14 +54,15 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
+    """What `text` is read as."""
     return text
 
 
 CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
-    "text": _text,
+    "text": as_text,
     "integer": _integer,
-    "number": _number,
+    "number": as_number,
     "boolean": _boolean,
     "json": _json,
 }

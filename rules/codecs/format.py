@@ -49,6 +49,10 @@ TIME: Final = "time"
 ``meta.time``, when it was made, or else when it was read."""
 
 Decode = Callable[[bytes], object]
+DecodeAll = Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]]
+DecodeColumns = Callable[
+    [Sequence[bytes], Sequence[object] | None, Sequence[str]], tuple[Sequence[bool], Sequence[Sequence[object] | None]]
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,8 @@ class Codec:
       value. A payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+      ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
+      whether each payload was read, and the values of each field; None for a field that no record has.
     """
 
     decode: Decode
@@ -75,27 +81,24 @@ class Codec:
     decodes_plain: bool = True
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
-    decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    decode_all: DecodeAll | None = None
+    decode_columns: DecodeColumns | None = None
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
-        known = self._known(columns, index, index + 1)
+        known = self.known(columns, index, 1)
         if known is None or known[0] is None or self.bound is None:
             return self.decode(columns.values[index])
         return self.bound(known[0])(columns.values[index])
 
-    def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
-        """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
-        assert self.decode_all is not None  # noqa: S101 - asked by the caller
-        return self.decode_all(values, self._known(columns, start, start + len(values)))
-
-    def _known(self, columns: Columns, start: int, stop: int) -> Sequence[object] | None:
-        """What the payloads are read with."""
+    def known(self, columns: Columns, start: int, count: int) -> Sequence[object] | None:
+        """Of so many records of a batch from ``start`` on, what payloads are read with: an attribute, or the time."""
+        stop = start + count
         if self.attribute != TIME:
             column = columns.attributes.get(self.attribute) if self.attribute else None
             return None if column is None else column[start:stop]
         if columns.times is None:
-            return Constant(columns.arrived, stop - start)
+            return Constant(columns.arrived, count)
         return [columns.arrived if time is None else time for time in columns.times[start:stop]]
 
 

@@ -187,7 +187,7 @@ def _checked(form: Form, expr: Expr, at: Callable[[int], Place], scope: Scope) -
 
 def _meant(name: str, scope: Scope) -> str:
     known = sorted(scope.names)
-    if nearest(name, known):
+    if nearest(name, known) or "event" not in scope.names:
         return did_you_mean(name, known)
     return f"a field of the record is `event.{name}`; {did_you_mean(name, known)}"
 

@@ -463,7 +463,7 @@ FAULTS = [
         "sinks: {x: {type: memory, channel: 'a${event.x}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:38: `${...}` is not filled in here; only what each record may choose takes CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
+            "sluiceway.yaml:1:38: `${...}` is not filled in here; only some settings take CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
         ],
     ),
     (

@@ -103,7 +103,7 @@ def test_what_is_written_can_be_read() -> None:
     rows = CsvRows(dialect=Csv(columns=("a", "b")))
     data, failed = rows.document([b"1,2", b'"x\ny",3', b"4\n5,6"])
     assert data == b'a,b\n1,2\n"x\ny",3\n'
-    assert failed == {2: "a payload that holds the end of a line outside quotes cannot be written as one row"}
+    assert failed == {2: "a payload that is not one row cannot be written as one"}
     assert CsvRows().cut(data, 99).values == [b"1,2", b'"x\ny",3']
 
 

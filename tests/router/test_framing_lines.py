@@ -30,6 +30,14 @@ def test_lines_do_not_depend_on_chunks(data: bytes, cuts: list[int]) -> None:
     assert framer.held == 0
 
 
+@given(CONTENT, CUTS)
+def test_what_framing_tells_by_the_way_is_true(data: bytes, cuts: list[int]) -> None:
+    framer = LineFramer(limit=100)
+    for framed in map(framer.feed, chunks(data, cuts)):
+        assert framed.size in (-1, sum(map(len, framed.values)))
+        assert framed.ascii in (None, all(map(bytes.isascii, framed.values))) or not framed.ascii
+
+
 @given(CONTENT, CUTS, st.integers(1, 4))
 def test_too_long_lines_are_spoiled_and_whole(data: bytes, cuts: list[int], limit: int) -> None:
     """Exactly the lines above the limit are spoiled; their bytes are all there."""
