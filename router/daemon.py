@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from router.admin import AdminServer
-from router.config import Configuration, SinkSpec, SourceSpec
+from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
 from router.deadletters import DeadLetters
 from router.errors import StateError
 from router.interfaces import Sink, Source
@@ -24,7 +24,6 @@ from router.settings import Context
 from router.state import StateDir
 from rules.codecs import Format, Json
 from rules.flow import Flow
-from rules.reader import sink_targets
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
 log = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ class Daemon:
 
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
-            outgoing = spec.encode or incoming_format(self.configuration, name)
+            outgoing = spec.encode or incoming_format(name, self.configuration.flows, self.configuration.sources)
             context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
             sink = build_sink(spec, context)
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
@@ -271,18 +270,6 @@ def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
         name: SinkFacts(name=name, encode=spec.encode, templates=spec.templates, per_record=spec.settings.per_record())
         for name, spec in configuration.sinks.items()
     }
-
-
-def incoming_format(configuration: Configuration, sink: str) -> Format:
-    """The format of what a sink gets that sends records out as they came: that of all sources whose flows name it, if
-    they agree; otherwise JSON."""
-    found = {
-        configuration.sources[name].decode
-        for flow in configuration.flows
-        if any(target.sink == sink for target in sink_targets(flow.rules, flow.otherwise))
-        for name, _ in flow.sources
-    }
-    return found.pop() if len(found) == 1 else Json()
 
 
 def ruleset_of(configuration: Configuration, flow: Flow, decode: Format) -> Ruleset:

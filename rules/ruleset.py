@@ -156,11 +156,11 @@ def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
 
 
 def _unwritable(flow: Flow, plan: Plan) -> Iterator[Fault]:
-    """Of each sink that gets changed records, why they cannot be written."""
+    """Of each sink that gets records in their source's format, but not as they came, why they cannot be written."""
     for lane in plan.lanes:
         if lane.reshapes and not lane.always and (why := lane.encode.cannot_encode):
             place = next(target.place for target in _targets(flow) if target.sink == lane.sink)
-            yield Fault(place, f"the sink {lane.sink} gets records that were changed, in {lane.encode}: {why}")
+            yield Fault(place, f"the sink {lane.sink} gets records that are written anew, in {lane.encode}: {why}")
 
 
 def _targets(flow: Flow) -> Iterator[Target]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 from urllib.parse import quote_plus
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.http.answers import excerpt, read_at_most, shown_url
 from router import ClientTls, Duration, NotConnected, Settings
@@ -88,12 +88,17 @@ class Auth(Settings):
     oauth2: OAuth2 | None = None
     """OAuth 2.0 client credentials."""
 
+    @field_validator("bearer")
+    @classmethod
+    def _can_be_sent(cls, bearer: SecretStr | None) -> SecretStr | None:
+        if bearer is not None and not _TOKEN.fullmatch(bearer.get_secret_value()):
+            raise ValueError("bearer should be printable ASCII without spaces")
+        return bearer
+
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if sum(part is not None for part in (self.bearer, self.basic, self.oauth2)) != 1:
             raise ValueError("auth should be exactly one of bearer, basic and oauth2")
-        if self.bearer is not None and not _TOKEN.fullmatch(self.bearer.get_secret_value()):
-            raise ValueError("bearer should be printable ASCII without spaces")
         return self
 
     def authorizer(self, folder: Path) -> Authorizer:

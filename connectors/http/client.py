@@ -80,7 +80,8 @@ class Client:
         self._tls: ssl.SSLContext | Literal[True] = True
 
     async def open(self) -> None:
-        """Make the session; nothing is sent. Raises NotConnected when a file of ``tls`` cannot be used."""
+        """Make the session, and get a token if need be. Raises NotConnected, also when a file of ``tls`` cannot be
+        used."""
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
         settings, folder = self._settings, self._settings.context.folder
@@ -93,6 +94,8 @@ class Client:
             headers={"User-Agent": "sluiceway"},
             proxy=settings.proxy_url,
         )
+        if self._authorizer is not None:
+            await self._authorizer.authorization(self._session)
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""

@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 
 from connectors.http.answers import Answer
 from connectors.http.outgoing import Bodies, Route
-from connectors.http.results import Fate, results_of
+from connectors.http.results import OVERLOADED, Fate, results_of
 from router import Batch, Expression, NotConnected, Unavailable, WriteError
 
 Request = tuple[Route, Sequence[int]]
@@ -96,7 +96,9 @@ class Delivery:
             if answer.status == 413 and len(part) > 1:
                 self._bodies.was_too_large(len(body))
             in_vain += 1
-            if answer.status in _OF_A_RECORD and len(part) > 1 and in_vain <= _IN_VAIN:
+            if answer.status in OVERLOADED:
+                self._retry.update(dict.fromkeys(part, str(answer)))
+            elif answer.status in _OF_A_RECORD and len(part) > 1 and in_vain <= _IN_VAIN:
                 todo += _halves(part)
             else:
                 self._refuse(part, answer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from connectors.http.answers import Answer, shown_url
 from connectors.http.client import Client, ClientSettings, Header, checked_header, checked_url, origin_of
@@ -83,6 +83,13 @@ class HttpPollConfig(ClientSettings):
     max_body: Annotated[Size, Field(gt=0)] = 16 * 2**20
     """The largest answer, unpacked."""
 
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: Template) -> Template:
+        if url.constant is not None:
+            checked_url(str(url.constant))
+        return url
+
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
         if self.start is None and self.url.constant is None:
@@ -96,7 +103,8 @@ class HttpPollConfig(ClientSettings):
         try:
             filled_url(self.url, self.params, self.start)
         except NotConnected as error:
-            raise ValueError(str(error)) from error
+            what = "url and params, with start filled in, make no URL such as https://api.example.org/events?since=0"
+            raise ValueError(what) from error
         return self
 
     @property
@@ -188,11 +196,11 @@ sources:
     url: https://api.example.org/v2/tickets
     params: {updated_since: "${cursor}", limit: 100}
     start: "2026-01-01T00:00:00Z"
-    auth: {bearer: "${env:API_TOKEN:-}"}
+    auth: {bearer: "${env:API_TOKEN:-changeme}"}
     interval: 5m
     records: response.body.tickets
     next: response.body.links.next
-    cursor: size(records) > 0 ? records[size(records) - 1].updated_at : cursor
+    cursor: records.last().?updated_at.orValue(cursor)
 """
 
     Config: ClassVar[type[HttpPollConfig]] = HttpPollConfig

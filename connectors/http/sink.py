@@ -93,7 +93,7 @@ class HttpSinkConfig(ClientSettings):
             return checked_url(url)
         before = url.partition("${")[0]
         if not any(scheme.startswith(before) or before.startswith(scheme) for scheme in ("http://", "https://")):
-            raise ValueError("url should begin with http:// or https://")
+            raise ValueError("url should be something that begins with http:// or https://")
         if fixed_origin(url) is not None:
             checked_url(before)
         return url
@@ -149,7 +149,8 @@ class HttpSink:
     **Results**: with `results`, an answer 2xx says of each record what became of it: `true`, `false`, a status, or a
     map with `ok` or `status`, and if need be `reason` and `retry: true`. A status means what it means for a request:
     2xx is written, 429 and 503 mean that the server takes no more for now, other 5xx are tried again up to
-    `retry.attempts` times, and so is what has `retry`; all else is a dead letter with its reason.
+    `retry.attempts` times, and so is what has `retry`; all else is a dead letter with its reason. An answer that
+    `results` cannot read is an outage.
 
     **Answers**:
 
@@ -167,14 +168,14 @@ class HttpSink:
     that was answered 413 is halved beforehand.
 
     **Away**: a server that cannot be reached, breaks the connection, does not answer in time or answers as the table
-    says is away, and records wait. To open the sink is to connect to its server, or to be answered 2xx by
-    `healthcheck`. After 3xx, 401, 403, 407, 502, 503 or 504 the URL is first asked with HEAD, unless `healthcheck` says
-    otherwise, and while that gives the same, the server is still away: so an outage behind a load balancer is told from
-    a record that the server cannot digest.
+    says is away, and records wait. To open the sink is to get a token, and to connect to the server, or to be answered
+    2xx by `healthcheck`. After a request without an answer, 3xx, 401, 403, 407, 502, 503 or 504, the URL is asked with
+    HEAD instead, unless `healthcheck` says otherwise, and while that gives the same, the server is still away: so an
+    outage behind a load balancer is told from a record that the server cannot digest.
 
     **Hosts**: where `url` names the host, no record gets to another one, and a step like `..` in a chosen URL is
-    refused. Where records choose the host, `allow: {url: [...]}` should say which, `auth` is not to be had, and only
-    the records for a host that is away suffer from it.
+    refused. Where records choose the host, `allow: {url: [...]}` should say which, and `auth` is not to be had. Then
+    429 uses up an attempt, and the records for a host that stays away become dead letters.
     """
 
     example: ClassVar[str] = """
@@ -183,7 +184,8 @@ sinks:
     type: http
     url: https://api.example.org/v1/events
     headers: {X-Source: sluiceway}
-    auth: {oauth2: {token_url: https://login.example.org/token, client_id: router, client_secret: "${env:SECRET:-}"}}
+    auth:
+      oauth2: {token_url: https://login.example.org/token, client_id: router, client_secret: "${env:SECRET:-changeme}"}
     compression: gzip
   hooks:                                # each record on its own, where its tenant wants it
     type: http
@@ -275,9 +277,13 @@ sinks:
             headers.append(("Content-Encoding", self.config.compression))
             body = await self._packed(body)
         most = _ENOUGH_FOR_AN_EXCERPT if self.config.results is None else _LARGEST_RESULTS
-        answer = await self._opened().request(
-            route.method, route.url, headers=headers, body=body, limit=self._longest, most=most
-        )
+        try:
+            answer = await self._opened().request(
+                route.method, route.url, headers=headers, body=body, limit=self._longest, most=most
+            )
+        except NotConnected:
+            self._suspect(route, frozenset())
+            raise
         self._judge(route, answer)
         return answer
 
@@ -289,13 +295,21 @@ sinks:
         """Raise NotConnected or Unavailable for an answer that is not about the records of the request."""
         status, told = answer.status, f"{route.method} {shown_url(route.url)} answered {answer}"
         if status == 429 or (status == 503 and answer.retry_after is not None):
-            raise Unavailable(told, after=answer.retry_after or 0.0)
-        if status < 300 or not self._is_of_the_server(route, status):
-            return
-        one_server = self._addresser.origin is not None or not route.chosen
-        if one_server and self.config.healthcheck is None:
-            self._doubt = next(((route, alike) for alike in _ALIKE if status in alike), None)
-        raise NotConnected(told)
+            if self._is_ours(route):
+                raise Unavailable(told, after=answer.retry_after or 0.0)
+        elif status >= 300 and self._is_of_the_server(route, status):
+            self._suspect(route, next((alike for alike in _ALIKE if status in alike), None))
+            raise NotConnected(told)
+
+    def _suspect(self, route: Route, alike: frozenset[int] | None) -> None:
+        """When the sink is opened next, ask whether the server is well: without an answer, or with one of these, it is
+        not. None: it is, whatever was answered."""
+        if alike is not None and self.config.healthcheck is None and self._is_ours(route):
+            self._doubt = (route, alike)
+
+    def _is_ours(self, route: Route) -> bool:
+        """Whether a request goes to the one server that the sink is for, and not to one that a record chose."""
+        return self._addresser.origin is not None or not route.chosen
 
     def _is_of_the_server(self, route: Route, status: int) -> bool:
         """Whether a status speaks of the server or of the sink's settings, not of records or what they chose."""

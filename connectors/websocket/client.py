@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema, model_val
 from connectors.http.answers import shown_url
 from connectors.http.auth import Auth, Authorizer
 from connectors.websocket.closing import GOING_AWAY, NO_CODE, NORMAL, is_unwelcome, told
-from connectors.websocket.messages import TEXT, Message
+from connectors.websocket.messages import TEXT, Message, to_text
 from connectors.websocket.pulse import Ping, Pulse, Silent
 from router import ClientTls, Duration, NotConnected, Settings
 
@@ -50,9 +49,7 @@ def _checked_url(url: str) -> str:
     return url
 
 
-WebSocketUrl = Annotated[
-    str, AfterValidator(_checked_url), WithJsonSchema({"type": "string", "pattern": "^(wss?://|.*\\$\\{)"})
-]
+WebSocketUrl = Annotated[str, AfterValidator(_checked_url), WithJsonSchema({"type": "string", "pattern": "^wss?://"})]
 
 
 class ClientConfig(Settings):
@@ -122,7 +119,7 @@ class Client:
             async with asyncio.timeout(self._config.connect_timeout):
                 websocket = await self._handshake(session)
                 connection = Connection(websocket, session, self._config, take, ended)
-                await connection.send((_text(message), TEXT) for message in self._config.open_messages)
+                await connection.send((to_text(message), TEXT) for message in self._config.open_messages)
         except BaseException as error:
             await (session if connection is None else connection).close()
             if isinstance(error, TimeoutError):
@@ -309,10 +306,6 @@ class Connection:
             why = f"we closed the connection: {told(message.data.code, str(message.data))}"
             return Closed(f"{self._shown}: {why}", unwelcome=True)
         return Closed(f"{self._shown}: the connection broke off without being closed")
-
-
-def _text(message: JsonValue) -> bytes:
-    return (message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)).encode()
 
 
 def _refusal(status: int) -> str:

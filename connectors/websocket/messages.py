@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from router import PIECE, Framing, FramingSetting, Settings, Size, framing_of
+from router import PIECE, Framing, FramingSetting, Json, Settings, Size, framing_of
 
 Form = Literal["auto", "text", "binary"]
 
@@ -80,6 +81,20 @@ class Wrapper:
             size += len(value)
         if values:
             yield values[start:]
+
+
+def to_json(payload: bytes) -> Json:
+    """What expressions see of a message: JSON, or a text where it is none."""
+    try:
+        value: Json = json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload.decode("utf-8", "replace")
+    return value
+
+
+def to_text(value: Json) -> bytes:
+    """What is sent of a value: a text as it is, anything else as JSON."""
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()
 
 
 def _opcode(value: bytes) -> int:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from connectors.websocket.client import Client, ClientConfig, Closed, Connection
-from router import Batch, Duration, EndOfStream, FramingSetting, Lag, NotConnected, Settings, Size, framing_of
+from connectors.websocket.messages import TEXT, Message, to_json, to_text
+from router import (
+    Batch,
+    Duration,
+    EndOfStream,
+    Expression,
+    FramingSetting,
+    Lag,
+    NotConnected,
+    Settings,
+    Size,
+    Variables,
+    framing_of,
+)
+
+_log = logging.getLogger(__name__)
 
 BATCH_RECORDS = 1000
 BATCH_BYTES = 2**20
@@ -43,8 +59,18 @@ class WebSocketSourceConfig(ClientConfig):
     connected to again before `hold_off`: the message itself is lost."""
     queue: Waiting = Waiting()
     """How much may be received and not yet read by the flow. When it is full, nothing is read from the socket."""
+    ack: Annotated[Expression, Variables("message")] | None = None
+    """CEL that makes of each message what tells the server that it is delivered, for servers that send again what they
+    were not told of: `{"messageId": message.messageId}`. `message` is its JSON, or a text where it is none. A text is
+    sent as it is, anything else as JSON; nothing for a message without what the expression selects, or for null."""
     hold_off: Annotated[Duration, Field(gt=0)] = 30.0
     """How long to stay away from a server that closed the connection in a way that says not to come back."""
+
+    @model_validator(mode="after")
+    def _acknowledges_messages(self) -> Self:
+        if self.ack is not None and self.framing is not None:
+            raise ValueError("ack should not stand beside framing: it tells of whole messages")
+        return self
 
 
 class WebSocketSource:
@@ -57,8 +83,8 @@ class WebSocketSource:
     **Guarantee**: at most once when the process is killed, since a WebSocket cannot be read again. As long as the
     process runs, nothing is lost that was received: it survives the end of the connection, and a stop, which tells
     the server first (1001) and takes in what is on its way until the server closes, too, for 2 s at most. What a
-    server sends while nobody is connected is not received. The token is a number; acknowledging tells the server
-    nothing.
+    server sends while nobody is connected is not received. With `ack`, at least once, as far as the server sends again
+    what it was not told of. The token is a number.
 
     **Order** is that of the messages.
 
@@ -101,6 +127,7 @@ sources:
         self._room = asyncio.Event()
         self._is_finishing = False
         self._stay_away = (0.0, "")
+        vars(self).update(replays=config.ack is not None)
 
     async def open(self) -> None:
         """Connect. Raises NotConnected, for ``hold_off`` too after the server said not to come back."""
@@ -112,16 +139,18 @@ sources:
 
     async def read(self) -> Batch:
         """What has come. Raises EndOfStream after ``finish()``, NotConnected. A cancelled call has taken nothing."""
-        while not self._waiting:
+        while not self._waiting or (self._is_finishing and self.replays):
             self._check_connection()
             self._change.clear()
             await self._change.wait()
         return self._gather()
 
     async def ack(self, token: Any) -> None:
-        """The batch is no part of the lag any more."""
+        """Tell the server, if it wants to be told. Raises NotConnected when it cannot be told."""
         if self._unsettled and self._unsettled[0].token == token:
-            self._unsettled.popleft()
+            batch = self._unsettled.popleft()
+            if self._config.ack is not None and self._connection is not None:
+                await self._tell(self._connection, self._config.ack, batch)
 
     async def lag(self) -> Sequence[Lag]:
         """What was received and is not acknowledged."""
@@ -130,29 +159,44 @@ sources:
         return [Lag(self._config.shown, records=records, seconds=self._age(), bytes=size)]
 
     async def finish(self) -> None:
-        """Have the server end the connection, and take in what is on its way; then ``read()`` ends the stream."""
+        """Have the server end the connection, and take in what is on its way; then ``read()`` ends the stream. One that
+        is told what is delivered sends the rest again: nothing more is read then."""
         self._is_finishing = True
         self._change.set()
-        if self._connection is not None:
+        if self._connection is not None and not self.replays:
             await self._connection.close()
 
     async def close(self) -> None:
-        """Disconnect. What was received and not read, or comes while the server closes, is for the next ``open()``."""
+        """Disconnect. What was received and not read, or comes while the server closes, is for the next ``open()``,
+        unless the server sends it again."""
         connection, self._connection = self._connection, None
         self._unsettled.clear()
         if connection is not None:
             await connection.close()
+        if self.replays:
+            self._waiting.clear()
+            self._bytes = 0
+            self._room.set()
 
     def _check_connection(self) -> None:
         """Raise why nothing more comes, if nothing does."""
         failure = NotConnected("the source is not open") if self._connection is None else self._connection.failure
+        if self._is_finishing and (failure is not None or self.replays):
+            raise EndOfStream
         if failure is None:
             return
-        if self._is_finishing:
-            raise EndOfStream
         if isinstance(failure, Closed) and failure.unwelcome:
             self._stay_away = (time.monotonic() + self._config.hold_off, str(failure))
         raise failure
+
+    async def _tell(self, connection: Connection, ack: Expression, batch: Batch) -> None:
+        limit = self._config.connect_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await connection.send(_acknowledgements(ack, batch.values))
+        except TimeoutError as error:
+            why = f"{self._config.shown}: an acknowledgement could not be sent within {limit:g} s"
+            raise NotConnected(why) from error
 
     def _take(self, value: bytes, is_binary: bool) -> Awaitable[None] | None:
         now = time.time_ns()
@@ -215,3 +259,16 @@ def _batch(records: Sequence[_Record], token: int) -> Batch:
         attributes=attributes,
         spoiled={index: record[3] for index, record in enumerate(records) if record[3] is not None},
     )
+
+
+def _acknowledgements(ack: Expression, values: Sequence[bytes]) -> Iterator[Message]:
+    for value in values:
+        try:
+            said = ack.evaluate({"message": to_json(value)})
+        except LookupError:
+            continue  # it has nothing to be told of
+        except ValueError as error:
+            _log.warning("a message cannot be acknowledged: %s (ack)", error)
+            continue
+        if said is not None:
+            yield to_text(said), TEXT

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from router.config.crosschecks import are_declared
 from router.config.interpolation import Filled
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
 from router.config.validation import document_of, read_mixed, validate
@@ -132,7 +133,8 @@ class _Reading:
         if name is None:
             return None
         if name not in names:
-            self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
+            if are_declared(self._filled.document, "connections"):
+                self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
             return None
         found = self._filled.document.below(("connections", name))
         if not isinstance(found.data, Mapping):
@@ -209,6 +211,8 @@ class _Reading:
         try:
             return connector_class(self._kind, type_)
         except UnknownConnector:
+            if self.form.document.node(("use",)) is not None and type_ not in {*types("source"), *types("sink")}:
+                return None  # which is said of the connection
             what = f"no {self._kind} of type `{type_}` is installed"
             self.form.fault(("type",), what, did_you_mean(type_, types(self._kind)))
         except BrokenConnector as error:
@@ -254,6 +258,8 @@ class _Reading:
         return found
 
     def _value(self, node: Node) -> Value:
+        if node in self._filled.cel and node.cut:
+            return None
         if node in self._filled.cel:
             return read_mixed(self.form, self._filled.cel[node], Scope(ROOTS))
         if isinstance(node.data, dict):

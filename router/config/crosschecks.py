@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from router.config.model import SinkSpec, SourceSpec
+from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
+from router.framing import Framing
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, Flow, Target
@@ -13,6 +14,14 @@ from rules.reader import expressions, sink_targets
 from rules.suggest import did_you_mean
 
 _RECORD = ("event", "raw", "key", "headers")
+
+
+def are_declared(document: Document, key: str) -> bool:
+    """Whether the names under a key are known: it is a mapping that could be read to its end, or not there at all."""
+    node = document.node((key,))
+    if document.is_cut((key,)):
+        return False
+    return document.root.entries.keys() <= set(KEYS) if node is None else isinstance(node.data, dict)
 
 
 def cross_check(
@@ -28,6 +37,7 @@ def cross_check(
     checks = _Checks(document, sources, sinks, models, texts, faults)
     checks.names(flows)
     checks.readers(flows)
+    checks.framings(flows)
     for flow in flows:
         checks.targets(flow)
         checks.model(flow)
@@ -71,23 +81,29 @@ class _Checks:
         reader: dict[str, Flow] = {}
         for flow in flows:
             for name, place in flow.sources:
-                if name not in self._sources and self._are_declared("sources"):
+                if name not in self._sources and are_declared(self._document, "sources"):
                     self._fault(place, f"there is no source `{name}`", did_you_mean(name, self._sources))
                 elif name in reader and reader[name] is not flow:
                     what = f"source `{name}` is read by flow `{reader[name].name}` already"
                     self._fault(place, what, "should be another source, declared for this flow with its own group")
                 reader.setdefault(name, flow)
 
-    def _are_declared(self, key: str) -> bool:
-        """Whether names under a key can be known: it is absent, or a mapping."""
-        node = self._document.node((key,))
-        return node is None or isinstance(node.data, dict)
+    def framings(self, flows: Sequence[Flow]) -> None:
+        """What is written by a framing is what it can frame."""
+        for name, spec in self._sinks.items():
+            framing = None if spec is None else getattr(spec.settings, "framing", None)
+            if spec is None or not isinstance(framing, Framing):
+                continue
+            why = framing.of(spec.encode or incoming_format(name, flows, self._sources)).cannot_join
+            if why:
+                place = self._document.place(("sinks", name, "framing"))
+                self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
 
     def targets(self, flow: Flow) -> None:
         """Every sink exists, and lets deliveries choose what its targets set."""
         for target in sink_targets(flow.rules, flow.otherwise):
             if target.sink not in self._sinks:
-                if not self._are_declared("sinks"):
+                if not are_declared(self._document, "sinks"):
                     continue
                 known = [*self._sinks, DROP, DEAD_LETTER]
                 place = self._place(target, "sink", at_value=True)
@@ -115,7 +131,8 @@ class _Checks:
     def model(self, flow: Flow) -> None:
         """The model of the contract exists."""
         name, place = flow.contract.model, flow.contract.model_place
-        if name is not None and place is not None and name not in self._models:
+        is_known = name in self._models or not are_declared(self._document, "models")
+        if name is not None and place is not None and not is_known:
             self._fault(place, f"there is no model `{name}`", did_you_mean(name, self._models))
 
     def tests(self, flow: Flow) -> None:

@@ -84,7 +84,7 @@ class _Faults:
     def take(self, errors: Iterable[ErrorDetails]) -> None:
         """One fault for each place: where a value could be of several kinds, all of them are what would be right."""
         wanted: dict[Key, list[str]] = {}
-        for error in errors:
+        for error in sorted(errors, key=lambda error: error["type"] == "missing"):
             path = self._path(error["loc"])
             node = self._form.document.node(path)
             if node is not None and (node in self._filled.failed or self._is_unread(node, error)):
@@ -139,7 +139,7 @@ class _Faults:
         key = str(error["loc"][-1])
         info = self._fields(path).get(key)
         description = _first_sentence(getattr(info, "description", None) or "")
-        self._form.key_fault(path, f"`{key}` is missing", description)
+        self._form.missing(path, key, description)
 
     def _fields(self, path: Key) -> Mapping[str, Any]:
         """The fields of the model that stands at ``path``, as far as they can be told from the outer model."""
@@ -223,21 +223,17 @@ def _should_be(message: str) -> str:
 
 def _first_sentence(text: str) -> str:
     sentence = re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0].removesuffix(".")
-    return f"should be given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "should be given"
+    return f"given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "given"
 
 
 def read_mixed(form: Form, mixed: Mixed, scope: Scope) -> Template | None:
     """A text with ``${CEL}`` in it, its pieces compiled; None where something is wrong with one."""
-    found: list[str | Expr] = []
-    for piece in mixed.pieces:
-        if not piece.is_cel:
-            found.append(piece.text)
-            continue
-        expr = compile_within(form, piece.text, _places(mixed.written, piece.start), scope)
-        if expr is None:
-            return None
-        found.append(expr)
-    return Template(tuple(found), mixed.written.place)
+    found: list[str | Expr | None] = [
+        compile_within(form, piece.text, _places(mixed.written, piece.start), scope) if piece.is_cel else piece.text
+        for piece in mixed.pieces
+    ]
+    whole = tuple(part for part in found if part is not None)
+    return Template(whole, mixed.written.place) if len(whole) == len(found) else None
 
 
 def _places(node: Node, start: int) -> Callable[[int], Place]:

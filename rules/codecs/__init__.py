@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from rules.codecs.avro import Avro
 from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
 from rules.codecs.logfmt import Logfmt
 from rules.codecs.msgpack import MsgPack
 from rules.codecs.plain import Bytes, Text
+from rules.codecs.protobuf import Protobuf
 from rules.codecs.syslog import Syslog
 from rules.named import named
 
 __all__ = [
     "FORMATS",
     "UNDECODED",
+    "Avro",
     "Bytes",
     "Codec",
     "Csv",
@@ -30,6 +33,7 @@ __all__ = [
     "Json",
     "Logfmt",
     "MsgPack",
+    "Protobuf",
     "Syslog",
     "Text",
     "in_text",
@@ -45,6 +49,8 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "msgpack": MsgPack,
     "logfmt": Logfmt,
     "syslog": Syslog,
+    "avro": Avro,
+    "protobuf": Protobuf,
 }
 """Every format, by the name that the configuration knows it by."""
 

@@ -72,6 +72,8 @@ class Codec:
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
       ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
       whether each payload was read, and the values of each field; None for a field that no record has.
+    - ``rewrites``: a payload that came with ``attribute`` means nothing without it, so that it is written anew when it
+      goes out, by the settings of the format, even if nothing changed it.
     """
 
     decode: Decode
@@ -83,6 +85,7 @@ class Codec:
     bound: Callable[[object], Decode] | None = None
     decode_all: DecodeAll | None = None
     decode_columns: DecodeColumns | None = None
+    rewrites: bool = False
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
@@ -126,14 +129,14 @@ class Format(BaseModel, ABC):
         return self
 
     @property
-    def stream_framing(self) -> str:
-        """The name of the framing that streams of such payloads have unless told otherwise."""
-        return "newline"
+    def stream_framing(self) -> Mapping[str, object]:
+        """The settings of the framing that streams of such payloads have unless told otherwise."""
+        return {"type": "newline"}
 
     @property
-    def message_framing(self) -> str:
+    def message_framing(self) -> Mapping[str, object]:
         """The same for bodies and messages, which have bounds of their own."""
-        return "whole"
+        return {"type": "whole"}
 
     @property
     def cannot_encode(self) -> str:

@@ -74,10 +74,10 @@ class TestHttpSink(SinkContract):
 
 
 class TestHttpSinkOfOneRequestARecord(TestHttpSink):
-    patience = 60.0  # 10,000 requests, one after the other
+    patience = 100.0  # 10,000 requests, one after the other
     choices = {name: values for name, values in TestHttpSink.choices.items() if name != "action"}
     traceless = {**TestHttpSink.traceless, "action": "it stands between records, and here there is one"}
-    settings = {"body": "each", "concurrency": 1}
+    settings = {"body": "each", "concurrency": 1, "request_timeout": "2s"}
 
     def values(self, asked: Asked) -> Sequence[bytes]:
         return [asked.body]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import aiohttp
@@ -52,13 +54,16 @@ class Served:
         try:
             while True:
                 message = await peer.receive()
-                self.inbox.append(message if isinstance(message, bytes) else message.encode())
+                self.hear(message if isinstance(message, bytes) else message.encode())
         except EOFError:
             pass
         finally:
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await sending
+
+    def hear(self, value: bytes) -> None:
+        self.inbox.append(value)
 
     async def send(self, peer: Peer) -> None:
         while True:
@@ -88,6 +93,36 @@ class TestWebSocketSource(Served, SourceContract):
 
 class TestWebSocketSourceOfAnotherServer(TestWebSocketSource):
     kind = "aiohttp"
+
+
+class TestWebSocketSourceThatTells(TestWebSocketSource):
+    """Of a server that keeps what it was not told of, and sends it again to whoever connects."""
+
+    cannot = {"end": "a server goes on", "be binary": "what is no JSON cannot be told of"}
+
+    def config(self) -> Settings:
+        return WebSocketSource.Config.model_validate({"url": f"ws://127.0.0.1:{self.port}/feed", "ack": "message"})
+
+    async def send(self, peer: Peer) -> None:
+        """Everything that it was not told of, and then what is new."""
+        sent: set[bytes] = set()
+        while True:
+            for value in [value for value in self.outbox if value not in sent]:
+                await peer.send(value.decode())
+                sent.add(value)
+            await asyncio.sleep(0.002)
+
+    def hear(self, value: bytes) -> None:
+        self.outbox = deque(kept for kept in self.outbox if self.told_by(kept) != value)
+
+    @staticmethod
+    @cache
+    def told_by(value: bytes) -> bytes:
+        """What tells that this is delivered."""
+        try:
+            return json.dumps(json.loads(value), ensure_ascii=False).encode()
+        except ValueError:
+            return value
 
 
 class TestWebSocketSink(Served, SinkContract):
@@ -143,8 +178,7 @@ class TestWebSocketServerSink(SinkContract):
             self.other.close()
             self.other = None
 
-    async def open(self, connector: Any) -> None:
-        await super().open(connector)
+    async def after_open(self, connector: Any) -> None:
         await until(lambda: len(connector._subscribers) == len(self.inboxes))
 
     async def subscribe(self) -> None:

@@ -786,7 +786,7 @@ async def test_mutual_tls_and_tokens(certificates: Certificates) -> None:
         ({"url": "http://x/${cursr}", "start": 1}, "`cursr` is not known here"),
         ({"url": "http://x/${cursor", "start": 1}, "never closed"),
         ({"url": "http://x/${cursor +}", "start": 1}, "1:9"),
-        ({"url": "${cursor}", "start": 7}, "should be a URL"),
+        ({"url": "${cursor}", "start": 7}, "make no URL"),
         ({"headers": {"a b": "c"}}, "no name of a header"),
         ({"headers": {"a": "b\r\nc"}}, "line end"),
         ({"records": "response.body."}, "1:"),

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, free_port, serving
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.http.sink import HttpSink
@@ -23,8 +25,8 @@ from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
 
 
-def make(url: str, folder: Path | None = None, timeout: float = 60.0, **settings: Any) -> HttpSink:
-    config = HttpSink.Config.model_validate({"url": url, **settings})
+def make(url: str, folder: Path | None = None, timeout: float = 60.0, **own: Any) -> HttpSink:
+    config = HttpSink.Config.model_validate({"url": url, **own})
     return HttpSink(config.within(Context("out", folder or Path(), write_timeout=timeout)))
 
 
@@ -313,6 +315,25 @@ async def test_the_one_bad_record_of_a_request_is_found(status: int) -> None:
     assert len(server.requests) < 30
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 80), st.sets(st.integers(0, 79), max_size=12))
+def test_whichever_records_are_bad_the_others_are_taken_once_and_in_order(count: int, bad: set[int]) -> None:
+    values = numbered(count)
+    bad = {index for index in bad if index < count}
+
+    async def attempt() -> None:
+        async with serving(refusing(*(values[index] for index in bad))) as server, opened(make(server.url)) as sink:
+            if bad:
+                assert (await failure(sink, batch(*values))).failed.keys() == bad
+            else:
+                await sink.write(batch(*values))
+        bodies = [asked.lines for asked in server.requests]
+        taken = [line for lines in bodies if not {values[index] for index in bad} & set(lines) for line in lines]
+        assert taken == [value for index, value in enumerate(values) if index not in bad]
+
+    asyncio.run(attempt())
+
+
 async def test_where_every_request_is_refused_the_search_ends_early() -> None:
     async with serving(400) as server, opened(make(server.url)) as sink:
         error = await failure(sink, batch(*numbered(5000)))
@@ -424,6 +445,29 @@ async def test_a_record_that_alone_brings_a_502_does_not_look_like_an_outage() -
         await sink.open()
 
 
+@pytest.mark.parametrize("misfortune", [RESET, HANG])
+async def test_after_a_request_without_an_answer_the_server_must_answer_something(misfortune: str) -> None:
+    async with serving(misfortune) as server, opened(make(f"{server.url}/in", request_timeout="100ms")) as sink:
+        await trouble(sink, batch(b"1"))
+        with pytest.raises(NotConnected, match="HEAD"):
+            await sink.open()
+        server.script = lambda asked: 501 if asked.method == "HEAD" else 200
+        await sink.open()
+        await sink.write(batch(b"1"))
+
+
+async def test_a_host_that_a_record_chose_answers_for_that_record_alone() -> None:
+    async with serving(429) as busy, serving() as other, opened(make("${event.callback}")) as sink:
+        error = await failure(sink, batch(b"1", b"2", url=[busy.url, other.url]))
+        assert error.failed == {0: "429 Too Many Requests"}
+        assert error.is_retryable(0)
+        busy.script = 503
+        await trouble(sink, batch(b"1", url=[busy.url]))
+        await sink.open()
+    assert other.bodies == [b"2\n"]
+    assert [asked.method for asked in busy.requests] == ["POST", "POST"]
+
+
 async def test_without_healthcheck_nothing_is_asked() -> None:
     async with serving(502) as server, opened(make(server.url, healthcheck=False)) as sink:
         await trouble(sink, batch(b"1"))
@@ -482,6 +526,7 @@ async def test_a_connection_that_breaks_leaves_the_record_unwritten(misfortune: 
         error = await trouble(sink, batch(b"1"))
         assert list(error.unwritten or ()) == [0]
         server.script = 200
+        await sink.open()
         await sink.write(batch(b"1"))
 
 
@@ -754,17 +799,17 @@ async def test_a_token_that_is_refused_is_renewed_once_within_a_write() -> None:
             good.remove("2")
             error = await trouble(sink, batch(b"3"))
             assert "answered 401" in str(error)
-            await sink.open()  # asks with a token of its own, the fourth
+            await sink.open()  # with a token of its own, the fourth
             await sink.write(batch(b"3"))
     told = [asked.url for asked in server.requests if asked.method == "POST"]
     assert told.count("/token") == 4
 
 
-async def test_a_token_endpoint_that_is_away_is_an_outage() -> None:
+async def test_a_token_endpoint_that_is_away_shows_when_it_is_opened() -> None:
+    """Else its outage would be counted against records."""
     async with serving() as server:
-        away = {"token_url": f"http://127.0.0.1:{free_port()}/", "client_id": "a", "client_secret": "b"}
-        async with opened(make(server.url, auth={"oauth2": away})) as sink:
-            assert "auth.oauth2" in str(await trouble(sink, batch(b"1")))
+        away_ = {"token_url": f"http://127.0.0.1:{free_port()}/", "client_id": "a", "client_secret": "b"}
+        await away(make(server.url, auth={"oauth2": away_}), r"auth\.oauth2")
     assert server.requests == []
 
 
@@ -778,7 +823,7 @@ async def test_a_token_endpoint_that_is_away_is_an_outage() -> None:
         ({"url": "http://"}, "should be a URL"),
         ({"url": "http://a b/"}, "should be a URL"),
         ({"url": "http://u:p@x/"}, "should hold no credentials"),
-        ({"url": "x${event.a}"}, "should begin with http"),
+        ({"url": "x${event.a}"}, "begins with http"),
         ({"method": "FETCH"}, "should be one of POST"),
         ({"headers": {"a b": "c"}}, "no name of a header"),
         ({"headers": {"a": "b\nc"}}, "line end"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -59,6 +60,13 @@ class Inbox:
             self.codes += error.args
 
 
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    made = Books(tmp_path)
+    yield made
+    made.close()
+
+
 def test_it_is_a_sink() -> None:
     assert isinstance(sink_to("ws://localhost"), Sink)
 
@@ -109,6 +117,78 @@ async def test_several_records_may_go_in_one_message() -> None:
 def test_a_framing_that_holds_one_record_only_is_refused() -> None:
     with pytest.raises(ValidationError, match="framing: whole does not go with messages"):
         sink_to("ws://localhost", framing="whole")
+
+
+def answering(inbox: Inbox, *, close_after: int = -1) -> Any:
+    """Talk that answers each message, and greets, and says that it is alive in between."""
+
+    async def talk(peer: Peer) -> None:
+        await peer.send('{"hello": "world"}')
+        with contextlib.suppress(EOFError):
+            while True:
+                message = await peer.receive()
+                if len(inbox.messages) == close_after and len(inbox.codes) == 0:
+                    inbox.codes.append(1012)
+                    return await peer.close(1012)
+                inbox.messages.append(message)
+                await peer.send("still alive")
+                await peer.send(json.dumps({"result": "error" if message == "bad" else "ok"}))
+        return None
+
+    return talk
+
+
+@both
+async def test_a_server_may_confirm_each_record_or_refuse_it(kind: Kind) -> None:
+    inbox = Inbox()
+    async with server(kind, answering(inbox)) as one, opened(one.url, confirm='message.result == "ok"') as sink:
+        await sink.write(records(*(f"{n}" for n in range(100))))
+        assert len(inbox.messages) == 100
+        with pytest.raises(WriteError) as error:
+            await sink.write(records("1", "bad", "3"))
+        assert error.value.failed == {1: 'the server refused it: {"result": "error"}'}
+        assert not error.value.retryable
+        await sink.write(records("4"))
+
+
+@both
+async def test_what_was_confirmed_before_the_connection_ended_is_not_written_again(kind: Kind, books: Books) -> None:
+    inbox = Inbox()
+    async with server(kind, answering(inbox, close_after=4)) as one:
+        sink = sink_to(one.url, confirm='message.result == "ok"', message="text")
+        outlet = Outlet("sink", sink, Policy(backoff=0.001), letters=books.box, metrics=books.metrics)
+        async with asyncio.timeout(30), running(outlet.run):
+            await (await outlet.put(part(b"1", b"2", b"\xff", b"bad", b"4", b"5", b"6")))
+        letters = await books.letters()
+    assert inbox.messages[:4] == ["1", "2", "bad", "4"]
+    assert sorted(inbox.messages) == ["1", "2", "4", "5", "6", "bad", "bad"], "what was refused is asked again"
+    assert [letter.out_value for letter in letters] == [b"\xff", b"bad"]
+
+
+async def test_an_answer_that_no_expression_can_read_says_nothing() -> None:
+    async def talk(peer: Peer) -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                await peer.receive()
+                for answer in ("{}", "no json", '{"n": "text"}', b"\xff", '{"n": 1}'):
+                    await peer.send(answer)
+
+    async with server("websockets", talk) as one, opened(one.url, confirm="message.n > 0") as sink:
+        await sink.write(records("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted"),
+    [
+        ({"confirm": "message.ok", "framing": "newline"}, "confirm should not stand beside framing"),
+        ({"confirm": "event.ok"}, "`event` is not known here; known: message"),
+        ({"confirm": "message.("}, "confirm"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(config: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        sink_to("ws://localhost", **config)
+    assert wanted in str(error.value)
 
 
 async def test_a_write_returns_once_the_server_has_read_it_all() -> None:
@@ -237,13 +317,6 @@ async def test_a_cancelled_write_can_be_made_again_on_a_new_connection() -> None
         await sink.close()
         one.peers[0].abort()
     assert [int(message) for message in inbox.messages] == list(range(3_000))
-
-
-@pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    made = Books(tmp_path)
-    yield made
-    made.close()
 
 
 @both

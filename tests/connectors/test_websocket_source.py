@@ -183,6 +183,52 @@ async def test_a_message_that_cannot_be_cut_is_spoiled_and_the_next_one_is_not()
 
 
 @both
+async def test_a_server_may_be_told_what_is_delivered(kind: Kind) -> None:
+    """Once it is, in order; what has nothing to tell of is left out."""
+    told: list[str | bytes] = []
+
+    async def talk(peer: Peer) -> None:
+        for message in ('{"id": 1}', "no json", '{"id": "two"}', "{}", '{"id": null}', '{"id": 5}'):
+            await peer.send(message)
+        with contextlib.suppress(EOFError):
+            while True:
+                told.append(await peer.receive())
+
+    async with server(kind, talk) as one, opened(one.url, ack='{"ack": message.id}') as source:
+        assert source.replays
+        await until(lambda: len(source._waiting) == 6)
+        batch = await source.read()
+        await asyncio.sleep(0.05)
+        assert told == []
+        await source.ack(batch.token)
+        await until(lambda: len(told) == 4)
+        assert told == ['{"ack": 1}', '{"ack": "two"}', '{"ack": null}', '{"ack": 5}']
+
+
+async def test_a_server_that_is_told_is_left_with_the_rest_at_a_stop() -> None:
+    """It sends it again to whoever comes next, while what was read can still be acknowledged."""
+    told: list[str | bytes] = []
+
+    async def talk(peer: Peer) -> None:
+        await peer.send("1")
+        told.append(await peer.receive())
+        await idle(peer)
+
+    async with server("aiohttp", talk) as one, opened(one.url, ack="message") as source:
+        batch = await source.read()
+        await source.finish()
+        with pytest.raises(EndOfStream):
+            await source.read()
+        await source.ack(batch.token)
+        await until(lambda: told == ["1"])
+
+
+def test_an_acknowledgement_tells_of_whole_messages() -> None:
+    with pytest.raises(ValidationError, match="ack should not stand beside framing"):
+        source_of("ws://localhost", ack="message.id", framing="newline")
+
+
+@both
 async def test_the_handshake_says_who_we_are_and_what_we_speak(kind: Kind) -> None:
     options: dict[str, Any] = {"subprotocols": ["v2.feed"]} if kind == "websockets" else {"protocols": ["v2.feed"]}
     async with (

@@ -191,6 +191,19 @@ def test_eval(tmp_path: Path, expression: str, given: str | None, status: int, p
     assert "Traceback" not in done.stderr
 
 
+def test_eval_tells_every_fault_with_a_caret_under_its_place(tmp_path: Path) -> None:
+    done = sluiceway("eval", "foo(1) &&\n  event.a = 'x'", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "1:1: there is no function foo: did you mean math.floor(x)?",
+        "  foo(1) &&",
+        "  ^",
+        "2:11: '=' is not CEL: use == to compare",
+        "    event.a = 'x'",
+        "            ^",
+    ]
+
+
 def test_connectors_and_schemas_are_listed(tmp_path: Path) -> None:
     listed = sluiceway("connectors", cwd=tmp_path).stdout
     for name in ("file", "stdin", "stdout", "generate", "http", "memory"):

@@ -64,9 +64,9 @@ class MsgPack(Format):
         )
 
     @property
-    def stream_framing(self) -> str:
+    def stream_framing(self) -> Mapping[str, object]:
         """Objects stand one after the other."""
-        return "msgpack"
+        return {"type": "msgpack"}
 
 
 # An extension -1 of a length that a timestamp can have, in every way in which that can be written.
