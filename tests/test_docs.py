@@ -13,15 +13,18 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from connectors.kit import SinkContract, SourceContract
 from router.config import json_schema
 from router.config.model import SinkCommon, SourceCommon
+from router.framing import FRAMINGS
 from router.metrics import Metrics
 from rules import cel
 from rules.cel import functions, macros
-from scripts import connector_docs
+from rules.codecs import FORMATS
+from scripts import connector_docs, format_docs
 from tests.examples import completed
 from tests.pages import BLOCK, Block, blocks_of
 from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
@@ -174,6 +177,28 @@ def test_the_pages_of_connectors_are_what_their_code_says(tmp_path: Path) -> Non
     assert connector_docs.stale(folder) == []
     assert (folder / "README.md").read_text() == readme + "By hand.\n"
     assert {page.name for page in folder.iterdir()} == {p.name for p in connector_docs.FOLDER.iterdir()} | {"essay.md"}
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "kind"),
+    [
+        *(pytest.param("Format", name, kind, id=f"format {name}") for name, kind in FORMATS.items()),
+        *(pytest.param("Framing", name, kind, id=f"framing {name}") for name, kind in FRAMINGS.items()),
+    ],
+)
+def test_every_format_and_framing_is_in_the_docs_with_its_settings(word: str, name: str, kind: type[BaseModel]) -> None:
+    """Each says what it is, and each setting what it does."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    part = re.search(rf"^#### {word} `{name}`$\n\n(.*?)(?=^#|^<!--)", page, re.MULTILINE | re.DOTALL)
+    assert part, f"{word} {name} is not there"
+    assert part[1].strip()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", part[1], re.MULTILINE)
+    assert [setting for setting, _ in rows] == [setting for setting in kind.model_fields if setting != "type"]
+    assert f"(#{word.lower()}-{name})" in page
+
+
+def test_the_list_of_formats_is_what_the_code_gives() -> None:
+    assert not format_docs.is_stale(), "run `make docs`"
 
 
 def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:
