@@ -68,6 +68,9 @@ _NAMESPACE: Final[Mapping[str, object]] = {
 }
 
 
+_ROOTS: Final = frozenset({"event", "meta", "vars"})
+
+
 class RecordCompiler(Compiler):
     """Writes what concerns one record, inside the loop over a batch.
 
@@ -101,6 +104,10 @@ class RecordCompiler(Compiler):
                 self.code.line("whole_meta = meta_of(columns, i, source)")
             return Operand("whole_meta")
         return self._elements.get(name)
+
+    def takes(self, name: str) -> bool:
+        """``event``, ``meta``, ``vars`` and the element of a split do."""
+        return name in _ROOTS or name in self._elements
 
     def is_event(self, operand: Operand) -> bool:
         """Whatever goes by the name of event."""

@@ -12,6 +12,7 @@ from router.framing.avro import AvroFile
 from router.framing.base import PIECE, Framed, Framer, Framing
 from router.framing.csv import CsvRows
 from router.framing.lines import Newline, Null
+from router.framing.msgpack import MsgPackObjects
 from router.framing.prefixed import Length, OctetCounted
 from router.framing.whole import Whole
 from rules.codecs import Format
@@ -26,6 +27,7 @@ FRAMINGS: Final[dict[str, type[Framing]]] = {
     "octet_counted": OctetCounted,
     "csv": CsvRows,
     "avro": AvroFile,
+    "msgpack": MsgPackObjects,
     "whole": Whole,
 }
 """Every framing, by the name that the configuration knows it by."""

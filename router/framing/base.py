@@ -44,7 +44,8 @@ class Framed:
 
 
 class Framer(Protocol):
-    """Cuts one stream, which comes in chunks, into records. How it is chunked makes no difference to what comes out.
+    """Cuts one stream, which comes in chunks, into records. How it is chunked makes no difference to what comes out,
+    except to how much is shown of what cannot be read.
 
     A framer that is made with the ``offset`` and the ``state`` of another one continues where that one had got to.
     """

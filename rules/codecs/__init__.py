@@ -13,8 +13,11 @@ from rules.codecs.avro import Avro
 from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
+from rules.codecs.logfmt import Logfmt
+from rules.codecs.msgpack import MsgPack
 from rules.codecs.plain import Bytes, Text
 from rules.codecs.protobuf import Protobuf
+from rules.codecs.syslog import Syslog
 from rules.named import named
 
 __all__ = [
@@ -28,7 +31,10 @@ __all__ = [
     "EncodeSetting",
     "Format",
     "Json",
+    "Logfmt",
+    "MsgPack",
     "Protobuf",
+    "Syslog",
     "Text",
     "in_text",
     "is_plain",
@@ -42,6 +48,9 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "csv": Csv,
     "avro": Avro,
     "protobuf": Protobuf,
+    "msgpack": MsgPack,
+    "logfmt": Logfmt,
+    "syslog": Syslog,
 }
 """Every format, by the name that the configuration knows it by."""
 

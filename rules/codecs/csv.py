@@ -12,13 +12,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from rules.cel.errors import CelError
+from rules.codecs.conversions import CONVERSIONS, TextType, as_number, as_text
 from rules.codecs.format import UNDECODED, Codec, Decode, Format, in_text
 from rules.columns import Constant
 
 ATTRIBUTE: Final = "columns"
 """Under this name a source says, with each row, what the header of its stream was."""
-
-ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 
 class Csv(Format):
@@ -40,7 +39,7 @@ class Csv(Format):
     """What separates fields: one character, such as `;` or a tab."""
     quote: Annotated[str, Field(max_length=1)] = '"'
     """What fields are quoted with: one character; none when it is empty."""
-    types: Mapping[str, ColumnType] = Field(default_factory=dict)
+    types: Mapping[str, TextType] = Field(default_factory=dict)
     """What columns are, besides text: `integer`, `number`, `boolean` (true, false, 1, 0), or `json`. An empty field of
     such a column is null; one that is something else makes the record undecodable."""
 
@@ -206,7 +205,7 @@ class Rows:
         cells: dict[str, Sequence[object]] = {}
         for name, at in wanted.items():
             column, convert = [row[at] for row in rows], CONVERSIONS[types.get(name, "text")]
-            cells[name] = column if convert is _text else _converted(convert, column, broken)
+            cells[name] = column if convert is as_text else _converted(convert, column, broken)
         whole: Sequence[bool] = Constant(True, len(values))
         if broken:
             whole = [place not in broken for place in range(len(values))]
@@ -318,7 +317,7 @@ def _ends(text: str) -> int:
 def _converted(convert: Callable[[str], object], cells: Sequence[str], broken: set[int]) -> Sequence[object]:
     """The values of a column; of those that have none the places are added to ``broken``."""
     try:
-        if convert is _number and "_" not in "".join(cells):
+        if convert is as_number and "_" not in "".join(cells):
             numbers = list(map(float, cells))  # the usual case at once; an empty cell is no number
             if all(map(math.isfinite, numbers)):
                 return numbers
@@ -346,60 +345,3 @@ def _names(columns: object) -> list[str]:
 
 def _in_field(value: object) -> str:
     return "" if value is None else in_text(value)
-
-
-def _integer(text: str) -> int | None:
-    if not text:
-        return None
-    try:
-        return int(text if text.isascii() and "_" not in text else "no integer")
-    except ValueError:
-        raise ValueError(f"{_shown(text)} is no integer") from None
-
-
-def _number(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if "_" in text or not math.isfinite(number):
-        raise ValueError(f"{_shown(text)} is no number")
-    return number
-
-
-_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "": None}
-
-
-def _boolean(text: str) -> bool | None:
-    try:
-        return _BOOLEANS[text.lower()]
-    except KeyError:
-        raise ValueError(f"{_shown(text)} is neither true nor false") from None
-
-
-def _json(text: str) -> object:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(text) if text else None
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{_shown(text)} is not JSON ({error})") from error
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
-def _text(text: str) -> str:
-    return text
-
-
-CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
-    "text": _text,
-    "integer": _integer,
-    "number": _number,
-    "boolean": _boolean,
-    "json": _json,
-}

@@ -6,17 +6,16 @@ import csv
 import io
 
 import pytest
+from framings import CUTS, chunks, feed, restarted
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.framing import Framed, Framer
 from router.framing.csv import CsvRows
 from rules.codecs import Csv
 from rules.codecs.csv import ATTRIBUTE
 
 FIELD = st.text("ab,\n\"' é", max_size=6)
 TABLE = st.lists(st.lists(FIELD, min_size=2, max_size=3), max_size=8)
-CUTS = st.lists(st.integers(1, 9), max_size=60)
 ENDS = st.sampled_from(["\n", "\r\n"])
 
 
@@ -28,26 +27,6 @@ def written(table: list[list[str]], end: str) -> bytes:
 
 def read(data: bytes) -> list[list[str]]:
     return [row for row in csv.reader(io.StringIO(data.decode(), newline="")) if row]
-
-
-def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
-    parts = []
-    for cut in cuts:
-        parts.append(data[:cut])
-        data = data[cut:]
-    return [part for part in [*parts, data] if part]
-
-
-def feed(framer: Framer, parts: list[bytes]) -> Framed:
-    whole = Framed()
-    for framed in [*map(framer.feed, parts), framer.finish()]:
-        for index, value in enumerate(framed.values):
-            if index in framed.spoiled:
-                whole.spoil(value, framed.spoiled[index])
-            else:
-                whole.values.append(value)
-        whole.known = framed.known
-    return whole
 
 
 @given(TABLE, ENDS, CUTS)
@@ -69,15 +48,9 @@ def test_a_restart_goes_on_where_the_stream_was(
     """After any chunk another framer takes over at the offset, with the header that the first one saw."""
     stream = written([["id", "note"], *table], end)
     parts = chunks(stream, cuts)
-    first = CsvRows().framer(1000)
-    got: list[bytes] = []
-    for part in parts[: data.draw(st.integers(0, len(parts)))]:
-        got += first.feed(part).values
-    second = CsvRows().framer(1000, offset=first.offset, state=first.state)
-    rest = feed(second, [stream[first.offset :]])
-    assert got + rest.values == CsvRows().cut(stream, 1000).values
-    if rest.values:
-        assert rest.known == {ATTRIBUTE: ["id", "note"]}
+    got = restarted(CsvRows(), stream, parts, data.draw(st.integers(0, len(parts))), 1000)
+    assert got.values == CsvRows().cut(stream, 1000).values
+    assert got.known == {ATTRIBUTE: ["id", "note"]}
 
 
 @given(st.binary(max_size=60).map(lambda data: data.replace(b"\0", b'"').replace(b"\1", b"\n")), CUTS)

@@ -116,7 +116,9 @@ ANY = (
 
 def _events(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Events as they are read: what is not set is not there."""
-    payment = st.fixed_dictionaries({}) | st.builds(lambda card: {"card": card}, TEXT) | st.just({"cash": False})
+    payment: st.SearchStrategy[dict[str, Any]] = (
+        st.fixed_dictionaries({}) | st.builds(lambda card: {"card": card}, TEXT) | st.just({"cash": False})
+    )
     rest = st.fixed_dictionaries(
         {},
         optional={
