@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -327,11 +327,20 @@ class MemorySink:
             await _run(self.on_write, batch)
         except WriteError as error:
             failed = self._with_followers(batch, error)
-            written = [i for i in range(len(batch)) if i not in failed]
-            if written:
-                self.batches.append(batch.select(written))
-            raise WriteError(failed, retryable=error.retryable) from error
+            self._keep_all_but(batch, failed)
+            again: bool | Collection[int] = error.retryable
+            if not isinstance(again, bool):
+                again = {*again, *(failed.keys() - error.failed.keys())}
+            raise WriteError(failed, retryable=again) from error
+        except NotConnected as error:
+            self._keep_all_but(batch, range(len(batch)) if error.unwritten is None else error.unwritten)
+            raise
         self.batches.append(batch)
+
+    def _keep_all_but(self, batch: Batch, failed: Collection[int]) -> None:
+        written = [i for i in range(len(batch)) if i not in failed]
+        if written:
+            self.batches.append(batch.select(written))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -350,7 +359,8 @@ class MemorySink:
         failed, blocked = dict(error.failed), set[object]()
         for index, key in enumerate(keys):
             if index in failed:
-                blocked.add(key)
+                if error.is_retryable(index):
+                    blocked.add(key)
             elif key in blocked:
                 failed[index] = "follows a failed record with the same key"
         return failed

@@ -190,7 +190,7 @@ class StdoutSink:
             raise NotConnected("the sink is not open")
         data, failed = self._framing.join(batch.values)
         if data:
-            await _output().write(data, lambda: _ends(self._framing, batch.values), self._framing.head)
+            await _output().write(data, lambda: _ends(self._framing, batch.values, data), self._framing.head)
         if failed:
             raise WriteError(failed, retryable=False)
 
@@ -274,9 +274,10 @@ def _read_available() -> tuple[bytes, bool]:
     return b"".join(pieces), False
 
 
-def _ends(framing: Framing, values: Sequence[bytes]) -> list[int]:
-    """Where each record ends in the piece of a stream that they are joined to."""
-    return list(accumulate(len(framing.join([value])[0]) for value in values))
+def _ends(framing: Framing, values: Sequence[bytes], data: bytes) -> list[int]:
+    """Where each record ends in the piece of a stream that they are joined to; its end, if that makes one of all."""
+    pieces = [framing.join([value])[0] for value in values]
+    return list(accumulate(map(len, pieces))) if b"".join(pieces) == data else [len(data)]
 
 
 class _Output:

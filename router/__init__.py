@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
-from router.errors import EndOfStream, NotConnected, WriteError
+from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
+from router.expression import Expression, Template, Variables
 from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
 from router.interfaces import Json, Lag, Positions, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
@@ -21,6 +22,7 @@ __all__ = [
     "Context",
     "Duration",
     "EndOfStream",
+    "Expression",
     "Framed",
     "Framer",
     "Framing",
@@ -38,6 +40,9 @@ __all__ = [
     "Sink",
     "Size",
     "Source",
+    "Template",
+    "Unavailable",
+    "Variables",
     "WriteError",
     "framing_of",
     "split_address",

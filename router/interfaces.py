@@ -31,6 +31,10 @@ class Source(Protocol):
     acknowledged is read again after the next ``open()``) and ``ack_order`` (``"read"``: acknowledgements come in the
     order of reading; ``"any"``: each as soon as it is settled). Its docstring, in Markdown, is what users are told of
     it; ``example``, a ``ClassVar[str]`` that it may have, is a part of the daemon's file that uses it.
+
+    It may have a method ``async finish()``, for a source that has taken in what it cannot take in again: the router
+    stops, so nothing new is to be taken in; ``read()`` goes on to give what is there, and then raises ``EndOfStream``.
+    Without it, what is not read when the router stops is left where it is.
     """
 
     Config: ClassVar[type[Any]]
@@ -74,7 +78,8 @@ class Sink(Protocol):
         """Write the batch; return once it is durable.
 
         Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away
-        and while the sink is not open. May be cancelled when ``timeout`` has passed; ``close()`` and ``open()`` follow.
+        and while the sink is not open, ``Unavailable`` when it is there and takes nothing for now. May be cancelled
+        when ``timeout`` has passed; ``close()`` and ``open()`` follow.
         """
 
     async def close(self) -> None:

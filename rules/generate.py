@@ -296,8 +296,13 @@ class _Generator:
     def _written(self, lane: Lane, form: Form) -> str:
         """The payload that goes out, as an expression."""
         write = self._writers.setdefault(lane.encode, f"write_{lane.encode}{len(self._writers) or ''}")
-        self._code.namespace[write] = lane.encode.codec.encode_plain
+        codec = lane.encode.codec
+        self._code.namespace[write] = codec.encode_plain if self._codec.decodes_plain else codec.encode
         changed = "True" if lane.always else form.changed
+        if lane.rewrites and changed != "True":
+            self._record.before["came_with"] = f"columns.attributes.get({lane.rewrites!r})"
+            self._record.start["anew"] = "came_with is not None and came_with[i] is not None"
+            changed = "anew" if changed == "False" else f"({changed} or anew)"
         if changed == "False":
             return "raw"
         if form.local == "event":

@@ -41,6 +41,10 @@ class _Record:
     changed: bool = False
     decoded: bool = False
 
+    def has(self, attribute: str) -> bool:
+        """Whether the record came with an attribute of this name."""
+        return attribute in self.meta
+
     def bindings(self, event: object) -> dict[str, object]:
         return {"event": event, "meta": self.meta, "vars": self.vars}
 
@@ -314,7 +318,7 @@ class Interpreter:
         bindings = {**parcel.bindings, "event": event}
         settings = {name: attempt("setting", _setting, name, fill, bindings) for name, fill in target.settings.items()}
         value: bytes | None = None
-        if changed or (lane.always and sending.record.decoded):
+        if changed or (sending.record.decoded and (lane.always or sending.record.has(lane.rewrites))):
             try:
                 value = lane.encode.codec.encode(event)
             except CelError as error:

@@ -156,11 +156,11 @@ def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
 
 
 def _unwritable(flow: Flow, plan: Plan) -> Iterator[Fault]:
-    """Of each sink that gets changed records, why they cannot be written."""
+    """Of each sink that gets records in their source's format, but not as they came, why they cannot be written."""
     for lane in plan.lanes:
         if lane.reshapes and not lane.always and (why := lane.encode.cannot_encode):
             place = next(target.place for target in _targets(flow) if target.sink == lane.sink)
-            yield Fault(place, f"the sink {lane.sink} gets records that were changed, in {lane.encode}: {why}")
+            yield Fault(place, f"the sink {lane.sink} gets records that are written anew, in {lane.encode}: {why}")
 
 
 def _targets(flow: Flow) -> Iterator[Target]:
@@ -182,7 +182,7 @@ def _validator(flow: Flow, decode: Format, models: Mapping[str, Any]) -> Validat
     if contract.schema is None:
         return None
     try:
-        return schema_validator(contract.schema)
+        return schema_validator(contract.schema, plain=decode.codec.decodes_plain)
     except ValueError as error:
         place = contract.schema_place or flow.place
         raise Refused([Fault(place, f"the schema is not valid: {error}")]) from error

@@ -9,9 +9,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from rules.cel.errors import CelError
-from rules.cel.temporal import Timestamp
-from rules.cel.values import ABSENT
-from rules.codecs import Format
+from rules.cel.temporal import Duration, Timestamp
+from rules.cel.values import ABSENT, Opaque
+from rules.codecs import Format, in_text
 from rules.decisions import Delivery
 from rules.differences import as_json, diff, readable, record_diff, record_differences
 from rules.faults import Place
@@ -171,9 +171,18 @@ def _delivered(delivery: Delivery, batch: _Single, encoding: Format) -> Iterator
 def _record(batch: _Single, encoding: Format) -> dict[str, object]:
     """A payload as a test can ask for it: its event where it can be decoded, and its bytes."""
     try:
-        return {"event": encoding.codec.decode_at(batch, 0), "raw": batch.values[0]}
-    except (ValueError, RecursionError):
+        return {"event": _told(encoding.codec.decode_at(batch, 0)), "raw": batch.values[0]}
+    except (ValueError, RecursionError, CelError):
         return {"raw": batch.values[0]}
+
+
+def _told(event: object) -> object:
+    """An event as tests write it: times and keys as the texts that they are in JSON."""
+    if isinstance(event, Mapping):
+        return {key if isinstance(key, str) else in_text(key): _told(value) for key, value in event.items()}
+    if isinstance(event, list):
+        return list(map(_told, event))
+    return str(event) if isinstance(event, Timestamp | Duration | Opaque) else event
 
 
 def _failures(test: Test, got: _Got) -> Iterator[Failure]:

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from connectors.kit.promise import NOT_PROMISED
 from tests.certificates import Certificates, make_certificates
@@ -14,6 +15,10 @@ from tests.certificates import Certificates, make_certificates
 MAY_SKIP = ("shared/cel-conformance", NOT_PROMISED)
 """What the reasons name for which a test may be skipped in CI: the conformance cases are no part of the tree, and a
 connector need not be able to do everything that the contract kit asks, if its test says why."""
+
+# How long an example takes says nothing on a machine that does other things as well.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

@@ -81,6 +81,9 @@ class Contract:
         """The system is there again, at the same address, with what it held."""
         raise self._unwritten("come_back", "be away", "go away")
 
+    async def after_open(self, connector: Any) -> None:
+        """A check has opened the connector: wait for what else must be there, such as clients that come to it."""
+
     def _unwritten(self, method: str, *abilities: str) -> Unfit:
         keys = " and ".join(map(repr, abilities))
         return Unfit(f"{type(self).__name__} should write {method}(), or say in `cannot` why not, under {keys}")
@@ -156,6 +159,7 @@ class Contract:
         """Open it: the system is there."""
         __tracebackhide__ = True
         await self._within("open()", connector.open(), "connect, or raise NotConnected")
+        await self.after_open(connector)
 
     async def _close(self, connector: Any, step: str = "") -> None:
         """Close it, whatever state it is in."""

@@ -27,6 +27,8 @@ class SinkSystem(Contract):
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """For each setting that a delivery may choose, two values, neither of them what ``config`` says: ``{"path":
     ["a.txt", "b.txt"]}``. A ``key`` is bytes, ``headers`` are pairs of a name and bytes."""
+    traceless: ClassVar[Mapping[str, str]] = {}
+    """Settings that a delivery may choose and that leave no trace in the system, each with the reason."""
 
     async def written(self, **chosen: Any) -> Sequence[bytes]:
         """What is durable in the system now, in order, seen by somebody else than the sink.

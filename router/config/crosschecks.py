@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from router.config.model import KEYS, SinkSpec, SourceSpec
+from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
+from router.framing import Framing
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, Flow, Target
@@ -36,6 +37,7 @@ def cross_check(
     checks = _Checks(document, sources, sinks, models, texts, faults)
     checks.names(flows)
     checks.readers(flows)
+    checks.framings(flows)
     for flow in flows:
         checks.targets(flow)
         checks.model(flow)
@@ -85,6 +87,17 @@ class _Checks:
                     what = f"source `{name}` is read by flow `{reader[name].name}` already"
                     self._fault(place, what, "should be another source, declared for this flow with its own group")
                 reader.setdefault(name, flow)
+
+    def framings(self, flows: Sequence[Flow]) -> None:
+        """What is written by a framing is what it can frame."""
+        for name, spec in self._sinks.items():
+            framing = None if spec is None else getattr(spec.settings, "framing", None)
+            if spec is None or not isinstance(framing, Framing):
+                continue
+            why = framing.of(spec.encode or incoming_format(name, flows, self._sources)).cannot_join
+            if why:
+                place = self._document.place(("sinks", name, "framing"))
+                self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
 
     def targets(self, flow: Flow) -> None:
         """Every sink exists, and lets deliveries choose what its targets set."""

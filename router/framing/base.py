@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict
 
 from router.interfaces import Json
+from rules.codecs import Format
 from rules.columns import Constant
 
 PIECE = 64 << 20
@@ -83,6 +84,10 @@ class Framing(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     type: str = ""
+
+    def of(self, payloads: Format) -> Framing:  # noqa: ARG002 - of framings that depend on them
+        """The same, as it goes with payloads of this format where it leaves that open."""
+        return self
 
     @abstractmethod
     def framer(self, limit: int, *, offset: int = 0, state: Mapping[str, Json] | None = None) -> Framer:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from router.framing.base import PIECE, Framed, Framer, Framing, Pread, Remnant
 from router.interfaces import Json
-from rules.codecs.csv import ATTRIBUTE, Csv
+from rules.codecs import Csv, Format
+from rules.codecs.csv import ATTRIBUTE
 
 _BLOCK = 1 << 20
 
@@ -19,6 +20,10 @@ class CsvRows(Framing):
     """Rows of CSV."""
     dialect: Csv | None = None
     """How rows are written, such as `{delimiter: ";"}`; by default as `decode`, or `encode`, says."""
+
+    def of(self, payloads: Format) -> Framing:
+        """The same with the dialect of the payloads, if it names none."""
+        return CsvRows(dialect=payloads) if self.dialect is None and isinstance(payloads, Csv) else self
 
     @property
     def head(self) -> bytes:

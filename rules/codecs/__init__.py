@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from rules.codecs.avro import Avro
 from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
 from rules.codecs.plain import Bytes, Text
+from rules.codecs.protobuf import Protobuf
 from rules.named import named
 
 __all__ = [
     "FORMATS",
     "UNDECODED",
+    "Avro",
     "Bytes",
     "Codec",
     "Csv",
@@ -25,6 +28,7 @@ __all__ = [
     "EncodeSetting",
     "Format",
     "Json",
+    "Protobuf",
     "Text",
     "in_text",
     "is_plain",
@@ -36,6 +40,8 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
+    "avro": Avro,
+    "protobuf": Protobuf,
 }
 """Every format, by the name that the configuration knows it by."""
 

@@ -62,6 +62,16 @@ class Csv(Format):
         """Whether the first row of a stream that is read is its header."""
         return self.columns is None if self.header is None else self.header
 
+    @property
+    def stream_framing(self) -> Mapping[str, object]:
+        """Rows, of which a quoted field may hold ends of lines."""
+        return {"type": "csv"}
+
+    @property
+    def message_framing(self) -> Mapping[str, object]:
+        """Every row is a record."""
+        return self.stream_framing
+
     def make(self) -> Codec:
         """The codec."""
         rows = Rows(self)

@@ -50,6 +50,8 @@ class Codec:
     - ``decode_plain`` does the same faster, and may raise anything for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
     - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    - ``decodes_plain`` says whether ``decode`` gives nothing but ``is_plain`` values and bytes. If not, ``encode``
+      writes what it has given, in whatever format.
     - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
       the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
       payload that travels without it is read by ``decode``.
@@ -57,16 +59,20 @@ class Codec:
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
       ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
       whether each payload was read, and the values of each field; None for a field that no record has.
+    - ``rewrites``: a payload that came with ``attribute`` means nothing without it, so that it is written anew when it
+      goes out, by the settings of the format, even if nothing changed it.
     """
 
     decode: Decode
     decode_plain: Decode
     encode: Callable[[object], bytes]
     encode_plain: Callable[[object], bytes]
+    decodes_plain: bool = True
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
     decode_all: DecodeAll | None = None
     decode_columns: DecodeColumns | None = None
+    rewrites: bool = False
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
@@ -106,14 +112,14 @@ class Format(BaseModel, ABC):
         return self
 
     @property
-    def stream_framing(self) -> str:
-        """The name of the framing that streams of such payloads have unless told otherwise."""
-        return "newline"
+    def stream_framing(self) -> Mapping[str, object]:
+        """The settings of the framing that streams of such payloads have unless told otherwise."""
+        return {"type": "newline"}
 
     @property
-    def message_framing(self) -> str:
+    def message_framing(self) -> Mapping[str, object]:
         """The same for bodies and messages, which have bounds of their own."""
-        return "whole"
+        return {"type": "whole"}
 
     @property
     def cannot_encode(self) -> str:

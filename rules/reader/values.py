@@ -204,7 +204,7 @@ def _check_names(form: Form, uses: Iterable[tuple[str, int]], at: Callable[[int]
 
 def _meant(name: str, scope: Scope) -> str:
     known = sorted(scope.names)
-    if nearest(name, known):
+    if nearest(name, known) or "event" not in scope.names:
         return did_you_mean(name, known)
     return f"a field of the record is `event.{name}`; {did_you_mean(name, known)}"
 

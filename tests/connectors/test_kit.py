@@ -115,6 +115,30 @@ def test_what_a_test_class_leaves_out_is_told(
         getattr(contract, check)()
 
 
+def test_a_setting_that_leaves_no_trace_is_not_looked_for(tmp_path: Path) -> None:
+    """A sink that has no other is skipped, with the reasons."""
+    names = MemorySink.Config.per_record()
+    said = {"choices": {}, "traceless": dict.fromkeys(names, "it is for the journey alone")}
+    contract = type("Trial", (MemorySinkContract,), said)()
+    contract.folder = tmp_path
+    with pytest.raises(pytest.skip.Exception, match="not promised: it is for the journey alone"):
+        contract.test_what_a_delivery_chose_is_honoured()
+
+
+def test_a_check_that_opens_a_connector_waits_for_what_must_come_after(tmp_path: Path) -> None:
+    """Clients that come to it, say: the test class knows when they are there."""
+    opened = []
+
+    class Awaited(MemorySinkContract):
+        async def after_open(self, connector: MemorySink) -> None:
+            opened.append(connector.opens)
+
+    contract = Awaited()
+    contract.folder = tmp_path
+    contract.test_what_is_written_is_there_when_write_returns()
+    assert opened == [1]
+
+
 def test_a_failure_in_the_background_of_a_test_class_is_told(tmp_path: Path) -> None:
     """Not as a source that gives nothing."""
 

@@ -8,12 +8,15 @@ import pytest
 from fuzz_config import DAEMON, ENVIRONMENT, RULES, fuzz, mutate, write_files
 
 from router.config import load
+from router.plugins import types
 from rules.codecs import FORMATS
 from rules.faults import Refused
 
 DECODES = ", ".join([*FORMATS][:-1]) + f" or {[*FORMATS][-1]}"
 
 SECRET = "hunter2!"
+SOURCES = ", ".join(types("source"))
+ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
@@ -163,7 +166,7 @@ FAULTS = [
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: {type: kafak}}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:25: no connector of type `kafak` is installed; known: file, generate, http, memory, stdin, stdout",
+            "sluiceway.yaml:4:25: no connector of type `kafak` is installed; known: " + ALL,
         ],
     ),
     (
@@ -198,7 +201,7 @@ FAULTS = [
         "sources: {a: {use: main}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: stdout}}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:28: no source of type `stdout` is installed; known: file, generate, http, memory, stdin",
+            "sluiceway.yaml:4:28: no source of type `stdout` is installed; known: " + SOURCES,
         ],
     ),
     (
@@ -310,7 +313,7 @@ FAULTS = [
         "sources: {a: {}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:14: `type` is missing; should be the type of a source: file, generate, http, memory, stdin",
+            "sluiceway.yaml:1:14: `type` is missing; should be the type of a source: " + SOURCES,
         ],
     ),
     (
@@ -463,7 +466,7 @@ FAULTS = [
         "sinks: {x: {type: memory, channel: 'a${event.x}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:38: `${...}` is not filled in here; only what each record may choose takes CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
+            "sluiceway.yaml:1:38: `${...}` is not filled in here; only some settings take CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
         ],
     ),
     (
@@ -681,7 +684,7 @@ FAULTS = [
         "sources: {a: {use: m}}\nsinks: {x: {use: m}}\nconnections: {m: {type: kafak}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; known: file, generate, http, memory, stdin, stdout",
+            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; known: file, generate, http, http_poll, memory, stdin, stdout, websocket, websocket_server",
         ],
     ),
     (
