@@ -26,13 +26,8 @@ FRAMINGS: Final[dict[str, type[Framing]]] = {
     "length": Length,
     "octet_counted": OctetCounted,
     "csv": CsvRows,
-<<<<<<< HEAD
     "avro": AvroFile,
     "msgpack": MsgPackObjects,
-=======
-    "msgpack": MsgPackObjects,
-    "avro": AvroFile,
->>>>>>> formats1
     "whole": Whole,
 }
 """Every framing, by the name that the configuration knows it by."""

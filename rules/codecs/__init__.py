@@ -46,19 +46,11 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
-<<<<<<< HEAD
     "avro": Avro,
     "protobuf": Protobuf,
     "msgpack": MsgPack,
     "logfmt": Logfmt,
     "syslog": Syslog,
-=======
-    "msgpack": MsgPack,
-    "logfmt": Logfmt,
-    "syslog": Syslog,
-    "avro": Avro,
-    "protobuf": Protobuf,
->>>>>>> formats1
 }
 """Every format, by the name that the configuration knows it by."""
 
