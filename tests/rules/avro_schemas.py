@@ -47,7 +47,7 @@ def _local(digits: int) -> st.SearchStrategy[str]:
 
 def _decimals(precision: int, scale: int) -> st.SearchStrategy[str]:
     most = 10**precision - 1
-    return st.integers(-most, most).map(lambda number: f"{Decimal(number).scaleb(-scale):f}")
+    return st.integers(-most, most).map(lambda number: f"{Decimal(f'{number}E{-scale}'):f}")
 
 
 LOGICAL: list[Typed] = [

@@ -67,11 +67,15 @@ def test_other_libraries_read_what_is_written(made: tuple[Any, Any]) -> None:
 def test_what_other_libraries_write_is_read(made: tuple[Any, Any]) -> None:
     schema, event = made
     codec = Avro(schema=schema).codec
-    assert codec.decode(written(schema, event)) == event
+    payload = written(schema, event)
+    # Of a union they take the first member that takes the value, if need be with less precision: so not the event.
+    assert codec.decode(payload) == fastavro.schemaless_reader(io.BytesIO(payload), fastavro.parse_schema(schema))
     theirs = avro.schema.parse(json.dumps(schema))
     out = io.BytesIO()
     avro.io.DatumWriter(theirs).write(event, avro.io.BinaryEncoder(out))
-    assert codec.decode(out.getvalue()) == event
+    out.seek(0)
+    read = avro.io.DatumReader(theirs, theirs).read(avro.io.BinaryDecoder(out))
+    assert codec.decode(out.getvalue()) == read
 
 
 @given(st.data(), schemas_and_events(logical=True))
