@@ -5,8 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "route", "memory")
-MODERATE = {"rules": [], "route": ["--lines", "3000000", "--runs", "3"], "memory": ["--records", "2000000"]}
+NAMES = ("rules", "route", "memory", "http")
+MODERATE = {
+    "rules": [],
+    "route": ["--lines", "3000000", "--runs", "3"],
+    "memory": ["--records", "2000000"],
+    "http": ["--seconds", "5", "--runs", "3"],
+}
 
 
 def main(arguments: list[str]) -> int:

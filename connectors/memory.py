@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from router import Batch, EndOfStream, Lag, NotConnected, PerRecord, Settings, WriteError
+from router import Batch, EndOfStream, Lag, NotConnected, PerRecord, Settings, Violation, WriteError
 
 Step = Batch | BaseException | asyncio.Event
 """What a read comes to: a batch to return, an exception to raise once, an event to wait for."""
@@ -114,6 +114,10 @@ class MemorySource:
     """How often ``close()`` was called."""
     acked: list[Batch]
     """What was acknowledged, in that order, batch by batch."""
+    rejected: list[bytes]
+    """What was sent back, payload by payload."""
+    together: int
+    """So many records that follow each other in a batch stand or fall together; 1 unless a test says otherwise."""
     lags: Sequence[Lag] | None
     """What ``lag()`` answers; None: what is true."""
     on_open: Hook | None
@@ -139,7 +143,8 @@ class MemorySource:
             self.__dict__ = vars(_sources.setdefault(channel, self))
         if "opens" not in vars(self):
             self.opens = self.closes = self._next = self._floor = self._epoch = 0
-            self.acked, self._steps, self._settled = [], [], set()
+            self.acked, self.rejected, self._steps, self._settled = [], [], [], set()
+            self.together = 1
             self.lags = self.on_open = self.on_read = self.on_ack = None
             self._down = self._ended = self._begun = False
             self._more = asyncio.Event()
@@ -219,6 +224,15 @@ class MemorySource:
             self._settled.add(i)
             self.acked.append(batch)
             self._floor = i + 1 if self.ack_order == "read" else 0
+
+    def reject(self, token: Any, violations: Mapping[int, Sequence[Violation]]) -> Collection[int]:
+        """Note what is sent back: these records, and those that stand ``together`` with them."""
+        batch = self._steps[token[1]]
+        assert isinstance(batch, Batch)  # noqa: S101 - only batches have tokens
+        groups = {index // self.together for index in violations}
+        gone = [index for index in range(len(batch)) if index // self.together in groups]
+        self.rejected += [batch.values[index] for index in gone]
+        return gone
 
     async def lag(self) -> Sequence[Lag]:
         """``lags``, or what was pushed and is not acknowledged."""

@@ -6,11 +6,12 @@ from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
 from router.expression import Expression, Template, Variables
 from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
-from router.interfaces import Json, Lag, Positions, Sink, Source
+from router.interfaces import Json, Lag, Positions, Rejects, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
 from router.units import Address, Duration, Size, split_address
 from rules.columns import Constant
+from rules.contract import Violation
 
 __all__ = [
     "FRAMINGS",
@@ -35,6 +36,7 @@ __all__ = [
     "NotConnected",
     "PerRecord",
     "Positions",
+    "Rejects",
     "ServerTls",
     "Settings",
     "Sink",
@@ -43,6 +45,7 @@ __all__ = [
     "Template",
     "Unavailable",
     "Variables",
+    "Violation",
     "WriteError",
     "framing_of",
     "split_address",

@@ -78,7 +78,7 @@ class Batch:
         return self.ascii
 
     def select(self, indices: Sequence[int]) -> Batch:
-        """The records at ``indices``, in that order, as a batch of their own, without token and spoiled marks."""
+        """The records at ``indices``, in that order, as a batch of their own, without token."""
         return Batch(
             values=_pick(self.values, indices),
             keys=_pick_optional(self.keys, indices),
@@ -87,6 +87,8 @@ class Batch:
             attributes={name: _pick(column, indices) for name, column in self.attributes.items()},
             settings={name: _pick(column, indices) for name, column in self.settings.items()},
             leases=_pick_optional(self.leases, indices),
+            spoiled=_pick_marks(self.spoiled, indices),
+            arrived=self.arrived,
         )
 
 
@@ -115,6 +117,10 @@ def _pick(column: Sequence[T], indices: Sequence[int]) -> Sequence[T]:
 
 def _pick_optional(column: Sequence[T] | None, indices: Sequence[int]) -> Sequence[T] | None:
     return None if column is None else _pick(column, indices)
+
+
+def _pick_marks(marks: Mapping[int, str], indices: Sequence[int]) -> Mapping[int, str]:
+    return {at: marks[index] for at, index in enumerate(indices) if index in marks} if marks else {}
 
 
 def _chain(columns: Sequence[Sequence[T | None] | None], sizes: Sequence[int]) -> Sequence[T | None] | None:

@@ -6,11 +6,12 @@ and logging are the router's: a connector author writes none of them and gets al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from router.batch import Batch
+from rules.contract import Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,18 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Release everything. Idempotent; may follow a failed ``open()``."""
+
+
+@runtime_checkable
+class Rejects(Protocol):
+    """What a source has besides if it can send records back to where they came from: ``otherwise.invalid: reject``."""
+
+    def reject(self, token: Any, violations: Mapping[int, Sequence[Violation]]) -> Collection[int]:
+        """Nothing is kept of these records of the batch, by index, because of their violations.
+
+        Returns the indices of all that stand or fall with them (a request is taken whole or not at all), these
+        included: nothing is kept of any of those either. ``ack()`` of the batch follows when the others are safe.
+        """
 
 
 @runtime_checkable

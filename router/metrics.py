@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from router.interfaces import Lag
-from rules.decisions import Decisions
+from rules.decisions import Decisions, Rejection
 from rules.flow import DEAD_LETTER, DROP, Flow
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series that nobody alerts on
@@ -84,6 +84,13 @@ class FlowMetrics:
         for delivery in decisions.deliveries:
             families.routed.labels(name, delivery.sink).inc(len(delivery.indices))
 
+    def count_rejected(self, source: str, records: int, rejections: Sequence[Rejection]) -> None:
+        """Count records that went back to where they came from, and the violations because of which they did."""
+        self._families.rejected.labels(self._name, source).inc(records)
+        for rejection in rejections:
+            for violation in rejection.violations if rejection.letter.stage == "contract" else ():
+                self._families.violations.labels(self._name, violation.check).inc()
+
 
 class Metrics:
     """Every metric of the daemon, in a registry of its own. ``mask`` takes out of a label what must not be shown."""
@@ -145,6 +152,9 @@ class Metrics:
         self.unmatched = self._counter("unmatched_records_total", "Records that no rule matched.", "flow")
         self.violations = self._counter("contract_violations_total", "Violations of a contract.", "flow", "check")
         self.dropped = self._counter("dropped_records_total", "Records dropped by a rule that says so.", *rule)
+        self.rejected = self._counter(
+            "rejected_records_total", "Records sent back to where they came from.", "flow", "source"
+        )
         self.dead_letters = self._counter(
             "dead_letters_total", "Dead letters written.", "flow", "stage", "sink", "reason"
         )
@@ -214,6 +224,8 @@ class Metrics:
     def begin(self, flow: Flow) -> None:
         """Show what is counted of a flow as 0 before anything is counted, so that its first rise is one."""
         self.unmatched.labels(flow.name)
+        for source, _ in flow.sources if flow.otherwise.rejecting else ():
+            self.rejected.labels(flow.name, source)
         for rule in flow.rules:
             self.rule_records.labels(flow.name, rule.name)
             for target in rule.to:

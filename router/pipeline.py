@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass
 
 from router.batch import Batch
 from router.errors import EndOfStream, NotConnected, StateError
-from router.interfaces import Lag, Source
+from router.interfaces import Lag, Rejects, Source
 from router.letterbox import LetterBox
 from router.metrics import Metrics
 from router.outlet import Outlet
 from router.part import Origin, parts_of
 from router.retry import Backoff
+from rules.decisions import Rejection
 from rules.ruleset import Decisions, Ruleset
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Pipeline:
     ) -> None:
         self.name = name
         self.source = source
+        self._rejects = source if isinstance(source, Rejects) else None
         self.ruleset = ruleset
         self.outlets = outlets
         self.connected = False
@@ -229,8 +231,8 @@ class Pipeline:
         self._metrics.records.inc(len(batch))
         self._metrics.bytes.inc(batch.bytes)
         ruleset = self.ruleset
-        origin = Origin(batch, flow=ruleset.name, source=self.name, version=ruleset.version)
-        decisions = await self._decide(ruleset, batch)
+        kept, decisions = await self._decide(ruleset, batch)
+        origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
         receipts: list[asyncio.Future[None]] = []
         if decisions.letters:
             letters = [origin.letter_of(letter) for letter in decisions.letters]
@@ -261,14 +263,36 @@ class Pipeline:
         self._metrics.unacked.set(self._unsettled_batches)
         self._room.set()
 
-    async def _decide(self, ruleset: Ruleset, batch: Batch) -> Decisions:
+    async def _decide(self, ruleset: Ruleset, batch: Batch) -> tuple[Batch, Decisions]:
+        """What was decided about a batch, and the batch without what went back to where it came from."""
         began = time.perf_counter()
+        decisions = await self._route(ruleset, batch)
+        kept: Sequence[int] = range(len(batch))
+        rest = batch
+        while decisions.rejections and self._rejects is not None:
+            gone = self._send_back(self._rejects, batch, kept, decisions.rejections)
+            kept = [index for index in kept if index not in gone]
+            rest = batch.select(kept)
+            decisions = await self._route(ruleset, rest)
+        decisions.keep_rejected()
+        self._flow_metrics.count(decisions, time.perf_counter() - began)
+        return rest, decisions
+
+    def _send_back(
+        self, source: Rejects, batch: Batch, kept: Sequence[int], rejections: Sequence[Rejection]
+    ) -> set[int]:
+        """Tell the source; the indices of all that goes with these rejections, whose indices count what was kept."""
+        violations = {kept[rejection.index]: rejection.violations for rejection in rejections}
+        gone = {*violations, *source.reject(batch.token, violations)}
+        self._flow_metrics.count_rejected(self.name, len(gone.intersection(kept)), rejections)
+        return gone
+
+    async def _route(self, ruleset: Ruleset, batch: Batch) -> Decisions:
         step = max(1, len(batch) * SLICE_BYTES // max(1, batch.bytes))
         decisions = ruleset.route(batch, self.name, 0, min(step, len(batch)))
         for start in range(step, len(batch), step):
             await asyncio.sleep(0)
             decisions = ruleset.route(batch, self.name, start, min(start + step, len(batch)), decisions)
-        self._flow_metrics.count(decisions, time.perf_counter() - began)
         return decisions
 
     # Settling

@@ -124,6 +124,7 @@ class Replayer:
             return f"the configuration has no flow {flow!r} any more"
         origin = _origin(letters, flow=flow, source=source, version=ruleset.version)
         decisions = ruleset.route(origin.batch, source)
+        decisions.keep_rejected()  # who sent them has long had an answer
         self._metrics.flow(flow).count(decisions, 0.0)
         if decisions.letters:
             await self._letters.put([origin.letter_of(letter) for letter in decisions.letters])

@@ -80,6 +80,10 @@ class Settings(BaseModel):
         copy._context = context  # noqa: SLF001 - its own class
         return copy
 
+    def conflict(self, other: Settings) -> str:  # noqa: ARG002 - for connectors that share something
+        """Why a connector with these settings cannot run beside one with the others; empty when it can."""
+        return ""
+
     def hint(self) -> str:
         """A command that lets a person try the connector once the daemon runs; empty when there is none."""
         return ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rules.columns import Constant
+from rules.contract import Violation
 from rules.plan import Lane, Plan
 
 Stage = Literal["decode", "contract", "rule"]
@@ -53,6 +54,22 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that goes back to who sent it, if its source can do that; else it is this dead letter.
+
+    ``violations`` say why; of a record that cannot be decoded there is one, whose check is ``undecodable``.
+    """
+
+    letter: Letter
+    violations: Sequence[Violation]
+
+    @property
+    def index(self) -> int:
+        """Which record."""
+        return self.letter.index
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
     """One delivery of one record: ``lane`` numbers the sink, ``value`` is None when it goes out as it came."""
 
@@ -77,6 +94,7 @@ class Outcome:
     dropped: list[int] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    rejections: list[tuple[tuple[Stage, str | None, str, str], Sequence[Violation]]] = field(default_factory=list)
     unmatched: bool = False
 
     def undo(self) -> None:
@@ -123,6 +141,8 @@ class Decisions:
         self.drops: list[list[int]] = [[] for _ in plan.labels]
         self.strays: list[int] = []
         self.letters: list[Letter] = []
+        self.rejections: list[Rejection] = []
+        """While there are any, nothing here is final: without what is rejected, the rest is to be decided anew."""
         self.errors: Counter[tuple[str, str]] = Counter()
         """Errors by rule (or ending) and kind: ``when``, ``set``, ``emit``, ``split``, ``setting``, ``encode``."""
         self.violations: Counter[str] = Counter()
@@ -187,6 +207,7 @@ class Decisions:
         if outcome.unmatched:
             self.strays.append(index)
         self.letters.extend(Letter(index, *letter) for letter in outcome.letters)
+        self.rejections.extend(Rejection(Letter(index, *letter), why) for letter, why in outcome.rejections)
         self.errors.update(outcome.errors)
         self.violations.update(outcome.violations)
 
@@ -199,6 +220,11 @@ class Decisions:
         if lane.shared:
             lists.rules.append(dispatch.rule)
         lists.indices.append(index)
+
+    def keep_rejected(self) -> None:
+        """Where there is nobody to send them back to, rejected records are dead letters."""
+        self.letters += [rejection.letter for rejection in self.rejections]
+        self.rejections.clear()
 
     def take_back(self, index: int) -> None:
         """Undo what the record at ``index``, the last one, has added, however far it came."""

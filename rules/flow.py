@@ -15,6 +15,9 @@ from rules.faults import Place
 
 DROP = "drop"
 DEAD_LETTER = "dead_letter"
+REJECT = "reject"
+ENDS = frozenset({DROP, DEAD_LETTER, REJECT})
+"""Words of the rules that stand where a sink may stand."""
 PASS = "pass"  # noqa: S105 - a word of the rules file
 
 ROOTS = frozenset({"event", "meta", "vars"})
@@ -82,7 +85,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A sink with the settings of this delivery, or ``drop`` or ``dead_letter``. ``shape`` shapes it alone."""
+    """A sink with the settings of this delivery, or one of ``ENDS``. ``shape`` shapes it alone."""
 
     sink: str
     place: Place
@@ -149,12 +152,19 @@ class Otherwise:
     """Where records go that no rule decides about. ``unmatched`` is None when the file does not say.
 
     Targets here may be ``drop`` and ``dead_letter`` too. ``invalid`` may be "pass": counted, and on to the rules.
+    ``undecodable`` and ``invalid`` may be ``reject`` alone: back to who sent it.
     """
 
     undecodable: tuple[Target, ...]
     invalid: Disposition
     error: tuple[Target, ...]
     unmatched: tuple[Target, ...] | None = None
+
+    @property
+    def rejecting(self) -> tuple[Target, ...]:
+        """The targets that send records back to who sent them."""
+        found = (*self.undecodable, *(() if isinstance(self.invalid, str) else self.invalid))
+        return tuple(target for target in found if target.sink == REJECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +185,8 @@ class Expected:
     """What one sink must get in a test: ``count`` records, or those of ``records``, in order.
 
     Each of ``records`` is a mapping: ``event`` (matched as a subset unless ``exact``), ``raw``, ``key``, ``headers``
-    and any setting of the sink (``topic``, ``path``); for ``dead_letter`` also ``stage`` and ``reason``.
+    and any setting of the sink (``topic``, ``path``); for ``dead_letter`` and ``reject`` also ``stage`` and
+    ``reason``.
     """
 
     count: int | None

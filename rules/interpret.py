@@ -16,7 +16,7 @@ from rules.cel.values import a_type
 from rules.codecs import Format
 from rules.contract import Validator, Violation, describe, places, untrue
 from rules.decisions import Because, Dispatch, Outcome
-from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Flow, Rule, Target
+from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Check, Disposition, Flow, Rule, Target
 from rules.meta import meta_of
 from rules.outgoing import setting
 from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan, unmatched_targets
@@ -28,6 +28,7 @@ class _Violated(Exception):
     def __init__(self, rule: str, violations: Sequence[Violation]) -> None:
         super().__init__(describe(violations))
         self.rule = rule
+        self.violations = violations
 
 
 @dataclass(slots=True)
@@ -91,13 +92,14 @@ class _Parcel:
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """On whose account targets are served: the number and name of a rule or an ending; and why the record is where it
-    is, should it become a dead letter."""
+    """On whose account targets are served: the number and name of a rule or an ending; why the record is where it is,
+    should it become a dead letter; and what broke the contract."""
 
     outcome: Outcome
     record: _Record
     label: tuple[int, str]
     because: Because
+    violations: Sequence[Violation] = ()
 
 
 class Interpreter:
@@ -152,7 +154,7 @@ class Interpreter:
         return () if isinstance(targets, str) else tuple(map(self._compile_target, targets))
 
     def _compile_target(self, target: Target) -> _Target:
-        if target.sink in {DROP, DEAD_LETTER}:
+        if target.sink in ENDS:
             return _Target(target.sink, None, None, {})
         lane = self._plan.lanes[self._plan.lane_of[target.sink]]
         chosen = {**lane.templates, **target.settings}
@@ -163,26 +165,34 @@ class Interpreter:
         """What happens to the record at ``index``. Never fails."""
         outcome = Outcome()
         if index in columns.spoiled:
-            self._keep(outcome, ("decode", None, "spoiled", columns.spoiled[index]))
+            self._spoil(outcome, columns.spoiled[index])
             return outcome
         raw = columns.values[index]
         record = _Record(raw, meta_of(columns, index, source), self._vars)
         try:
             record.event = self._codec.decode_at(columns, index)
         except (ValueError, RecursionError) as error:
-            self._end(outcome, record, UNDECODABLE, ("decode", None, "undecodable", str(error)))
+            because: Because = ("decode", None, "undecodable", str(error))
+            self._end(outcome, record, UNDECODABLE, because, (Violation("undecodable", "", str(error)),))
             return outcome
         record.decoded = True
         self._watch.decoded(record.event)
         self._judge(outcome, record)
         return outcome
 
+    def _spoil(self, outcome: Outcome, why: str) -> None:
+        because: Because = ("decode", None, "spoiled", why)
+        if any(target.sink == REJECT for target in self._endings[UNDECODABLE]):
+            self._reject(outcome, because, (Violation("spoiled", "", why),))
+        else:
+            self._keep(outcome, because)
+
     def _judge(self, outcome: Outcome, record: _Record) -> None:
         event = record.event
         violations = self._violations(record)
         outcome.violations.extend(violation.check for violation in violations)
         if violations and not self._passes:
-            self._end(outcome, record, INVALID, ("contract", None, "invalid", describe(violations)))
+            self._end(outcome, record, INVALID, ("contract", None, "invalid", describe(violations)), violations)
             return
         outcome.unmatched = True
         rule = ""
@@ -196,7 +206,8 @@ class Interpreter:
         except _Violated as violated:
             self._undo(outcome, violated)
             record.event, record.changed = event, False
-            self._end(outcome, record, INVALID, ("contract", violated.rule, "invalid", str(violated)))
+            because: Because = ("contract", violated.rule, "invalid", str(violated))
+            self._end(outcome, record, INVALID, because, violated.violations)
         except Failed as failed:
             self._undo(outcome, failed)
             record.event, record.changed = event, False
@@ -270,19 +281,23 @@ class Interpreter:
         if outcome.unmatched:
             self._finish(outcome, record, UNMATCHED, ("rule", None, "unmatched", "no rule matched"))
 
-    def _end(self, outcome: Outcome, record: _Record, ending: str, because: Because) -> None:
+    def _end(
+        self, outcome: Outcome, record: _Record, ending: str, because: Because, violations: Sequence[Violation] = ()
+    ) -> None:
         """Do with a record as ``otherwise`` says; if that fails, it is a dead letter for the reason it came with."""
         try:
-            self._finish(outcome, record, ending, because)
+            self._finish(outcome, record, ending, because, violations)
         except Failed as failed:
             self._undo(outcome, failed)
             outcome.errors.append((ending, failed.kind))
             stage, rule, reason, detail = because
             self._keep(outcome, (stage, rule, reason, f"{detail}; and {ending} failed: {failed}"))
 
-    def _finish(self, outcome: Outcome, record: _Record, ending: str, because: Because) -> None:
+    def _finish(
+        self, outcome: Outcome, record: _Record, ending: str, because: Because, violations: Sequence[Violation] = ()
+    ) -> None:
         self._watch.ending(ending, because)
-        sending = _Sending(outcome, record, (self._endings_at[ending], ending), because)
+        sending = _Sending(outcome, record, (self._endings_at[ending], ending), because, violations)
         self._send(
             sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))]
         )
@@ -294,6 +309,8 @@ class Interpreter:
                     sending.outcome.dispatches.append(self._dispatch(sending, target, target.lane, parcel))
             elif target.sink == DROP:
                 self._drop(sending.outcome, sending.label[0])
+            elif target.sink == REJECT:
+                self._reject(sending.outcome, sending.because, sending.violations)
             else:
                 self._keep(sending.outcome, sending.because)
 
@@ -304,6 +321,10 @@ class Interpreter:
     def _keep(self, outcome: Outcome, because: Because) -> None:
         outcome.letters.append(because)
         self._watch.ended(DEAD_LETTER, because)
+
+    def _reject(self, outcome: Outcome, because: Because, violations: Sequence[Violation]) -> None:
+        outcome.rejections.append((because, violations))
+        self._watch.ended(REJECT, because)
 
     def _undo(self, outcome: Outcome, error: Exception) -> None:
         outcome.undo()

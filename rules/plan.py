@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rules.codecs import Format
-from rules.flow import DEAD_LETTER, DROP, Flow, Rule, Target, Value
+from rules.flow import DEAD_LETTER, ENDS, Flow, Rule, Target, Value
 
 UNDECODABLE = "otherwise.undecodable"
 INVALID = "otherwise.invalid"
@@ -122,7 +122,7 @@ class _Use:
 
 def sink_targets(targets: Sequence[Target]) -> list[Target]:
     """The targets that are sinks."""
-    return [target for target in targets if target.sink not in {DROP, DEAD_LETTER}]
+    return [target for target in targets if target.sink not in ENDS]
 
 
 def unmatched_targets(flow: Flow) -> tuple[Target, ...]:

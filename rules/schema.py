@@ -146,9 +146,13 @@ def _targets() -> Schema:
 def _otherwise() -> Schema:
     return _mapping(
         {
-            "undecodable": _ref("targets", "Records that cannot be decoded. Default: dead_letter."),
+            "undecodable": _ref(
+                "targets", "Records that cannot be decoded; `reject` sends the request back. Default: dead_letter."
+            ),
             "invalid": _ref(
-                "targets", "Records that break the contract; `pass` counts them only. Default: dead_letter."
+                "targets",
+                "Records that break the contract; `pass` counts them only, `reject` sends the request back. "
+                "Default: dead_letter.",
             ),
             "error": _ref("targets", "Records of which an expression fails. Default: dead_letter."),
             "unmatched": _ref("targets", "Records that no rule takes."),

@@ -15,7 +15,7 @@ from rules.codecs import Format, in_text
 from rules.decisions import Delivery
 from rules.differences import as_json, diff, readable, record_diff, record_differences
 from rules.faults import Place
-from rules.flow import DEAD_LETTER, DROP, Expected, Flow, Given, Test
+from rules.flow import DEAD_LETTER, DROP, REJECT, Expected, Flow, Given, Test
 from rules.plan import Headers
 from rules.ruleset import Ruleset
 
@@ -30,7 +30,7 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One sink (or ``drop``, or ``dead_letter``) that did not get what a test expects.
+    """One sink (or ``drop``, ``dead_letter``, ``reject``) that did not get what a test expects.
 
     ``says`` is what is wrong as a whole, such as the number of records. ``differences`` say where records part from
     those expected, a sentence each; ``diff`` shows it, by lines that begin with ``-`` for what is expected, ``+`` for
@@ -152,9 +152,11 @@ def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, got: _Got
     key = None if batch.keys is None else batch.keys[0]
     headers = {name: readable(value) for name, value in (batch.headers or [()])[0] or ()}
     whole = _record(batch, ruleset.decode) | {"key": key, "headers": headers}
-    for letter in decisions.letters:
-        why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
-        came(DEAD_LETTER, why | whole)
+    rejected = [rejection.letter for rejection in decisions.rejections]
+    for end, letters in ((DEAD_LETTER, decisions.letters), (REJECT, rejected)):
+        for letter in letters:
+            why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
+            came(end, why | whole)
     for _ in range(sum(decisions.dropped.values())):
         came(DROP, whole)
 

@@ -58,7 +58,7 @@ class Watch:
         """The delivery was made, as the dispatch says."""
 
     def ended(self, to: str, because: Because | None = None) -> None:
-        """The record ends without a delivery: ``to`` is ``drop``, or ``dead_letter`` with its reason."""
+        """The record ends without a delivery: ``to`` is ``drop``, or ``dead_letter`` or ``reject`` with its reason."""
 
     def ending(self, name: str, because: Because) -> None:
         """A part of ``otherwise`` (``otherwise.error``) decides about the record, and why it does."""

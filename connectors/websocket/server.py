@@ -56,10 +56,10 @@ class WebSocketServerSinkConfig(Outgoing):
     whoever names none gets all."""
     max_subscribers: Annotated[int, Field(gt=0)] = 1000
     """Connections at a time, at most; further ones are refused with 503."""
-    queue: Backlog = Backlog()
+    backlog: Backlog = Backlog()
     """How much may wait for one subscriber."""
     slow: Literal["disconnect", "wait"] = "disconnect"
-    """What happens to a subscriber whose queue is full. `disconnect`: it is disconnected (1013), and nobody waits for
+    """What happens to a subscriber whose backlog is full. `disconnect`: it is disconnected (1013), and nobody waits for
     it. `wait`: the flow waits for it, for `patience`, and only then disconnects it."""
     patience: Annotated[Duration, Field(gt=0)] = 30.0
     """How long the flow waits for a slow subscriber, with `slow: wait`; four fifths of `timeout` at most."""
@@ -85,8 +85,8 @@ class WebSocketServerSink:
     the process is killed. When the sink closes, subscribers get what waits for them, for `drain` at most, and are
     then closed with 1001.
 
-    **Subscribers** that are slow hold up nobody: each has a `queue`, and who lets it fill up is disconnected with 1013
-    (`slow`). While nobody is connected, records are discarded (`without_subscribers`). Counted as
+    **Subscribers** that are slow hold up nobody: each has a `backlog`, and who lets it fill up is disconnected with
+    1013 (`slow`). While nobody is connected, records are discarded (`without_subscribers`). Counted as
     `sluiceway_connector_events_total`, with these events:
 
     | event | what |
@@ -248,7 +248,7 @@ sinks:
         self._connections += 1
         try:
             await websocket.prepare(request)
-            await self._serve(Subscriber(websocket, request, self._config.queue, self._config.ping, self._change.set))
+            await self._serve(Subscriber(websocket, request, self._config.backlog, self._config.ping, self._change.set))
         finally:
             self._connections -= 1
             self._change.set()

@@ -57,7 +57,7 @@ class WebSocketSourceConfig(ClientConfig):
     max_message: Annotated[Size, Field(gt=0, le=2**30)] = 16 * 2**20
     """The largest message, also once it is unpacked. A server that sends a larger one is disconnected (1009), and not
     connected to again before `hold_off`: the message itself is lost."""
-    queue: Waiting = Waiting()
+    pending: Waiting = Waiting()
     """How much may be received and not yet read by the flow. When it is full, nothing is read from the socket."""
     ack: Annotated[Expression, Variables("message")] | None = None
     """CEL that makes of each message what tells the server that it is delivered, for servers that send again what they
@@ -77,8 +77,8 @@ class WebSocketSource:
     """Records that a WebSocket server sends.
 
     **Records** are the messages, text or binary, each whole, however it was cut into frames; with `framing`, each holds
-    any number of them, and one that cannot be read is a dead letter. Rules see `meta.binary`
-    (whether it was a binary message) and `meta.time` (when it came).
+    any number of them, and one that cannot be read is a dead letter. Rules see `meta.binary` (whether it was a binary
+    message) and `meta.time` (when it came).
 
     **Guarantee**: at most once when the process is killed, since a WebSocket cannot be read again. As long as the
     process runs, nothing is lost that was received: it survives the end of the connection, and a stop, which tells
@@ -90,8 +90,8 @@ class WebSocketSource:
 
     **Lag** is what was received and is not acknowledged, in records, bytes, and the age of the oldest.
 
-    **Backpressure**: when `queue` is full nothing is read from the socket, so that TCP holds the server up. Until there
-    is room, its pings are not answered, and a server may close the connection for that.
+    **Backpressure**: when `pending` is full nothing is read from the socket, so that TCP holds the server up. Until
+    there is room, its pings are not answered, and a server may close the connection for that.
 
     **Away**: a server that cannot be reached, refuses the handshake, closes the connection, or does not answer a ping
     is `NotConnected`, with its code and reason. After a code that says not to come back (1002, 1003, 1007 to 1010,
@@ -214,7 +214,7 @@ sources:
         return None if self._has_room() else self._wait_for_room()
 
     def _has_room(self) -> bool:
-        return len(self._waiting) < self._config.queue.records and self._bytes < self._config.queue.bytes
+        return len(self._waiting) < self._config.pending.records and self._bytes < self._config.pending.bytes
 
     async def _wait_for_room(self) -> None:
         while not self._has_room():

@@ -16,7 +16,7 @@ from router.settings import Settings
 from rules.codecs import Format
 from rules.document import Document, Key, Node, merge
 from rules.faults import Fault, Place
-from rules.flow import DEAD_LETTER, DROP, ROOTS, Value
+from rules.flow import ENDS, ROOTS, Value
 from rules.form import Form
 from rules.reader import Scope
 from rules.suggest import did_you_mean
@@ -72,7 +72,7 @@ class Components:
                 form.key_fault(
                     (key, name), f"`{name}` cannot be a name", "should be printable, with no space at its ends"
                 )
-            elif key == "sinks" and name in (DROP, DEAD_LETTER):
+            elif key == "sinks" and name in ENDS:
                 form.key_fault((key, name), f"`{name}` is a word of the rules", "should be another name")
             found[name] = document.below((key, name))
         self.faults += form.faults

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
 from router.framing import Framing
+from router.interfaces import Rejects
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
-from rules.flow import DEAD_LETTER, DROP, Flow, Target
+from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
 from rules.reader import expressions, sink_targets
 from rules.suggest import did_you_mean
 
@@ -38,7 +40,9 @@ def cross_check(
     checks.names(flows)
     checks.readers(flows)
     checks.framings(flows)
+    checks.conflicts()
     for flow in flows:
+        checks.rejections(flow)
         checks.targets(flow)
         checks.model(flow)
         checks.tests(flow)
@@ -99,6 +103,24 @@ class _Checks:
                 place = self._document.place(("sinks", name, "framing"))
                 self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
 
+    def conflicts(self) -> None:
+        """No two sources, and no two sinks, want the same thing for themselves."""
+        for key, specs in (("sources", self._sources), ("sinks", self._sinks)):
+            found = [spec for spec in specs.values() if spec is not None]
+            for first, second in combinations(found, 2):
+                if why := second.settings.conflict(first.settings):
+                    place = self._document.key_place((key, second.name))
+                    self._fault(place, f"`{second.name}` cannot run beside `{first.name}`: {why}")
+
+    def rejections(self, flow: Flow) -> None:
+        """What a flow rejects came from a source that can send it back."""
+        for target in flow.otherwise.rejecting:
+            for name, _ in flow.sources:
+                spec = self._sources.get(name)
+                if spec is not None and not issubclass(spec.connector, Rejects):
+                    what = f"`reject` needs a source that answers who sent the records, and `{name}` is a {spec.type}"
+                    self._fault(target.place, what, "should be `dead_letter`, `drop` or a sink")
+
     def targets(self, flow: Flow) -> None:
         """Every sink exists, and lets deliveries choose what its targets set."""
         for target in sink_targets(flow.rules, flow.otherwise):
@@ -141,7 +163,7 @@ class _Checks:
         misspelt = not targets <= self._sinks.keys()  # then that is the fault, and the test may well be right
         for test in flow.tests:
             for sink, expected in test.then.items():
-                if sink not in {*targets, DROP, DEAD_LETTER} and not (misspelt and sink in self._sinks):
+                if sink not in targets | ENDS and not (misspelt and sink in self._sinks):
                     known = [*sorted(targets), DROP, DEAD_LETTER]
                     self._fault(expected.name_place, f"this flow has no sink `{sink}`", did_you_mean(sink, known))
                 spec = self._sinks.get(sink)

@@ -95,6 +95,11 @@ class _Faults:
                 self._form.unknown(path, [*self._siblings(path), *(self._known if len(path) == 1 else ())])
             elif error["type"] == "missing":
                 self._missing(path, error)
+            elif error["type"] == "union_tag_not_found":
+                self._form.missing(path, _discriminator(error), "what tells of which kind it is")
+            elif error["type"] == "union_tag_invalid":
+                tags = re.sub(r"'([^']*)'", r"\1", str(error["ctx"]["expected_tags"]))
+                wanted.setdefault((*path, _discriminator(error)), []).append(f"one of {tags}")
             else:
                 wanted.setdefault(path, []).append(_message(error) + self._unit(node, error))
         for path, messages in wanted.items():
@@ -196,6 +201,10 @@ class _Faults:
             return kind(data)
         written = str(data).lower() if isinstance(data, bool) else str(data)
         return f"`{written}`" if len(written) <= _SHOWN and written.isprintable() and written else kind(data)
+
+
+def _discriminator(error: ErrorDetails) -> str:
+    return str(error["ctx"]["discriminator"]).strip("'")
 
 
 def _message(error: ErrorDetails) -> str:

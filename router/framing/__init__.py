@@ -26,8 +26,8 @@ FRAMINGS: Final[dict[str, type[Framing]]] = {
     "length": Length,
     "octet_counted": OctetCounted,
     "csv": CsvRows,
-    "msgpack": MsgPackObjects,
     "avro": AvroFile,
+    "msgpack": MsgPackObjects,
     "whole": Whole,
 }
 """Every framing, by the name that the configuration knows it by."""

@@ -46,11 +46,11 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
+    "avro": Avro,
+    "protobuf": Protobuf,
     "msgpack": MsgPack,
     "logfmt": Logfmt,
     "syslog": Syslog,
-    "avro": Avro,
-    "protobuf": Protobuf,
 }
 """Every format, by the name that the configuration knows it by."""
 

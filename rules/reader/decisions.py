@@ -13,6 +13,7 @@ from rules.reader.values import Scope, read_condition, read_expr
 
 RULE = ("name", "when", "expect", "set", "unset", "emit", "split", "to", "continue")
 _OTHERWISE = ("undecodable", "invalid", "error", "unmatched")
+_REJECTING = ("undecodable", "invalid")
 _UNDECODED = "a record that cannot be decoded has none"
 
 
@@ -166,7 +167,9 @@ def read_otherwise(form: Form, data: object, scope: Scope) -> Otherwise:
     default = (Target(DEAD_LETTER, form.document.place(path)),)
     bare = Scope(scope.names & {"meta", "vars"}, dict.fromkeys(scope.names - {"meta", "vars"}, _UNDECODED))
     targets = {
-        key: read_targets(form, (*path, key), value, bare if key == "undecodable" else scope)
+        key: read_targets(
+            form, (*path, key), value, bare if key == "undecodable" else scope, may_reject=key in _REJECTING
+        )
         for key, value in given.items()
         if value != PASS
     }

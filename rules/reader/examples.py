@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from rules import cel
 from rules.document import Key
-from rules.flow import DEAD_LETTER, Expected, Given, Test
+from rules.flow import DEAD_LETTER, REJECT, Expected, Given, Test
 from rules.form import Form, kind
 from rules.suggest import did_you_mean
 
@@ -133,7 +133,7 @@ def _then(form: Form, path: Key, data: object) -> Mapping[str, Expected]:
     found = {}
     for sink, value in mapping.items():
         here = (*path, sink)
-        expected = _expected(form, here, value, letter=sink == DEAD_LETTER)
+        expected = _expected(form, here, value, letter=sink in (DEAD_LETTER, REJECT))
         if expected is not None:
             found[sink] = expected
     return found

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rules.document import Key
 from rules.faults import Place
-from rules.flow import DEAD_LETTER, DROP, Assignment, Otherwise, Path, Rule, Shape, Target
+from rules.flow import DROP, ENDS, REJECT, Assignment, Otherwise, Path, Rule, Shape, Target
 from rules.form import Form
 from rules.paths import write
 from rules.reader.values import Scope, read_path, read_value
 
 SHAPING = ("set", "unset", "emit")
 _WANTED = "a sink, `drop`, `dead_letter`, or a list of them"
-_ENDS = frozenset({DROP, DEAD_LETTER})
 
 
-def read_targets(form: Form, path: Key, data: object, scope: Scope) -> tuple[Target, ...]:
+def read_targets(form: Form, path: Key, data: object, scope: Scope, *, may_reject: bool = False) -> tuple[Target, ...]:
     """What ``to`` says: a name, a mapping with ``sink``, or a list of both."""
     if isinstance(data, list):
         items = form.sequence(path, data, _WANTED) or ()
@@ -25,6 +24,8 @@ def read_targets(form: Form, path: Key, data: object, scope: Scope) -> tuple[Tar
         found = [_target(form, path, data, scope)]
     targets = tuple(target for target in found if target is not None)
     _check_together(form, path, targets)
+    if not may_reject and any(target.sink == REJECT for target in targets):
+        form.fault(path, "`reject` does not go here", "only `undecodable` and `invalid` under `otherwise` can reject")
     return targets
 
 
@@ -42,6 +43,8 @@ def _check_together(form: Form, path: Key, targets: tuple[Target, ...]) -> None:
         seen.add(target.sink)
     if DROP in seen and len(seen) > 1:
         form.fault(path, "`drop` stands beside other targets", "should stand alone: what is delivered is not dropped")
+    elif REJECT in seen and len(seen) > 1:
+        form.fault(path, "`reject` stands beside other targets", "should stand alone: what is rejected is not kept")
 
 
 def _target(form: Form, path: Key, data: object, scope: Scope) -> Target | None:
@@ -61,7 +64,7 @@ def _target(form: Form, path: Key, data: object, scope: Scope) -> Target | None:
     shape = read_shape(form, path, data, scope)
     if name is None:
         return None
-    if name in _ENDS and len(data) > 1:
+    if name in ENDS and len(data) > 1:
         other = next(key for key in data if key != "sink")
         form.key_fault((*path, other), f"`{name}` takes no `{other}`", f"should be just `{name}`")
     return Target(name, place, settings, shape)
@@ -132,4 +135,4 @@ def sink_targets(rules: Sequence[Rule], otherwise: Otherwise) -> Iterator[Target
     groups += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
     groups += [otherwise.invalid] if isinstance(otherwise.invalid, tuple) else []
     for targets in groups:
-        yield from (target for target in targets if target.sink not in _ENDS)
+        yield from (target for target in targets if target.sink not in ENDS)

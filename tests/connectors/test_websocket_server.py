@@ -126,7 +126,7 @@ def test_it_is_a_sink() -> None:
         {"path": "live"},
         {"token": ""},
         {"max_subscribers": 0},
-        {"queue": {"records": 0}},
+        {"backlog": {"records": 0}},
         {"slow": "never"},
         {"patience": "0s"},
         {"drain": "60s"},
@@ -241,7 +241,7 @@ async def test_the_router_waits_for_the_first_subscriber_and_gives_nothing_up(tm
 
 
 async def test_a_slow_subscriber_holds_up_nobody_and_is_disconnected() -> None:
-    async with opened(queue={"records": 100, "bytes": "1MB"}) as one:
+    async with opened(backlog={"records": 100, "bytes": "1MB"}) as one:
         stuck = Stuck(one.sink)
         await until(lambda: one.counts["subscribed"] == 1)
         listener = await one.subscribe()
@@ -267,7 +267,7 @@ async def test_a_slow_subscriber_holds_up_nobody_and_is_disconnected() -> None:
 @both
 async def test_a_slow_subscriber_that_still_reads_learns_why(kind: Kind) -> None:
     """The bounds are in records: what goes over them at once finds no room even at somebody who reads."""
-    async with opened(queue={"records": 100}) as one:
+    async with opened(backlog={"records": 100}) as one:
         listener = await one.subscribe(kind)
         for _ in range(2):  # without a chance to send in between
             await one.write(*(f"{n}" for n in range(60)))
@@ -279,14 +279,14 @@ async def test_a_slow_subscriber_that_still_reads_learns_why(kind: Kind) -> None
 
 
 async def test_a_batch_larger_than_the_bounds_is_let_in_alone() -> None:
-    async with opened(queue={"records": 10}) as one:
+    async with opened(backlog={"records": 10}) as one:
         listener = await one.subscribe()
         await one.write(*(f"{n}" for n in range(1000)))
         await until(lambda: len(listener.messages) == 1000)
 
 
 async def test_a_flow_may_wait_for_slow_subscribers_and_then_loses_nothing() -> None:
-    async with opened(slow="wait", queue={"records": 10}) as one:
+    async with opened(slow="wait", backlog={"records": 10}) as one:
         listeners = [await one.subscribe(kind) for kind in KINDS]
         for start in range(0, 2000, 8):
             await one.write(*(f"{n}".ljust(10_000) for n in range(start, start + 8)))
@@ -297,7 +297,7 @@ async def test_a_flow_may_wait_for_slow_subscribers_and_then_loses_nothing() -> 
 
 
 async def test_patience_with_a_slow_subscriber_ends() -> None:
-    async with opened(slow="wait", patience="100ms", queue={"records": 10}) as one:
+    async with opened(slow="wait", patience="100ms", backlog={"records": 10}) as one:
         stuck = Stuck(one.sink)
         await until(lambda: one.counts["subscribed"] == 1)
         while one.counts["slow_subscriber"] == 0:
@@ -306,7 +306,7 @@ async def test_patience_with_a_slow_subscriber_ends() -> None:
 
 
 async def test_a_write_that_is_cancelled_while_it_waits_has_queued_nothing() -> None:
-    async with opened(slow="wait", queue={"records": 10}) as one:
+    async with opened(slow="wait", backlog={"records": 10}) as one:
         stuck = Stuck(one.sink)
         await until(lambda: one.counts["subscribed"] == 1)
         listener = await one.subscribe()
@@ -327,7 +327,7 @@ async def test_a_write_that_is_cancelled_while_it_waits_has_queued_nothing() -> 
 
 
 async def test_a_subscriber_that_is_gone_is_forgotten_and_what_waited_is_counted() -> None:
-    async with opened(queue={"bytes": "100MB"}) as one:
+    async with opened(backlog={"bytes": "100MB"}) as one:
         stuck = Stuck(one.sink)
         await until(lambda: one.counts["subscribed"] == 1)
         for _ in range(300):
@@ -373,7 +373,7 @@ async def test_closing_lets_subscribers_take_what_waits_for_them() -> None:
 
 
 async def test_closing_does_not_wait_for_ever() -> None:
-    async with opened(drain="200ms", queue={"bytes": "100MB"}) as one:
+    async with opened(drain="200ms", backlog={"bytes": "100MB"}) as one:
         stuck = Stuck(one.sink)
         await until(lambda: one.counts["subscribed"] == 1)
         for _ in range(300):

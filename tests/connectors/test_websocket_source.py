@@ -87,7 +87,7 @@ def test_it_is_a_source() -> None:
         ({"tls": {"ca": "ca.pem"}}, "url should begin with wss://"),
         ({"subprotocols": ["a b"]}, "subprotocols"),
         ({"max_message": 0}, "max_message"),
-        ({"queue": {"records": 0}}, "queue"),
+        ({"pending": {"records": 0}}, "pending"),
         ({"ping": {"interval": "0s"}}, "ping"),
     ],
 )
@@ -390,7 +390,7 @@ async def test_a_full_queue_holds_the_server_up_and_nothing_is_lost(kind: Kind) 
             sent += 1
         await idle(peer)
 
-    async with server(kind, talk) as one, opened(one.url, queue={"records": 50, "bytes": "1MB"}) as source:
+    async with server(kind, talk) as one, opened(one.url, pending={"records": 50, "bytes": "1MB"}) as source:
         await until(lambda: len(source._waiting) == 50)
         before = -1
         while before != sent:
@@ -411,7 +411,7 @@ async def test_a_held_up_connection_outlives_its_heartbeat() -> None:
         await idle(peer)
 
     ping = {"interval": "20ms", "timeout": "20ms"}
-    async with server("aiohttp", talk) as one, opened(one.url, queue={"records": 1}, ping=ping) as source:
+    async with server("aiohttp", talk) as one, opened(one.url, pending={"records": 1}, ping=ping) as source:
         await asyncio.sleep(0.3)
         assert [int(value) for value in await records(source, 100)] == list(range(100))
         await asyncio.sleep(0.3)

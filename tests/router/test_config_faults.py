@@ -663,6 +663,22 @@ FAULTS = [
         ],
     ),
     (
+        "sources: {a: {type: http, verify: {scheme: gitlab, secret: s}}, b: {type: http, path: /b, verify: {secret: s}}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: [a, b]\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:44: `scheme` is `gitlab`; should be one of github, stripe, slack, hmac",
+            "sluiceway.yaml:1:91: `scheme` is missing; should be what tells of which kind it is",
+        ],
+    ),
+    (
+        "sources: {a: {type: stdin}}\nsinks: {x: {type: memory}, reject: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\notherwise: {invalid: reject}\n",
+        [
+            "flow.yaml:3:22: `reject` needs a source that answers who sent the records, and `a` is a stdin; should be `dead_letter`, `drop` or a sink",
+            "sluiceway.yaml:2:28: `reject` is a word of the rules; should be another name",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml, other.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [

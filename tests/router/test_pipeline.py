@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 from routing import fate_of
+from rulesets import ruleset_of
 
 from connectors.memory import MemorySink, MemorySource, Step, records
 from router.batch import Batch
@@ -77,6 +78,61 @@ async def test_every_record_goes_where_its_rule_says_and_the_batch_is_acknowledg
     assert books.sample("sluiceway_source_records_total", source="source") == 4
     assert books.sample("sluiceway_unmatched_records_total", flow="flow") == 1
     assert books.sample("sluiceway_routed_deliveries_total", flow="flow", sink="a") == 2
+
+
+REJECTING = """
+flow: flow
+from: source
+contract: {expect: {to is text: type(event.to) == string}}
+rules: [{name: a, when: event.to == "a", to: a}, {name: b, when: event.to == "b", to: b}]
+otherwise: {undecodable: reject, invalid: reject, unmatched: drop}
+"""
+
+
+@pytest.mark.parametrize("together", [1, 2, 6])
+async def test_what_is_rejected_goes_back_with_what_it_came_with_and_counts_once(books: Books, together: int) -> None:
+    """Nothing of a group is delivered, everything of the others is, and the accounts add up to the record."""
+    line = Line(books, ruleset_of(REJECTING))
+    line.source.together = together
+    fates: list[JsonValue] = ["a", 1, "b", "nowhere", "b", "a", None, 2]
+    events: list[JsonValue] = [{"to": fate, "n": number} for number, fate in enumerate(fates)]
+    batch = records(*(b"{" if fate is None else event for fate, event in zip(fates, events, strict=True)))
+    line.source.push(batch)
+    line.source.end()
+    await line.run()
+    gone = {number // together for number in (1, 6, 7)}
+    kept = [value for number, value in enumerate(batch.values) if number // together not in gone]
+    assert line.source.rejected == [value for value in batch.values if value not in kept]
+    assert line.sinks["a"].values == [value for value in kept if b'"a"' in value]
+    assert line.sinks["b"].values == [value for value in kept if b'"b"' in value]
+    assert [len(acked) for acked in line.source.acked] == [len(batch)]
+    assert await books.letters() == []
+
+    def counted(name: str, **labels: str) -> float:
+        return books.sample(f"sluiceway_{name}_total", **labels)
+
+    rejected = counted("rejected_records", flow="flow", source="source")
+    dropped = counted("dropped_records", flow="flow", rule="otherwise.unmatched")
+    routed = [counted("routed_deliveries", flow="flow", sink=sink) for sink in "ab"]
+    assert (rejected, counted("source_records", source="source")) == (len(batch) - len(kept), len(batch))
+    assert len(batch) == rejected + dropped + sum(routed)
+    assert [counted("rule_records", flow="flow", rule=rule) for rule in "ab"] == routed
+    assert counted("contract_violations", flow="flow", check="to is text") == 2
+
+
+async def test_of_a_source_that_cannot_send_back_rejected_records_are_dead_letters(books: Books) -> None:
+    """A replay, too, has nobody to tell."""
+    line = Line(books, ruleset_of(REJECTING))
+    vars(line.pipeline)["_rejects"] = None
+    line.source.push(records({"to": 1}, b"{", {"to": "a"}))
+    line.source.end()
+    await line.run()
+    assert [(letter.stage, letter.reason) for letter in await books.letters()] == [
+        ("contract", "invalid"),
+        ("decode", "undecodable"),
+    ]
+    assert len(line.sinks["a"].values) == 1
+    assert books.sample("sluiceway_contract_violations_total", flow="flow", check="to is text") == 1
 
 
 async def test_a_whole_batch_that_goes_to_one_sink_is_passed_on_not_copied(books: Books) -> None:

@@ -85,6 +85,7 @@ def summary(decisions: Decisions) -> dict[str, object]:
             for d in decisions.deliveries
         ],
         "letters": decisions.letters,
+        "rejections": decisions.rejections,
         "matched": decisions.matched,
         "missing": decisions.missing,
         "dropped": decisions.dropped,

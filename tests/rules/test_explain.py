@@ -19,7 +19,7 @@ from rules.codecs import Json
 from rules.decisions import Outcome
 from rules.explain import Explanation
 from rules.explain.model import Changes, Evaluation
-from rules.flow import DEAD_LETTER, DROP
+from rules.flow import DEAD_LETTER, DROP, REJECT
 from rules.plan import SinkFacts
 from rules.reader import read_flow
 from rules.ruleset import compile_flow
@@ -41,7 +41,9 @@ def tells(explanation: Explanation, outcome: Outcome) -> None:
     assert list(map(id, dispatched)) == list(map(id, explanation.outcome.dispatches))
     assert [s.because for _, s in going if s.to == DEAD_LETTER] == outcome.letters
     assert sum(sending.to == DROP for _, sending in going) == len(outcome.dropped)
-    assert len(going) == len(outcome.dispatches) + len(outcome.letters) + len(outcome.dropped)
+    assert [s.because for _, s in going if s.to == REJECT] == [because for because, _ in outcome.rejections]
+    ends = len(outcome.letters) + len(outcome.dropped) + len(outcome.rejections)
+    assert len(going) == len(outcome.dispatches) + ends
     for name, sending in going:
         assert sending.dispatch is None or sending.dispatch.rule == name
     undone = any(step.error for step in (*explanation.rules, *explanation.endings))

@@ -617,6 +617,22 @@ FAULTS = [
         ],
     ),
     (
+        "otherwise: {error: reject, unmatched: [x, reject]}\nfrom: [a]\nrules:\n  - to: reject\n",
+        [
+            "f.yaml:1:20: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
+            "f.yaml:1:39: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
+            "f.yaml:1:39: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
+            "f.yaml:4:9: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
+        ],
+    ),
+    (
+        "otherwise: {undecodable: [dead_letter, reject], invalid: {sink: reject, key: k}}\nfrom: [a]\nrules:\n  - to: x\n",
+        [
+            "f.yaml:1:26: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
+            "f.yaml:1:73: `reject` takes no `key`; should be just `reject`",
+        ],
+    ),
+    (
         "otherwise: {undecodable: {sink: x, key: '${event.id}'}}\nfrom: [a]\nrules:\n  - to: x\n",
         [
             "f.yaml:1:44: `event` is not known here; a record that cannot be decoded has none",

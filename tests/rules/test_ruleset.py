@@ -602,6 +602,40 @@ def test_invalid_pass_counts_and_goes_on() -> None:
     assert decisions.violations == {"positive": 1, "small": 1}
 
 
+def test_what_is_rejected_is_kept_nowhere_and_says_why() -> None:
+    """Every violation is told as such, a record that no decoder takes and one that no frame held by one of its own."""
+    ruleset = ruleset_of(
+        """
+        contract: {expect: {positive: event.n > 0, whole: has(event.id)}}
+        rules: [{name: r, expect: {small: event.n < 5}, to: a}]
+        otherwise: {undecodable: reject, invalid: reject}
+        """
+    )
+    batch = batch_of({"n": -1}, b"{", b"cut", {"n": 9, "id": 1}, {"n": 1, "id": 2}, spoiled={2: "too long"})
+    decisions = both(ruleset, batch)
+    assert [list(delivery.indices) for delivery in decisions.deliveries] == [[4]]
+    assert decisions.letters == []
+    assert [
+        (rejection.index, [(violation.check, violation.place) for violation in rejection.violations])
+        for rejection in decisions.rejections
+    ] == [
+        (0, [("positive", "/n"), ("whole", "/id")]),
+        (1, [("undecodable", "")]),
+        (2, [("spoiled", "")]),
+        (3, [("small", "/n")]),
+    ]
+    assert decisions.rejections[2].violations[0].message == "too long"
+    assert decisions.matched == {"r": 1}
+    decisions.keep_rejected()
+    assert [(letter.index, letter.stage, letter.reason) for letter in decisions.letters] == [
+        (0, "contract", "invalid"),
+        (1, "decode", "undecodable"),
+        (2, "decode", "spoiled"),
+        (3, "contract", "invalid"),
+    ]
+    assert decisions.rejections == []
+
+
 def test_a_rules_expect_sends_the_whole_record_to_invalid() -> None:
     decisions, got = decided(
         """

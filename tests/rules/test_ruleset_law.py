@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -71,7 +72,7 @@ paths = st.builds(
 )
 literals = scalars.map(literal)
 MACROS = ["exists", "all", "exists_one", "map", "filter"]
-elements = st.sampled_from(["t", "t", "t.n", "t.x", "t.plan", "u", "t.tags", "size(t)", "t == 'order'", "has(t.n)"])
+elements = st.sampled_from(["t", "t", "t.n", "t.x", "t.plan", "t.tags", "size(t)", "t == 'order'", "has(t.n)"])
 text_literals = texts.map(literal)
 
 
@@ -114,10 +115,15 @@ def macros(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
     containers = st.one_of(paths, st.just("event.tags"), st.just("event.deep"), st.just("event.rows"), inner)
     return st.one_of(
-        st.builds("{}.{}({}, {})".format, containers, st.sampled_from(MACROS), names, bodies),
-        st.builds("{}.map({}, {}, {})".format, containers, names, bodies, bodies),
-        st.builds("size({}.filter({}, {})) > {}".format, containers, names, bodies, st.integers(0, 2)),
+        st.builds(over, st.just("{}.{}({}, {})"), containers, st.sampled_from(MACROS), names, bodies),
+        st.builds(over, st.just("{}.{}({}, {}, [{}])"), containers, st.just("map"), names, bodies, bodies),
+        st.builds(over, st.just("size({}.{}({}, {})) > 1"), containers, st.just("filter"), names, bodies),
     )
+
+
+def over(form: str, container: str, macro: str, name: str, *bodies: str) -> str:
+    """A macro in which the element, which is called ``t`` in the bodies, goes by a name."""
+    return form.format(container, macro, name, *(re.sub(r"\bt\b", name, body) for body in bodies))
 
 
 # What people write, so that most of it means something for the usual records.
