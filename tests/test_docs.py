@@ -193,7 +193,9 @@ def test_every_format_and_framing_is_in_the_docs_with_its_settings(word: str, na
     assert part, f"{word} {name} is not there"
     assert part[1].strip()
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", part[1], re.MULTILINE)
-    assert [setting for setting, _ in rows] == [setting for setting in kind.model_fields if setting != "type"]
+    assert [setting for setting, _ in rows] == [
+        info.alias or key for key, info in kind.model_fields.items() if key != "type"
+    ]
     assert f"(#{word.lower()}-{name})" in page
 
 
