@@ -14,7 +14,7 @@ help:
 	@echo 'make run     the quickstart: a router with two flows, and what to try on it'
 	@echo 'make test    the tests'
 	@echo 'make check   format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
-	@echo 'make docs    the pages about connectors, from their code'
+	@echo 'make docs    the pages about connectors, formats and framings, from their code'
 	@echo 'make bench   the benchmarks, each beside its floor'
 	@echo 'make faults  kill -9, full disks, sinks that refuse, hang or go away; every record is looked for'
 
@@ -36,10 +36,12 @@ check: $(VENV)/.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.connector_docs --check
+	$(BIN)/python -m scripts.format_docs --check
 	$(BIN)/python -m scripts.smoke
 
 docs: $(VENV)/.stamp
 	$(BIN)/python -m scripts.connector_docs
+	$(BIN)/python -m scripts.format_docs
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m bench $(ARGS)

@@ -15,7 +15,8 @@ from itertools import accumulate
 from random import Random, SystemRandom
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, WithJsonSchema
+from pydantic_core import InitErrorDetails
 
 from router import Batch, Constant, EndOfStream, Lag, Settings
 
@@ -41,8 +42,15 @@ def parse_rate(value: Any) -> float | None:
 
 
 def _checked(template: JsonValue) -> JsonValue:
-    _Templates(template)
-    return template
+    """The template, if it can be filled in. Raises ValidationError with everything that cannot, each at its place."""
+    flaws = _Templates(template).flaws
+    if not flaws:
+        return template
+    details = [
+        InitErrorDetails(type="value_error", loc=where, input=template, ctx={"error": ValueError(message)})
+        for where, message in flaws
+    ]
+    raise ValidationError.from_exception_data("template", details)
 
 
 class GenerateConfig(Settings):
@@ -218,36 +226,49 @@ _Quote = Callable[[str], str]
 _Maker = Callable[[str, _Quote], _Placeholder]
 
 
-class _Template:
-    """A value as a format with holes, so that a record costs one ``%`` and a call for each placeholder."""
+_Where = tuple[str | int, ...]
+"""Where something stands in the template: the keys and indices that lead to it."""
 
-    def __init__(self, template: JsonValue, where: str) -> None:
+
+class _Template:
+    """A value as a format with holes, so that a record costs one ``%`` and a call for each placeholder.
+
+    What is wrong with it is added to ``flaws``.
+    """
+
+    def __init__(self, template: JsonValue, where: _Where, flaws: list[tuple[_Where, str]]) -> None:
         self._holes: list[Hole] = []
-        self._format = self._text(template, where) if isinstance(template, str) else self._json(template, where)
-        self._format.encode()  # a text that is no Unicode is found here
+        self._flaws = flaws
+        if isinstance(template, str):
+            self._format = self._join(self._parts(template, where, str))
+        else:
+            self._format = self._json(template, where)
 
     def render(self, draw: _Draw) -> bytes:
         return (self._format % tuple([hole(draw) for hole in self._holes])).encode()
 
-    def _text(self, text: str, where: str) -> str:
-        return self._join(_parts_at(where, text, str))
-
-    def _json(self, value: JsonValue, where: str) -> str:
+    def _json(self, value: JsonValue, where: _Where) -> str:
         if isinstance(value, str):
-            parts = _parts_at(where, value, _escape)
+            parts = self._parts(value, where, _escape)
             alone = parts[0] if len(parts) == 1 else None
             text = self._join(parts)
             return text if isinstance(alone, _Placeholder) and not alone.text else f'"{text}"'
         if isinstance(value, dict):
-            _refuse_unquoted(value, where)
-            entries = [
-                f'"{_literal(_escape(key))}":{self._json(inner, f"{where}.{key}" if where else key)}'
-                for key, inner in value.items()
-            ]
+            if (only := _unquoted(value)) is not None:
+                self._flaws.append((where, f"{{{only}}} should stand in quotes: YAML takes it for a map"))
+            entries = [f'"{_literal(_escape(key))}":{self._json(inner, (*where, key))}' for key, inner in value.items()]
             return "{" + ",".join(entries) + "}"
         if isinstance(value, list):
-            return "[" + ",".join(self._json(inner, f"{where}[{at}]") for at, inner in enumerate(value)) + "]"
+            return "[" + ",".join(self._json(inner, (*where, at)) for at, inner in enumerate(value)) + "]"
         return json.dumps(value, allow_nan=False)
+
+    def _parts(self, text: str, where: _Where, quote: _Quote) -> list[str | _Placeholder]:
+        try:
+            text.encode()
+            return list(_parts(text, quote))
+        except ValueError as error:
+            self._flaws.append((where, str(error)))
+            return []
 
     def _join(self, parts: Iterable[str | _Placeholder]) -> str:
         joined = ""
@@ -261,48 +282,37 @@ class _Template:
 
 
 class _Templates:
-    """One template or several to choose from by weight."""
+    """One template or several to choose from by weight. ``flaws`` are what is wrong with them, and where."""
 
     def __init__(self, template: JsonValue) -> None:
+        self.flaws: list[tuple[_Where, str]] = []
+        several = isinstance(template, list)
         entries = template if isinstance(template, list) else [template]
         if not entries:
-            raise ValueError("an empty list of templates makes no records")
-        several = isinstance(template, list)
-        weighted = [_weighted(entry, f"[{at}]" if several else "") for at, entry in enumerate(entries)]
-        self._templates = [_Template(entry, where) for _, entry, where in weighted]
+            self.flaws.append(((), "an empty list of templates makes no records"))
+        weighted = [self._weighted(entry, (at,) if several else ()) for at, entry in enumerate(entries)]
+        self._templates = [_Template(entry, where, self.flaws) for _, entry, where in weighted]
         self._bounds = list(accumulate(weight for weight, _, _ in weighted))
+        self.render: Callable[[_Draw], bytes] = self._choose
         if len(self._templates) == 1:
-            self.render: Callable[[_Draw], bytes] = self._templates[0].render
-        else:
-            self.render = self._choose
+            self.render = self._templates[0].render
 
     def _choose(self, draw: _Draw) -> bytes:
         at = bisect(self._bounds, draw.random() * self._bounds[-1])
         return self._templates[min(at, len(self._templates) - 1)].render(draw)
 
-
-def _weighted(entry: JsonValue, where: str) -> tuple[float, JsonValue, str]:
-    """Weight, template, and where in the settings that stands."""
-    if not (isinstance(entry, dict) and entry.keys() == {"weight", "template"}):
-        return 1.0, entry, where
-    weight, inside = entry["weight"], f"{where}." if where else ""
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-        raise ValueError(f"`{inside}weight` is {weight!r}, which is not a number above 0")
-    return float(weight), entry["template"], f"{inside}template"
+    def _weighted(self, entry: JsonValue, where: _Where) -> tuple[float, JsonValue, _Where]:
+        """Weight, template, and where that stands."""
+        if not (isinstance(entry, dict) and entry.keys() == {"weight", "template"}):
+            return 1.0, entry, where
+        weight = entry["weight"]
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+            self.flaws.append(((*where, "weight"), "should be a number above 0"))
+            weight = 1
+        return float(weight), entry["template"], (*where, "template")
 
 
 _TOKEN = re.compile(r"(\{\{)|(\}\})|\{([^{}]*)\}|([{}])")
-
-
-def _parts_at(where: str, text: str, quote: _Quote) -> list[str | _Placeholder]:
-    try:
-        return list(_parts(text, quote))
-    except ValueError as error:
-        raise ValueError(f"{_named(where)} holds {error}") from error
-
-
-def _named(where: str) -> str:
-    return f"`{where}`" if where else "the template"
 
 
 def _parts(text: str, quote: _Quote) -> Iterator[str | _Placeholder]:
@@ -325,18 +335,17 @@ def _placeholder(inside: str, quote: _Quote) -> _Placeholder:
     if maker is None:
         near = get_close_matches(name, _MAKERS, 1)
         hint = f"did you mean {{{near[0]}}}?" if near else f"there are {', '.join(f'{{{n}}}' for n in _MAKERS)}"
-        raise ValueError(f"{{{inside}}}, which is no placeholder; {hint} (braces themselves are written {{{{ and }}}})")
+        raise ValueError(f"{{{inside}}} is no placeholder; {hint} (braces themselves are written {{{{ and }}}})")
     try:
         return maker(arguments, quote)
     except (ValueError, IndexError) as error:
-        raise ValueError(f"{{{inside}}}, which {error}") from error
+        raise ValueError(f"{{{inside}}} {error}") from error
 
 
-def _refuse_unquoted(value: dict[str, JsonValue], where: str) -> None:
+def _unquoted(value: dict[str, JsonValue]) -> str | None:
     """``a: {word}`` is, in YAML, a map with the key ``word``: hardly ever what was meant."""
-    for key, inner in value.items():
-        if inner is None and len(value) == 1 and key.partition(":")[0] in _MAKERS:
-            raise ValueError(f"{_named(where)} is {{{key}}}, which should stand in quotes: YAML takes it for a map")
+    only = next(iter(value.items()), ("", 0)) if len(value) == 1 else ("", 0)
+    return only[0] if only[1] is None and only[0].partition(":")[0] in _MAKERS else None
 
 
 def _literal(text: str) -> str:

@@ -334,18 +334,27 @@ class MemorySink:
     async def write(self, batch: Batch) -> None:
         """Keep the batch, or what the script leaves of it."""
         if id(self) not in self._opened:
-            raise ValueError("the sink is not open")
+            raise NotConnected("the sink is not open")
         self.writes += 1
         self._check_down()
         try:
             await _run(self.on_write, batch)
         except WriteError as error:
             failed = self._with_followers(batch, error)
-            written = [i for i in range(len(batch)) if i not in failed]
-            if written:
-                self.batches.append(batch.select(written))
-            raise WriteError(failed, retryable=error.retryable) from error
+            self._keep_all_but(batch, failed)
+            again: bool | Collection[int] = error.retryable
+            if not isinstance(again, bool):
+                again = {*again, *(failed.keys() - error.failed.keys())}
+            raise WriteError(failed, retryable=again) from error
+        except NotConnected as error:
+            self._keep_all_but(batch, range(len(batch)) if error.unwritten is None else error.unwritten)
+            raise
         self.batches.append(batch)
+
+    def _keep_all_but(self, batch: Batch, failed: Collection[int]) -> None:
+        written = [i for i in range(len(batch)) if i not in failed]
+        if written:
+            self.batches.append(batch.select(written))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -364,7 +373,8 @@ class MemorySink:
         failed, blocked = dict(error.failed), set[object]()
         for index, key in enumerate(keys):
             if index in failed:
-                blocked.add(key)
+                if error.is_retryable(index):
+                    blocked.add(key)
             elif key in blocked:
                 failed[index] = "follows a failed record with the same key"
         return failed

@@ -93,7 +93,13 @@ class StdinSource:
             chunk = await _input().read()
             framed = self._framer.feed(chunk) if chunk else self._framer.finish()
             if framed.values:
-                return Batch(framed.values, attributes=framed.attributes, spoiled=framed.spoiled)
+                return Batch(
+                    framed.values,
+                    attributes=framed.attributes,
+                    spoiled=framed.spoiled,
+                    size=framed.size,
+                    ascii=framed.ascii,
+                )
             if not chunk:
                 raise EndOfStream
 
@@ -134,7 +140,8 @@ class StdoutSink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
     **Away** is an output whose reader is gone (a broken pipe), or behind which a disk is full, until it goes on. A
-    reader that is gone does not come back, so the flows that use the sink then stand still until the daemon is stopped.
+    reader of a pipe that is gone does not come back (one of a named pipe may), so the flows that use the sink then
+    stand still until the daemon is stopped.
 
     **A filter** in a pipe is a flow from `stdin` to `stdout`, which ends with its input. Here are `filter.yaml` and its
     rules, `big.yaml`:
@@ -170,21 +177,26 @@ class StdoutSink:
 
     def __init__(self, config: StdoutConfig) -> None:
         self._framing = framing_of(config.framing, config.context.format)
+        self._is_open = False
 
     async def open(self) -> None:
-        """Write what an earlier failure left of a line. Raises NotConnected when that fails again."""
+        """Write what an earlier failure left of a line. Raises NotConnected when that fails again, or nobody reads."""
         await _output().recover()
+        self._is_open = True
 
     async def write(self, batch: Batch) -> None:
         """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected."""
+        if not self._is_open:
+            raise NotConnected("the sink is not open")
         data, failed = self._framing.join(batch.values)
         if data:
-            await _output().write(data, lambda: _ends(self._framing, batch.values), self._framing.head)
+            await _output().write(data, lambda: _ends(self._framing, batch.values, data), self._framing.head)
         if failed:
             raise WriteError(failed, retryable=False)
 
     async def close(self) -> None:
         """Nothing to release: the stream belongs to the process."""
+        self._is_open = False
 
 
 class _Worker:
@@ -262,9 +274,10 @@ def _read_available() -> tuple[bytes, bool]:
     return b"".join(pieces), False
 
 
-def _ends(framing: Framing, values: Sequence[bytes]) -> list[int]:
-    """Where each record ends in the piece of a stream that they are joined to."""
-    return list(accumulate(len(framing.join([value])[0]) for value in values))
+def _ends(framing: Framing, values: Sequence[bytes], data: bytes) -> list[int]:
+    """Where each record ends in the piece of a stream that they are joined to; its end, if that makes one of all."""
+    pieces = [framing.join([value])[0] for value in values]
+    return list(accumulate(map(len, pieces))) if b"".join(pieces) == data else [len(data)]
 
 
 class _Output:
@@ -276,9 +289,12 @@ class _Output:
         self._remainder = b""  # of the record at which a write failed; touched by the thread alone
 
     async def recover(self) -> None:
-        """Finish the line at which a write failed, if one did. A stream that is closed shows here already."""
+        """Finish the line at which a write failed, if one did. A stream that is closed, or that nobody reads, shows
+        here already."""
         if self._remainder or sys.__stdout__ is None:
             await self.write(b"", list)
+        elif _is_abandoned():
+            raise NotConnected("the reader of standard output is gone")
 
     async def write(self, data: bytes, ends: Callable[[], list[int]], head: bytes = b"") -> None:
         """Write these records, which end where ``ends`` says, after what an earlier failure left, and after ``head``
@@ -318,6 +334,13 @@ def _write_some(view: memoryview) -> int:
         ready.register(_STDOUT, select.POLLOUT)
         ready.poll()
         return 0
+
+
+def _is_abandoned() -> bool:
+    """Whether standard output is a pipe or a socket whose other end is gone: then it is in error (poll(2))."""
+    state = select.poll()
+    state.register(_STDOUT, 0)
+    return any(event & select.POLLERR for _, event in state.poll(0))
 
 
 @cache

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from router.batch import Batch, Headers, Lease
-from router.errors import EndOfStream, NotConnected, WriteError
+from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
+from router.expression import Expression, Template, Variables
 from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
 from router.interfaces import Json, Lag, Positions, Rejects, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
@@ -22,6 +23,7 @@ __all__ = [
     "Context",
     "Duration",
     "EndOfStream",
+    "Expression",
     "Framed",
     "Framer",
     "Framing",
@@ -40,6 +42,9 @@ __all__ = [
     "Sink",
     "Size",
     "Source",
+    "Template",
+    "Unavailable",
+    "Variables",
     "Violation",
     "WriteError",
     "framing_of",

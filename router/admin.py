@@ -1,24 +1,29 @@
-"""The admin pages: metrics, health, status.
+"""Where the admin pages are served: an address that is bound when the daemon starts.
 
-Open to everybody who can reach the port: ``/metrics``, ``/healthz``, ``/readyz``. Everything else needs the token when
-the port is reachable from outside this host, and answers only to the names it was asked to listen on, so that a web
-page open in somebody's browser cannot reach it by a name of its own (DNS rebinding).
+What serves the pages is loaded when somebody first asks for one: that takes as long as to load all of the rest, and a
+run that is over in seconds can do without.
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
-import json
-from typing import Protocol
+import asyncio
+import contextlib
+import socket
+from importlib import import_module
+from pathlib import Path
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
-
-from router.errors import SluicewayError
+from router.config.model import Http
+from router.errors import NotConnected, SluicewayError
 from router.metrics import Metrics
 
-OPEN_PAGES = frozenset({"/metrics", "/healthz", "/readyz"})
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_BACKLOG = 128
+_WARM_SECONDS = 30.0
+"""A daemon that has run for this long will run for longer, and somebody will ask it how it is."""
 
 
 class Subject(Protocol):
@@ -43,89 +48,79 @@ class Subject(Protocol):
 
 
 class AdminServer:
-    """Serves the pages of one daemon from ``start`` to ``stop``."""
+    """Serves the pages of one daemon. Files of ``tls`` are relative to ``folder``."""
 
-    def __init__(self, subject: Subject, host: str, port: int, token: str | None) -> None:
+    def __init__(self, subject: Subject, settings: Http, folder: Path) -> None:
         self._subject = subject
-        self._host = host
-        self._port = port
-        self._token = token
+        self._settings = settings
+        self._folder = folder
+        self._port = settings.port
+        self._sockets: list[socket.socket] = []
+        self._tls: SSLContext | None = None
+        self._asked = asyncio.Event()
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
         """Where the pages are, once started."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        host = self._settings.host
+        scheme = "http" if self._settings.tls is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     async def start(self) -> None:
-        """Bind and serve. Raises ``SluicewayError`` when the address cannot be had."""
-        app = web.Application(middlewares=[self._guard])
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/api/status", self._status)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
+        """Bind. Raises ``SluicewayError`` when the address cannot be had or the certificate not be used."""
+        host, tls = self._settings.host, self._settings.tls
         try:
-            await site.start()
+            self._tls = None if tls is None else tls.context(self._folder)
+            self._sockets = await _bound(host, self._port)
+        except NotConnected as error:
+            raise SluicewayError(f"http.{error}") from error
         except OSError as error:
-            await self.stop()
-            raise SluicewayError(
-                f"cannot listen on {self._host}:{self._port} ({error.strerror or error}); "
-                "set http.listen to a free address"
-            ) from error
-        self._port = self._runner.addresses[0][1]
+            why = f"cannot listen on {host}:{self._port} ({error.strerror or error})"
+            raise SluicewayError(f"{why}; set http.listen to a free address") from error
+        self._port = self._sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        for each in self._sockets:
+            loop.add_reader(each, self._asked.set)
+
+    async def run(self) -> None:
+        """Serve, at the latest from the first connection on, until cancelled."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WARM_SECONDS):
+                await self._asked.wait()
+        loop = asyncio.get_running_loop()
+        for each in self._sockets:
+            loop.remove_reader(each)
+        # In a thread, so that the data path goes on meanwhile; whoever has connected waits for it.
+        pages = await asyncio.to_thread(import_module, "router.admin_pages")
+        self._runner = pages.AdminPages(self._subject, self._settings.host, self._settings.token_text).runner()
+        await pages.serve(self._runner, self._sockets, self._tls)
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Close the port. Idempotent."""
+        loop = asyncio.get_running_loop()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-
-    @web.middleware
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN_PAGES:
-            if self._token is not None:
-                given = request.headers.get("Authorization", "")
-                if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-                    raise web.HTTPUnauthorized(
-                        text="a token is needed: Authorization: Bearer ...\n", headers={"WWW-Authenticate": "Bearer"}
-                    )
-            elif not self._is_own_name(request.host) or not self._is_own_origin(request.headers.get("Origin")):
-                raise web.HTTPForbidden(text="this page answers only to the address that it listens on\n")
-        return await handler(request)
-
-    def _is_own_name(self, host: str) -> bool:
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        name = name.strip("[]").lower()
-        return name in {"localhost", self._host.lower()} or _is_loopback(name)
-
-    def _is_own_origin(self, origin: str | None) -> bool:
-        return origin is None or self._is_own_name(origin.split("://", 1)[-1])
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        self._subject.refresh()
-        body, content_type = self._subject.metrics.page()
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    async def _healthz(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def _readyz(self, _request: web.Request) -> web.Response:
-        why = self._subject.not_ready
-        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
-
-    async def _status(self, _request: web.Request) -> web.Response:
-        self._subject.refresh()
-        text = json.dumps(self._subject.status(), ensure_ascii=False)
-        return web.Response(text=self._subject.masked(text), content_type="application/json")
+        for each in self._sockets:
+            if each.fileno() >= 0:
+                loop.remove_reader(each)
+                each.close()
+        self._sockets = []
 
 
-def _is_loopback(name: str) -> bool:
+async def _bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of the host, on one port. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made: list[socket.socket] = []
     try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+        for family, address in dict.fromkeys((entry[0], entry[4][0]) for entry in found):
+            taken = made[0].getsockname()[1] if made else port
+            made.append(socket.create_server((address, taken), family=family, backlog=_BACKLOG))
+            made[-1].setblocking(False)
+    except OSError:
+        for each in made:
+            each.close()
+        raise
+    return made

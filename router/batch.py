@@ -42,6 +42,8 @@ class Batch:
     - ``attributes``: what else the source knows, by name: rules see ``attributes["topic"][i]`` as ``meta.topic``.
     - ``settings``: towards a sink, what each delivery chose of the sink's per-record settings (``path``, ``topic``).
     - ``leases``: the right to deliver each record, of sources that can lose it.
+    - ``size`` (bytes of all payloads) and ``ascii`` (whether they hold nothing but ASCII): where the source knows them
+      by the way, which saves counting (-1, None: it does not).
     - ``spoiled``: records that the source could not frame, by index, with the reason; they are dead letters.
     """
 
@@ -55,7 +57,8 @@ class Batch:
     leases: Sequence[Lease | None] | None = None
     spoiled: Mapping[int, str] = field(default_factory=dict)
     arrived: int = field(default_factory=time.time_ns)
-    _bytes: int = field(default=-1, repr=False)
+    size: int = field(default=-1, repr=False)
+    ascii: bool | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -63,9 +66,16 @@ class Batch:
     @property
     def bytes(self) -> int:
         """The size of the payloads, in bytes; counted once, so ``values`` must not change."""
-        if self._bytes < 0:
-            self._bytes = sum(map(len, self.values))
-        return self._bytes
+        if self.size < 0:
+            self.size = sum(map(len, self.values))
+        return self.size
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether the payloads hold nothing but ASCII; found out once, so ``values`` must not change."""
+        if self.ascii is None:
+            self.ascii = b"".join(self.values).isascii()
+        return self.ascii
 
     def select(self, indices: Sequence[int]) -> Batch:
         """The records at ``indices``, in that order, as a batch of their own, without token."""

@@ -7,9 +7,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from router.config import Configuration, SinkSpec, SourceSpec
+from router.admin import AdminServer
+from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
 from router.deadletters import DeadLetters
 from router.errors import StateError
 from router.interfaces import Sink, Source
@@ -23,11 +24,7 @@ from router.settings import Context
 from router.state import StateDir
 from rules.codecs import Format, Json
 from rules.flow import Flow
-from rules.reader import sink_targets
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
-
-if TYPE_CHECKING:
-    from router.admin import AdminServer  # a quarter of a second to import: only who serves pages pays for it
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +108,7 @@ class Daemon:
                 source_spec = configuration.sources[name]
                 self.pipelines[name] = Pipeline(
                     name,
-                    build_source(source_spec, self._context(name, state, source_spec.decode)),
+                    build_source(source_spec, self._context("source", name, state, source_spec.decode)),
                     self._ruleset(flow, source_spec.decode),
                     self.outlets,
                     letters=self.letters,
@@ -121,13 +118,19 @@ class Daemon:
 
     def _build_outlets(self, state: StateDir) -> None:
         for name, spec in self.configuration.sinks.items():
-            outgoing = spec.encode or incoming_format(self.configuration, name)
-            sink = build_sink(spec, self._context(name, state, outgoing))
+            outgoing = spec.encode or incoming_format(name, self.configuration.flows, self.configuration.sources)
+            context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
+            sink = build_sink(spec, context)
             self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
 
-    def _context(self, name: str, state: StateDir, payloads: Format) -> Context:
-        folder = self.configuration.folder
-        return Context(name=name, folder=folder, positions=state.positions(name), format=payloads)
+    def _context(self, kind: str, name: str, state: StateDir, payloads: Format) -> Context:
+        return Context(
+            name=name,
+            folder=self.configuration.folder,
+            positions=state.positions(name),
+            format=payloads,
+            count=self.metrics.connector(kind, name),
+        )
 
     def _ruleset(self, flow: Flow, decode: Format) -> Ruleset:
         key = (flow.name, decode)
@@ -141,9 +144,7 @@ class Daemon:
         http = self.configuration.http
         if http is None:
             return
-        from router.admin import AdminServer
-
-        self.admin = AdminServer(self, http.host, http.port, http.token_text)
+        self.admin = AdminServer(self, http, self.configuration.folder)
         await self.admin.start()
         exits.push_async_callback(self.admin.stop)
 
@@ -154,6 +155,8 @@ class Daemon:
             for name, outlet in self.outlets.items()
         ]
         running.append(services.create_task(supervise("replayer", replayer.run), name="replayer"))
+        if self.admin is not None:
+            running.append(services.create_task(supervise("admin pages", self.admin.run), name="admin pages"))
         return running
 
     async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
@@ -267,18 +270,6 @@ def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
         name: SinkFacts(name=name, encode=spec.encode, templates=spec.templates, per_record=spec.settings.per_record())
         for name, spec in configuration.sinks.items()
     }
-
-
-def incoming_format(configuration: Configuration, sink: str) -> Format:
-    """The format of what a sink gets that sends records out as they came: that of all sources whose flows name it, if
-    they agree; otherwise JSON."""
-    found = {
-        configuration.sources[name].decode
-        for flow in configuration.flows
-        if any(target.sink == sink for target in sink_targets(flow.rules, flow.otherwise))
-        for name, _ in flow.sources
-    }
-    return found.pop() if len(found) == 1 else Json()
 
 
 def ruleset_of(configuration: Configuration, flow: Flow, decode: Format) -> Ruleset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
 class SluicewayError(Exception):
@@ -10,7 +10,28 @@ class SluicewayError(Exception):
 
 
 class NotConnected(SluicewayError):
-    """The system is away. The router opens the connector again, with backoff, for as long as it takes."""
+    """The system is away. The router opens the connector again, with backoff, for as long as it takes.
+
+    From ``Sink.write``, ``unwritten`` names the records of the batch, by index, that were not written, where the sink
+    knows: all others are durable and are not written again. None: nothing is known to be written.
+    """
+
+    def __init__(self, *args: object, unwritten: Collection[int] | None = None) -> None:
+        super().__init__(*args)
+        self.unwritten = unwritten
+
+
+class Unavailable(NotConnected):
+    """The system is there and takes nothing for now, through no fault of any record: it is overloaded, or says when
+    to come again.
+
+    From ``Sink.write``: what is unwritten is written again, through the same connection, after ``after`` seconds at
+    least. It costs the records neither attempts nor, however often it happens, their place in the queue.
+    """
+
+    def __init__(self, *args: object, after: float = 0.0, unwritten: Collection[int] | None = None) -> None:
+        super().__init__(*args, unwritten=unwritten)
+        self.after = after
 
 
 class EndOfStream(SluicewayError):
@@ -20,16 +41,20 @@ class EndOfStream(SluicewayError):
 class WriteError(SluicewayError):
     """Some records of a batch were not written; all others are durable.
 
-    ``failed`` maps an index in the batch to the reason. Retryable ones are written again, alone, up to
-    ``retry.attempts`` times; the others are dead letters at once. A sink that keeps order reports as failed whatever
-    follows a failed record with the same key.
+    ``failed`` maps an index in the batch to the reason. Retryable ones (``retryable`` is true, or holds the index) are
+    written again, alone, up to ``retry.attempts`` times; the others are dead letters at once. A sink that keeps order
+    reports as failed whatever follows a record with the same key that is to be written again.
     """
 
-    def __init__(self, failed: Mapping[int, str], *, retryable: bool) -> None:
+    def __init__(self, failed: Mapping[int, str], *, retryable: bool | Collection[int]) -> None:
         first = next(iter(failed.values()), "no reason given")
         super().__init__(f"{len(failed)} record(s) not written: {first}")
         self.failed = dict(failed)
         self.retryable = retryable
+
+    def is_retryable(self, index: int) -> bool:
+        """Whether a failed record is to be written again."""
+        return self.retryable if isinstance(self.retryable, bool) else index in self.retryable
 
 
 class StateError(SluicewayError):

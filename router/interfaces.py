@@ -32,6 +32,10 @@ class Source(Protocol):
     acknowledged is read again after the next ``open()``) and ``ack_order`` (``"read"``: acknowledgements come in the
     order of reading; ``"any"``: each as soon as it is settled). Its docstring, in Markdown, is what users are told of
     it; ``example``, a ``ClassVar[str]`` that it may have, is a part of the daemon's file that uses it.
+
+    It may have a method ``async finish()``, for a source that has taken in what it cannot take in again: the router
+    stops, so nothing new is to be taken in; ``read()`` goes on to give what is there, and then raises ``EndOfStream``.
+    Without it, what is not read when the router stops is left where it is.
     """
 
     Config: ClassVar[type[Any]]
@@ -49,10 +53,13 @@ class Source(Protocol):
         """
 
     async def ack(self, token: Any) -> None:
-        """Everything up to (``ack_order = "any"``: everything in) the batch with this token is safe elsewhere."""
+        """Everything up to (``ack_order = "any"``: everything in) the batch with this token is safe elsewhere.
+
+        Raises ``NotConnected`` when the system is away; like any failure, that ends with ``close()`` and ``open()``.
+        """
 
     async def lag(self) -> Sequence[Lag]:
-        """How far behind each partition is. May run beside ``read()``."""
+        """How far behind each partition is. May run beside ``read()``, and be cancelled when it takes long."""
 
     async def close(self) -> None:
         """Release everything. Idempotent; may follow a failed ``open()``."""
@@ -83,8 +90,9 @@ class Sink(Protocol):
     async def write(self, batch: Batch) -> None:
         """Write the batch; return once it is durable.
 
-        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away.
-        May be cancelled when ``timeout`` has passed; ``close()`` and ``open()`` follow.
+        Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away
+        and while the sink is not open, ``Unavailable`` when it is there and takes nothing for now. May be cancelled
+        when ``timeout`` has passed; ``close()`` and ``open()`` follow.
         """
 
     async def close(self) -> None:

@@ -136,6 +136,9 @@ class Metrics:
         self.lag_seconds = self._gauge("source_lag_seconds", "Age of the oldest unacknowledged record.", *lag)
         self.lag_bytes = self._gauge("source_lag_bytes", "Bytes not yet acknowledged, of sources that count so.", *lag)
         self.connected = self._gauge("connected", "1 while the connector is connected.", "kind", "name")
+        self.connector_events = self._counter(
+            "connector_events_total", "What a connector counts besides records.", "kind", "name", "event"
+        )
 
     def _flows(self) -> None:
         rule = ("flow", "rule")
@@ -213,6 +216,10 @@ class Metrics:
     def flow(self, name: str) -> FlowMetrics:
         """The counters of one flow."""
         return FlowMetrics(name, self)
+
+    def connector(self, kind: str, name: str) -> Callable[[str, int], None]:
+        """What counts the events of one connector."""
+        return lambda event, number: self.connector_events.labels(kind, name, event).inc(number)
 
     def begin(self, flow: Flow) -> None:
         """Show what is counted of a flow as 0 before anything is counted, so that its first rise is one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from router.batch import Batch
-from router.errors import NotConnected, WriteError
+from router.errors import NotConnected, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letterbox import LetterBox
 from router.load import Admitted, Load, Receipt, Segment
@@ -244,7 +245,12 @@ class Outlet:
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
             return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
-        except (NotConnected, ConnectionError) as error:
+        except Unavailable as error:
+            return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
+        except NotConnected as error:
+            segment = self._unwritten(segment, batch, error)
+            return await self._after_drop(load, segment, str(error) or type(error).__name__)
+        except ConnectionError as error:
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the outlet
             return await self._after_crash(load, segment, error)
@@ -257,6 +263,7 @@ class Outlet:
         self._metrics.bytes.inc(size)
         self._backoff.reset()
         self._condemned = False
+        self.error = ""
 
     def _still_leased(self, load: Load, segment: Segment) -> Segment:
         leases = load.batch.leases
@@ -273,16 +280,41 @@ class Outlet:
         written = len(batch) - len(failed)
         if written:
             self._written(written, batch.bytes - sum(len(batch.values[i]) for i in failed))
-        reasons = {segment.indices[i]: reason for i, reason in failed.items()}
         attempts = segment.attempts + 1
-        if not error.retryable or attempts >= self.policy.attempts:
-            reason = "attempts_exhausted" if error.retryable else "refused"
-            await self._dead_letter(load, reasons, reason=reason, attempts=attempts)
+        again = {segment.indices[i]: reason for i, reason in failed.items() if error.is_retryable(i)}
+        refused = {segment.indices[i]: reason for i, reason in failed.items() if not error.is_retryable(i)}
+        await self._dead_letter(load, refused, reason="refused", attempts=attempts)
+        if attempts >= self.policy.attempts:
+            await self._dead_letter(load, again, reason="attempts_exhausted", attempts=attempts)
+            return []
+        if not again:
             return []
         self._metrics.retries.inc()
-        self.error = next(iter(reasons.values()))
+        self.error = next(iter(again.values()))
         await self._pause()
-        return [Segment(list(reasons), attempts, segment.strikes)]
+        return [Segment(list(again), attempts, segment.strikes)]
+
+    def _unwritten(self, segment: Segment, batch: Batch, error: NotConnected) -> Segment:
+        """What is left of a segment whose write broke off. Where some of it was written, its strikes begin anew: the
+        first of what is left may be to blame, and it was not tried so often."""
+        if error.unwritten is None:
+            return segment
+        left = sorted(index for index in set(error.unwritten) if 0 <= index < len(batch))
+        if len(left) == len(batch):
+            return segment
+        self._written(len(batch) - len(left), batch.bytes - sum(len(batch.values[index]) for index in left))
+        return Segment([segment.indices[index] for index in left], segment.attempts)
+
+    async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:
+        """The system takes nothing for now, and is given the time that it asks for. A write that has waited for it
+        already need not wait again."""
+        why = str(error) or "it takes nothing for now"
+        if why != self.error:
+            log.warning("sink %s: %s; trying again", self.name, why)
+        self.error = why
+        self._metrics.retries.inc()
+        await self._pause(error.after, begun)
+        return [segment] if segment.indices else []
 
     async def _after_drop(self, load: Load, segment: Segment, why: str) -> list[Segment]:
         """The connection went away during a write: an outage, or a record that brings it down."""
@@ -291,6 +323,8 @@ class Outlet:
         await self._close_sink(self._sink)
         await self._pause()
         await self._connect()
+        if not segment.indices:
+            return []
         self._metrics.retries.inc()
         segment.strikes += 1
         return [segment] if segment.strikes < STRIKES else await self._bisect(load, segment, "brings_sink_down", why)
@@ -313,10 +347,11 @@ class Outlet:
         await self._dead_letter(load, {segment.indices[0]: why}, reason=reason, attempts=segment.attempts + 1)
         return []
 
-    async def _pause(self) -> None:
-        """Wait before the next attempt; a replacement of the sink ends the wait."""
-        delay = self._backoff.next()
-        deadline = time.monotonic() + delay
+    async def _pause(self, least: float = 0.0, begun: float = math.inf) -> None:
+        """Wait before the next attempt, ``least`` seconds at least, and as the backoff says, which counts from when the
+        last one has ``begun``; a replacement of the sink ends the wait."""
+        now = time.monotonic()
+        deadline = max(now + least, min(now, begun) + self._backoff.next())
         while self._replacement is None and (left := deadline - time.monotonic()) > 0:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
@@ -326,6 +361,8 @@ class Outlet:
     # Dead letters
 
     async def _dead_letter(self, load: Load, reasons: Mapping[int, str], *, reason: str, attempts: int) -> None:
+        if not reasons:
+            return
         letters = []
         for index, detail in reasons.items():
             part, position = load.part_of(index)
@@ -352,8 +389,7 @@ class Outlet:
         if known is None:
             if len(self._allowed) > 10_000:
                 self._allowed.clear()
-            # A way up is never allowed: what it leads to is not what the pattern sees.
-            known = ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)
+            known = is_allowed(value, patterns)
             self._allowed[setting, value] = known
         return known
 
@@ -406,3 +442,9 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
+
+
+def is_allowed(value: str, patterns: Sequence[str]) -> bool:
+    """Whether ``allow`` lets a record choose a value."""
+    # A way up is never allowed: what it leads to is not what the pattern sees.
+    return ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from router.batch import Batch
@@ -84,6 +84,8 @@ class Pipeline:
         self.backoff = Backoff()
         self._reader: asyncio.Task[None] | None = None
         self._in_read = False
+        self._finish: Callable[[], Awaitable[None]] | None = getattr(source, "finish", None)
+        self._putting: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Read until the source ends or ``stop`` is set, and return when all that was read is settled.
@@ -177,8 +179,17 @@ class Pipeline:
         self._metrics.connected.set(0)
 
     async def _halt(self) -> None:
-        """When the daemon stops, interrupt the reader where it may be interrupted: in ``source.read()``."""
+        """When the daemon stops, have a source finish that can; the reader of any other is interrupted where it may be:
+        in ``source.read()``."""
         await self._stop.wait()
+        if self._finish is not None:
+            try:
+                await self._finish()
+            except Exception as error:
+                log.error("source %s: cannot finish: %s", self.name, error, exc_info=error)
+                self._finish = None
+            else:
+                return
         if self._in_read and self._reader is not None:
             self._reader.cancel()
 
@@ -186,12 +197,15 @@ class Pipeline:
 
     async def _read(self, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
         with contextlib.suppress(_Interrupted):
-            while not self._stop.is_set():
+            while self._finish is not None or not self._stop.is_set():
                 try:
                     batch = await self._next_batch()
                 except EndOfStream:
                     self.ended = True
                     break
+                except Exception:
+                    await self._keep_letters()
+                    raise
                 self.backoff.reset()
                 await self._hand_over(batch, queue, work)
         for outlet in self.outlets.values():
@@ -222,10 +236,18 @@ class Pipeline:
         receipts: list[asyncio.Future[None]] = []
         if decisions.letters:
             letters = [origin.letter_of(letter) for letter in decisions.letters]
-            receipts.append(work.create_task(self._letters.put(letters), name=f"dead letters of {self.name}"))
+            putting = work.create_task(self._letters.put(letters), name=f"dead letters of {self.name}")
+            self._putting.add(putting)
+            putting.add_done_callback(self._putting.discard)
+            receipts.append(putting)
         for sink, part in parts_of(decisions, origin):
             receipts.append(await self.outlets[sink].put(part))
         queue.put_nowait(_Unsettled(batch, receipts))
+
+    async def _keep_letters(self) -> None:
+        """Before an epoch ends: what cannot be read again must not be lost with it on its way to the dead letters."""
+        if self._putting and not self.source.replays:
+            await asyncio.wait(self._putting)
 
     async def _wait_for_room(self, batch: Batch) -> None:
         while self._unsettled_batches and (

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from router import interfaces
+from router.expression import Template
 from router.interfaces import Positions
 from rules.codecs import Format, Json
 
@@ -31,15 +32,26 @@ class MemoryPositions:
             del self.entries[key]
 
 
+def _uncounted(event: str, number: int) -> None:
+    """Nobody asks."""
+
+
 @dataclass(slots=True)
 class Context:
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
-    of the daemon's file), where it keeps its positions, and the format of the payloads that it carries."""
+    of the daemon's file), where it keeps its positions, the format of the payloads that it carries, and, for a sink,
+    after how many seconds a write is cut off.
+
+    ``count(event, number)`` counts what the router cannot see, such as who was disconnected: it is the metric
+    ``sluiceway_connector_events_total``, so the events of a connector are few, and named in its docstring.
+    """
 
     name: str = ""
     folder: Path = field(default_factory=Path)
     positions: Positions = field(default_factory=MemoryPositions)
     format: Format = field(default_factory=Json)
+    write_timeout: float = 60.0
+    count: Callable[[str, int], None] = _uncounted
 
 
 class PerRecord:
@@ -81,6 +93,15 @@ class Settings(BaseModel):
         """The names of the settings that each delivery may choose."""
         return frozenset(name for name, info in cls.model_fields.items() if any(map(_marks, info.metadata)))
 
+    @classmethod
+    def templates(cls) -> frozenset[str]:
+        """The names of the settings in which the connector itself fills in ``${CEL}``."""
+        return frozenset(name for name, info in cls.model_fields.items() if _holds_template(info.annotation))
+
 
 def _marks(metadata: Any) -> bool:
     return isinstance(metadata, PerRecord) or metadata is PerRecord
+
+
+def _holds_template(annotation: Any) -> bool:
+    return annotation is Template or any(map(_holds_template, get_args(annotation)))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
+from rules.cel.errors import CelError
+from rules.cel.output import to_json
+from rules.cel.temporal import Duration, Timestamp
 from rules.codecs import Format
 
 _SHOWN: Final = 20
@@ -53,8 +57,10 @@ class Validator:
     violations: Validate
 
 
-def schema_validator(schema: Mapping[str, object] | bool) -> Validator:
+def schema_validator(schema: Mapping[str, object] | bool, *, plain: bool = True) -> Validator:
     """A validator of a JSON Schema; draft 2020-12 unless ``$schema`` says otherwise. No reference is ever fetched.
+
+    Events that may not be ``plain`` are validated as the JSON that they would be: times and bytes are texts in it.
 
     Raises ValueError for a schema that is not valid, with its reason.
     """
@@ -72,28 +78,32 @@ def schema_validator(schema: Mapping[str, object] | bool) -> Validator:
         try:
             return [
                 _violation("schema", error.schema_path, error.instance_path, error.message)
-                for error in found.iter_errors(event)
+                for error in found.iter_errors(event if plain else to_json(event))
             ]
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, CelError) as error:
             return [Violation("schema", "", _cut(f"it cannot be checked: {error}"))]
 
-    return Validator(lambda event, _: found.is_valid(event), violations)
+    if plain:
+        return Validator(lambda event, _: found.is_valid(event), violations)
+    return Validator(lambda event, _: found.is_valid(to_json(event)), violations)
 
 
 def model_validator(model: Any, decode: Format) -> Validator:
     """A validator of a pydantic model, or of any type that pydantic takes. The event itself is not changed by it.
 
-    JSON is validated from the payload, by pydantic's rules for JSON; other formats as the decoded event.
+    JSON is validated from the payload, by pydantic's rules for JSON; other formats as the decoded event, in which a
+    timestamp is a ``datetime`` and a duration a ``timedelta``.
     """
     import pydantic
 
     adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(model)
+    plain = decode.codec.decodes_plain
 
     def check(event: object, raw: bytes) -> None:
         if decode.type == "json":
             adapter.validate_json(raw)
         else:
-            adapter.validate_python(event)
+            adapter.validate_python(event if plain else _in_python(event))
 
     def holds(event: object, raw: bytes) -> bool:
         try:
@@ -113,6 +123,19 @@ def model_validator(model: Any, decode: Format) -> Validator:
         return []
 
     return Validator(holds, violations)
+
+
+def _in_python(value: object) -> object:
+    """A value of CEL as Python has it."""
+    if isinstance(value, Mapping):
+        return {key: _in_python(content) for key, content in value.items()}
+    if isinstance(value, list):
+        return list(map(_in_python, value))
+    if isinstance(value, Timestamp):
+        return value.to_datetime()
+    if isinstance(value, Duration):
+        return timedelta(microseconds=value.total_nanos // 1000)
+    return value
 
 
 def places(references: Iterable[Sequence[str]]) -> str:

@@ -16,6 +16,8 @@ from rules.contract import Violation
 from rules.plan import Lane, Plan
 
 Stage = Literal["decode", "contract", "rule"]
+Because = tuple[Stage, str | None, str, str]
+"""Why a record is a dead letter: stage, rule, reason, detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Outcome:
     """
 
     dispatches: list[Dispatch] = field(default_factory=list)
-    letters: list[tuple[Stage, str | None, str, str]] = field(default_factory=list)
+    letters: list[Because] = field(default_factory=list)
     matched: list[int] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rules.document import Document, Key
 from rules.faults import Fault
-from rules.suggest import did_you_mean
+from rules.suggest import did_you_mean, nearest
 
 _MERGE_KEY = "`<<` is YAML 1.1 and merges nothing here: repeat what is meant"
 
@@ -36,6 +36,7 @@ class Form:
         self.document = document
         self.faults: list[Fault] = []
         self._title = title
+        self._unknown: list[Key] = []
 
     def named(self, path: Key) -> str:
         """A value by its key, in the words of a fault: ``items[0]`` for an element of a list."""
@@ -47,12 +48,18 @@ class Form:
         return f"`{index}`" if index else self._title
 
     def fault(self, path: Key, what: str, hint: str = "") -> None:
-        """Something is wrong with the value at ``path``."""
-        self.faults.append(Fault(self.document.place(path), what, hint))
+        """Something is wrong with the value at ``path``, unless it is one of which the end may not have been read."""
+        if not self.is_torn(path):
+            self.faults.append(Fault(self.document.place(path), what, hint))
+
+    def is_torn(self, path: Key) -> bool:
+        """Whether there is a single value at ``path`` of which the end may not have been read."""
+        node = self.document.node(path)
+        return node is not None and node.cut and not isinstance(node.data, Mapping | list)
 
     def lacking(self, path: Key, what: str, hint: str = "") -> None:
         """Something is not there at ``path``; it may be, where the document was cut short, and then is no fault."""
-        if not self.document.cut:
+        if not self.document.is_cut(path):
             self.fault(path, what, hint)
 
     def key_fault(self, path: Key, what: str, hint: str = "") -> None:
@@ -64,12 +71,14 @@ class Form:
         self.fault(path, f"{self.named(path)} is {kind(data)}", f"should be {wanted}")
 
     def missing(self, path: Key, key: str, wanted: str) -> None:
-        """The mapping at ``path`` lacks a key."""
-        if not self.document.cut:
+        """The mapping at ``path`` lacks a key, unless it may have been cut off, or be misspelt."""
+        strange = [str(other[-1]) for other in self._unknown if other[:-1] == path]
+        if not self.document.is_cut(path) and not any(nearest(other, [key]) for other in strange):
             self.key_fault(path, f"`{key}` is missing", f"should be {wanted}")
 
     def unknown(self, path: Key, known: Iterable[str]) -> None:
         """The key that leads to ``path`` is not one that is known there."""
+        self._unknown.append(path)
         hint = _MERGE_KEY if path[-1] == "<<" else did_you_mean(str(path[-1]), known)
         self.key_fault(path, f"`{path[-1]}` is not known here", hint)
 

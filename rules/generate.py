@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rules.cel import nodes
 from rules.cel.compile_code import Code, Operand
 from rules.cel.compile_forms import is_impure
+from rules.cel.compile_runtime import MISSING
 from rules.cel.nodes import Node
 from rules.cel.scope import free_variables, references
 from rules.codecs import UNDECODED, Codec, Format
+from rules.columns import Constant
 from rules.contract import Validator
 from rules.decisions import Letter
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
 from rules.plan import UNMATCHED, Lane, Plan, unmatched_targets
-from rules.projection import Projection, projection
+from rules.projection import Projection, columns_projection, projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def generate(
     flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: Format, names: Mapping[str, object]
 ) -> Generated:
     """The function of a flow whose sources' payloads are in the format ``decode``, with these ``vars``."""
-    projected = None if validator is not None or decode.type != "json" else _projection(flow, plan, lets)
+    paths = None if validator is not None else _paths(flow, plan, lets)
+    projected = None if paths is None else _projection(decode, paths)
     if projected is not None:
         generator = _Generator(flow, plan, lets, names, decode.codec, projected)
         generator.write(contract=False)
@@ -61,8 +65,14 @@ def generate(
     return generator.generated(decode)
 
 
-def _projection(flow: Flow, plan: Plan, lets: Lets) -> Projection | None:
-    """What to decode for a flow that sends every record out as it came."""
+def _projection(decode: Format, paths: frozenset[tuple[str, ...]]) -> Projection | None:
+    if decode.codec.decode_columns is not None:
+        return columns_projection(paths)
+    return projection(paths) if decode.type == "json" else None
+
+
+def _paths(flow: Flow, plan: Plan, lets: Lets) -> frozenset[tuple[str, ...]] | None:
+    """What a flow reads of an event, as paths below it, if it sends every record out as it came."""
     if any(lane.reshapes for lane in plan.lanes) or any(rule.shape or rule.split for rule in flow.rules):
         return None
     checks = [*flow.contract.expect, *(check for rule in flow.rules for check in rule.expect)]
@@ -72,7 +82,7 @@ def _projection(flow: Flow, plan: Plan, lets: Lets) -> Projection | None:
     values += [value for target in targets for value in target.settings.values()]
     found += [expr for value in values for expr in _exprs(value)]
     paths = {path for expr in found for path in references(lets.inline(expr.cel.node)) if path[0] == "event"}
-    return projection(path[1:] for path in paths)
+    return frozenset(path[1:] for path in paths)
 
 
 class _Generator:
@@ -89,11 +99,8 @@ class _Generator:
     ) -> None:
         self._flow = flow
         self._plan = plan
-        decode = codec.decode_plain if projected is None else projected.decode
-        self._code = self.code = Code({"decode": decode, "U": object(), "Letter": Letter})
-        self._at_once = projected is None and codec.decode_all is not None
-        if self._at_once:
-            self._code.namespace |= {"decode_slice": codec.decode_slice, "UNDECODED": UNDECODED}
+        self._code = self.code = Code({"U": object(), "Letter": Letter})
+        self._codec = codec
         self._writers: dict[Format, str] = {}
         self._record = RecordCompiler(self._code, lets, names, projected)
         self._record.memos = _repeated(flow, self._record)
@@ -130,18 +137,34 @@ class _Generator:
             start(*(f"{name} = {text}" for name, text in record.start.items()))
 
     def _loop(self) -> str:
-        if self._at_once:
-            self._record.before["events"] = "decode_slice(columns, values, start)"
-            return "for i, (raw, event) in enumerate(zip(values, events), start):"
+        """Write what decodes many payloads at once, where there is such a thing; back comes the head of the loop."""
+        projected, codec, before = self._record.projection, self._codec, self._record.before
+        namespace = self._code.namespace
+        namespace |= {"known": codec.known, "UNDECODED": UNDECODED}
+        if projected is not None and projected.decode is None:
+            namespace |= {"columns_of": partial(_columns_of, codec), "NAMES": projected.names}
+            before["cells"] = "columns_of(values, known(columns, start, len(values)), NAMES)"
+            fields = "".join(f", {attribute}" for attribute, _ in projected.root.fields.values())
+            # Strict: should there ever be fewer events than payloads, none may go unnoticed.
+            return f"for i, raw, whole{fields} in zip(range(start, start + len(values)), values, *cells, strict=True):"
+        if projected is None and codec.decode_all is not None:
+            namespace["decode_all"] = codec.decode_all
+            before["events"] = "decode_all(values, known(columns, start, len(values)))"
+            return "for i, raw, event in zip(range(start, start + len(values)), values, events, strict=True):"
+        namespace["decode"] = codec.decode_plain if projected is None else projected.decode
         return "for i, raw in enumerate(values, start):"
 
     def _decode(self) -> None:
-        if self._at_once:
-            self._code.line("if event is UNDECODED: raise Surprise")
-            return
-        if self._record.projection is not None:
-            self._code.line("raw.isascii() or raw.decode()")
-        self._code.line("event = decode(raw)")
+        projected, code = self._record.projection, self._code
+        if projected is not None and projected.decode is None:
+            code.line("if not whole: raise Surprise")
+        elif projected is None and self._codec.decode_all is not None:
+            code.line("if event is UNDECODED: raise Surprise")
+        else:
+            if projected is not None:
+                self._record.before["ascii"] = "columns.is_ascii"
+                code.line("ascii or raw.isascii() or raw.decode()")
+            code.line("event = decode(raw)")
 
     def _contract(self, *, contract: bool) -> None:
         if contract:
@@ -273,8 +296,13 @@ class _Generator:
     def _written(self, lane: Lane, form: Form) -> str:
         """The payload that goes out, as an expression."""
         write = self._writers.setdefault(lane.encode, f"write_{lane.encode}{len(self._writers) or ''}")
-        self._code.namespace[write] = lane.encode.codec.encode_plain
+        codec = lane.encode.codec
+        self._code.namespace[write] = codec.encode_plain if self._codec.decodes_plain else codec.encode
         changed = "True" if lane.always else form.changed
+        if lane.rewrites and changed != "True":
+            self._record.before["came_with"] = f"columns.attributes.get({lane.rewrites!r})"
+            self._record.start["anew"] = "came_with is not None and came_with[i] is not None"
+            changed = "anew" if changed == "False" else f"({changed} or anew)"
         if changed == "False":
             return "raw"
         if form.local == "event":
@@ -302,6 +330,15 @@ class _Generator:
             self._code.line(f"{name}({text})")
         else:
             self._code.line(f"{where}.append({text})")
+
+
+def _columns_of(
+    codec: Codec, values: Sequence[bytes], known: Sequence[object] | None, names: Sequence[str]
+) -> list[Sequence[object]]:
+    """Whether each payload was read, and the values of each field; MISSING in those that no record has."""
+    assert codec.decode_columns is not None  # noqa: S101 - asked by whoever wrote the call
+    whole, columns = codec.decode_columns(values, known, names)
+    return [whole, *(Constant(MISSING, len(values)) if column is None else column for column in columns)]
 
 
 def _repeated(flow: Flow, record: RecordCompiler) -> dict[Node, str]:

@@ -68,6 +68,9 @@ _NAMESPACE: Final[Mapping[str, object]] = {
 }
 
 
+_ROOTS: Final = frozenset({"event", "meta", "vars"})
+
+
 class RecordCompiler(Compiler):
     """Writes what concerns one record, inside the loop over a batch.
 
@@ -102,6 +105,10 @@ class RecordCompiler(Compiler):
             return Operand("whole_meta")
         return self._elements.get(name)
 
+    def takes(self, name: str) -> bool:
+        """``event``, ``meta``, ``vars`` and the element of a split do."""
+        return name in _ROOTS or name in self._elements
+
     def is_event(self, operand: Operand) -> bool:
         """Whatever goes by the name of event."""
         return operand.text == self._event
@@ -131,6 +138,8 @@ class RecordCompiler(Compiler):
 
     def _projected(self, operand: Node, part: Part, name: str) -> Operand:
         attribute = part.fields[name][0]
+        if self.projection is not None and self.projection.decode is None:
+            return Operand(attribute, missable=True, raw=True)
         if operand == nodes.Ident("event"):
             return Operand(self.code.let(f"event.{attribute}"), missable=True, raw=True)
         text = self.value(operand).text

@@ -1,7 +1,7 @@
 """The exact interpreter: what a flow means for one record, with CEL's full semantics and every counter.
 
 This is the definition. The ruleset's generated code gives the same for the records that it takes on, and leaves all
-others to this. ``explain`` uses it too.
+others to this. ``explain`` is told by it what it does.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from rules.cel.scope import references
 from rules.cel.values import a_type
 from rules.codecs import Format
 from rules.contract import Validator, Violation, describe, places, untrue
-from rules.decisions import Dispatch, Outcome, Stage
-from rules.flow import DROP, ENDS, PASS, REJECT, Check, Disposition, Flow, Rule, Target
+from rules.decisions import Because, Dispatch, Outcome
+from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Check, Disposition, Flow, Rule, Target
 from rules.meta import meta_of
 from rules.outgoing import setting
 from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan, unmatched_targets
 from rules.shaping import Bindings, Failed, Fill, Filler, Shaper, attempt
-
-_Because = tuple[Stage, str | None, str, str]
-"""Why a record is where it is, should it become a dead letter: stage, rule, reason, detail."""
+from rules.watch import Watch
 
 
 class _Violated(Exception):
@@ -43,6 +41,10 @@ class _Record:
     event: object = None
     changed: bool = False
     decoded: bool = False
+
+    def has(self, attribute: str) -> bool:
+        """Whether the record came with an attribute of this name."""
+        return attribute in self.meta
 
     def bindings(self, event: object) -> dict[str, object]:
         return {"event": event, "meta": self.meta, "vars": self.vars}
@@ -90,23 +92,25 @@ class _Parcel:
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
-    """On whose account targets are served: the number and name of a rule or an ending, and what broke the contract."""
+    """On whose account targets are served: the number and name of a rule or an ending; why the record is where it is,
+    should it become a dead letter; and what broke the contract."""
 
     outcome: Outcome
     record: _Record
     label: tuple[int, str]
-    because: _Because
+    because: Because
     violations: Sequence[Violation] = ()
 
 
 class Interpreter:
-    """A flow, ready to decide about records one at a time."""
+    """A flow, ready to decide about records one at a time. The ``filler`` brings the watch that is told of it all."""
 
     def __init__(
         self, flow: Flow, plan: Plan, filler: Filler, validator: Validator | None, decode: Format, names: Bindings
     ) -> None:
         self._plan = plan
         self._filler = filler
+        self._watch = filler.watch
         self._validator = validator
         self._codec = decode.codec
         self._vars = names
@@ -168,19 +172,20 @@ class Interpreter:
         try:
             record.event = self._codec.decode_at(columns, index)
         except (ValueError, RecursionError) as error:
-            because: _Because = ("decode", None, "undecodable", str(error))
+            because: Because = ("decode", None, "undecodable", str(error))
             self._end(outcome, record, UNDECODABLE, because, (Violation("undecodable", "", str(error)),))
             return outcome
         record.decoded = True
+        self._watch.decoded(record.event)
         self._judge(outcome, record)
         return outcome
 
     def _spoil(self, outcome: Outcome, why: str) -> None:
-        because: _Because = ("decode", None, "spoiled", why)
+        because: Because = ("decode", None, "spoiled", why)
         if any(target.sink == REJECT for target in self._endings[UNDECODABLE]):
-            outcome.rejections.append((because, (Violation("spoiled", "", why),)))
+            self._reject(outcome, because, (Violation("spoiled", "", why),))
         else:
-            outcome.letters.append(because)
+            self._keep(outcome, because)
 
     def _judge(self, outcome: Outcome, record: _Record) -> None:
         event = record.event
@@ -199,63 +204,99 @@ class Interpreter:
             rule = UNMATCHED
             self._leave_unmatched(outcome, record)
         except _Violated as violated:
-            outcome.undo()
+            self._undo(outcome, violated)
             record.event, record.changed = event, False
-            because: _Because = ("contract", violated.rule, "invalid", str(violated))
+            because: Because = ("contract", violated.rule, "invalid", str(violated))
             self._end(outcome, record, INVALID, because, violated.violations)
         except Failed as failed:
-            outcome.undo()
+            self._undo(outcome, failed)
             record.event, record.changed = event, False
             outcome.errors.append((rule, failed.kind))
             self._end(outcome, record, ERROR, ("rule", rule, "error", str(failed)))
 
     def _violations(self, record: _Record) -> list[Violation]:
         found = [] if self._validator is None else self._validator.violations(record.event, record.raw)
-        return found + _broken(self._checks, record.bindings(record.event))
+        self._watch.validated(found)
+        return found + _broken(self._checks, record.bindings(record.event), self._watch)
 
     def _try_rule(self, outcome: Outcome, record: _Record, rule: _Rule) -> bool:
         """Carry out one rule; whether it ends the record's way."""
+        self._watch.rule(rule.number)
         bindings = record.bindings(record.event)
-        if rule.when is not None and not _matches(outcome, rule, rule.when, bindings):
+        if rule.when is not None and not self._matches(outcome, rule, rule.when, bindings):
             return False
-        broken = _broken(rule.expect, bindings)
+        broken = _broken(rule.expect, bindings, self._watch)
         outcome.violations.extend(violation.check for violation in broken)
         if broken and not self._passes:
             raise _Violated(rule.name, broken)
         outcome.matched.append(rule.number)
+        self._watch.matched()
         if not rule.targets:
             if rule.shaper is not None:
                 record.event, changed = rule.shaper.apply(record.event, bindings)
                 record.changed = record.changed or changed
             return False
         outcome.unmatched = False
-        parcels = _parcels(record, rule, bindings)
+        parcels = self._parcels(record, rule, bindings)
         if parcels:
             hand_over = _Sending(outcome, record, (rule.number, rule.name), ("rule", rule.name, "rule", ""))
             self._send(hand_over, rule.targets, parcels)
         else:
-            outcome.dropped.append(rule.number)
+            self._drop(outcome, rule.number)
         return not rule.continues
+
+    def _matches(self, outcome: Outcome, rule: _Rule, when: Run, bindings: Bindings) -> bool:
+        try:
+            answer = when(bindings)
+        except CelMissing:
+            outcome.missing.append(rule.number)
+            self._watch.missed()
+            return False
+        except Exception as error:
+            raise Failed("when", error) from error
+        if type(answer) is not bool:
+            raise Failed("when", CelError(f"it is {a_type(answer)}, not true or false"))
+        return answer
+
+    def _parcels(self, record: _Record, rule: _Rule, bindings: Bindings) -> list[_Parcel]:
+        if rule.split is None:
+            event, changed = record.event, record.changed
+            if rule.shaper is not None:
+                event, shaped = rule.shaper.apply(event, bindings)
+                changed = changed or shaped
+            return [_Parcel(event, changed, bindings)]
+        name, each = rule.split
+        elements = attempt("split", each, bindings)
+        if not isinstance(elements, list):
+            raise Failed("split", CelError(f"each is {a_type(elements)}, not a list"))
+        parcels = []
+        for element in elements:
+            self._watch.element(element)
+            inner = {**bindings, name: element}
+            event = element if rule.shaper is None else rule.shaper.apply(element, inner)[0]
+            parcels.append(_Parcel(event, True, inner))
+        return parcels
 
     def _leave_unmatched(self, outcome: Outcome, record: _Record) -> None:
         if outcome.unmatched:
             self._finish(outcome, record, UNMATCHED, ("rule", None, "unmatched", "no rule matched"))
 
     def _end(
-        self, outcome: Outcome, record: _Record, ending: str, because: _Because, violations: Sequence[Violation] = ()
+        self, outcome: Outcome, record: _Record, ending: str, because: Because, violations: Sequence[Violation] = ()
     ) -> None:
         """Do with a record as ``otherwise`` says; if that fails, it is a dead letter for the reason it came with."""
         try:
             self._finish(outcome, record, ending, because, violations)
         except Failed as failed:
-            outcome.undo()
+            self._undo(outcome, failed)
             outcome.errors.append((ending, failed.kind))
             stage, rule, reason, detail = because
-            outcome.letters.append((stage, rule, reason, f"{detail}; and {ending} failed: {failed}"))
+            self._keep(outcome, (stage, rule, reason, f"{detail}; and {ending} failed: {failed}"))
 
     def _finish(
-        self, outcome: Outcome, record: _Record, ending: str, because: _Because, violations: Sequence[Violation] = ()
+        self, outcome: Outcome, record: _Record, ending: str, because: Because, violations: Sequence[Violation] = ()
     ) -> None:
+        self._watch.ending(ending, because)
         sending = _Sending(outcome, record, (self._endings_at[ending], ending), because, violations)
         self._send(
             sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))]
@@ -267,13 +308,30 @@ class Interpreter:
                 for parcel in parcels:
                     sending.outcome.dispatches.append(self._dispatch(sending, target, target.lane, parcel))
             elif target.sink == DROP:
-                sending.outcome.dropped.append(sending.label[0])
+                self._drop(sending.outcome, sending.label[0])
             elif target.sink == REJECT:
-                sending.outcome.rejections.append((sending.because, sending.violations))
+                self._reject(sending.outcome, sending.because, sending.violations)
             else:
-                sending.outcome.letters.append(sending.because)
+                self._keep(sending.outcome, sending.because)
+
+    def _drop(self, outcome: Outcome, label: int) -> None:
+        outcome.dropped.append(label)
+        self._watch.ended(DROP)
+
+    def _keep(self, outcome: Outcome, because: Because) -> None:
+        outcome.letters.append(because)
+        self._watch.ended(DEAD_LETTER, because)
+
+    def _reject(self, outcome: Outcome, because: Because, violations: Sequence[Violation]) -> None:
+        outcome.rejections.append((because, violations))
+        self._watch.ended(REJECT, because)
+
+    def _undo(self, outcome: Outcome, error: Exception) -> None:
+        outcome.undo()
+        self._watch.undone(error)
 
     def _dispatch(self, sending: _Sending, target: _Target, lane: Lane, parcel: _Parcel) -> Dispatch:
+        self._watch.target(target.sink)
         event, changed = parcel.event, parcel.changed
         if target.shaper is not None:
             event, shaped = target.shaper.apply(event, parcel.bindings)
@@ -281,58 +339,35 @@ class Interpreter:
         bindings = {**parcel.bindings, "event": event}
         settings = {name: attempt("setting", _setting, name, fill, bindings) for name, fill in target.settings.items()}
         value: bytes | None = None
-        if changed or (lane.always and sending.record.decoded):
+        if changed or (sending.record.decoded and (lane.always or sending.record.has(lane.rewrites))):
             try:
                 value = lane.encode.codec.encode(event)
             except CelError as error:
                 raise Failed("encode", error) from error
-        return Dispatch(lane.number, sending.label[1], value, settings)
+        dispatch = Dispatch(lane.number, sending.label[1], value, settings)
+        self._watch.sent(dispatch)
+        return dispatch
 
 
-def _broken(checks: Sequence[_Check], bindings: Bindings) -> list[Violation]:
+def _broken(checks: Sequence[_Check], bindings: Bindings, watch: Watch) -> list[Violation]:
     found = []
     for check in checks:
-        try:
-            answer = check.run(bindings)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the expectation is not met
-            found.append(Violation(check.name, check.places, str(error)))
-            continue
-        if answer is not True:
-            message = check.untrue if answer is False else f"it is {a_type(answer)}, not true or false"
-            found.append(Violation(check.name, check.places, message))
+        violation = _violation(check, bindings)
+        watch.checked(check.name, violation)
+        if violation is not None:
+            found.append(violation)
     return found
 
 
-def _matches(outcome: Outcome, rule: _Rule, when: Run, bindings: Bindings) -> bool:
+def _violation(check: _Check, bindings: Bindings) -> Violation | None:
     try:
-        answer = when(bindings)
-    except CelMissing:
-        outcome.missing.append(rule.number)
-        return False
-    except Exception as error:
-        raise Failed("when", error) from error
-    if type(answer) is not bool:
-        raise Failed("when", CelError(f"it is {a_type(answer)}, not true or false"))
-    return answer
-
-
-def _parcels(record: _Record, rule: _Rule, bindings: Bindings) -> list[_Parcel]:
-    if rule.split is None:
-        event, changed = record.event, record.changed
-        if rule.shaper is not None:
-            event, shaped = rule.shaper.apply(event, bindings)
-            changed = changed or shaped
-        return [_Parcel(event, changed, bindings)]
-    name, each = rule.split
-    elements = attempt("split", each, bindings)
-    if not isinstance(elements, list):
-        raise Failed("split", CelError(f"each is {a_type(elements)}, not a list"))
-    parcels = []
-    for element in elements:
-        inner = {**bindings, name: element}
-        event = element if rule.shaper is None else rule.shaper.apply(element, inner)[0]
-        parcels.append(_Parcel(event, True, inner))
-    return parcels
+        answer = check.run(bindings)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong, the expectation is not met
+        return Violation(check.name, check.places, str(error))
+    if answer is True:
+        return None
+    message = check.untrue if answer is False else f"it is {a_type(answer)}, not true or false"
+    return Violation(check.name, check.places, message)
 
 
 def _setting(name: str, fill: Fill, bindings: Bindings) -> object:

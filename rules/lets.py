@@ -22,22 +22,40 @@ _MAX_SIZE: Final = 20_000
 
 
 class Lets:
-    """The named expressions of a flow. Raises Refused for names that go round in circles, or grow beyond measure."""
+    """The named expressions of a flow. Raises Refused, with all of them, for names that go round in circles, or grow
+    beyond measure."""
 
     def __init__(self, lets: Mapping[str, Expr]) -> None:
         self._written = lets
         self._resolved: dict[str, Node] = {}
+        self._names: dict[int, str] = {}
         self._resolving: list[str] = []
+        self._failed: set[str] = set()
+        faults: list[Fault] = []
         for name in lets:
-            self._resolve(name)
+            try:
+                self._resolve(name)
+            except Refused as refused:
+                faults += refused.faults
+                self._failed.update(self._resolving)
+                self._resolving.clear()
+        if faults:
+            raise Refused(faults)
 
     def inline(self, node: Node) -> Node:
         """The same expression without names of ``let``."""
         return substitute(node, self._resolved)
 
+    def name_of(self, node: Node) -> str | None:
+        """The name that a node of an ``inline`` expression was put in for, if it was. Of names that are one for the
+        other, the one that is not."""
+        return self._names.get(id(node))
+
     def _resolve(self, name: str) -> Node:
         if name in self._resolved:
             return self._resolved[name]
+        if name in self._failed:
+            raise Refused([])
         written = self._written[name]
         if name in self._resolving:
             circle = " -> ".join([*self._resolving[self._resolving.index(name) :], name])
@@ -51,6 +69,7 @@ class Lets:
             what = f"let {name} is {depth} operations deep and {size} large once the names in it are put in"
             raise Refused([Fault(written.place, what, "make a field of a part of it, by a step that sets it")])
         self._resolved[name] = found
+        self._names.setdefault(id(found), name)
         return found
 
 

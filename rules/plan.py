@@ -50,6 +50,10 @@ class Columns(Protocol):
         """What else the source knows, by name."""
 
     @property
+    def is_ascii(self) -> bool:
+        """Whether the payloads hold nothing but ASCII."""
+
+    @property
     def spoiled(self) -> Mapping[int, str]:
         """Records that the source could not frame, by index, with the reason."""
 
@@ -73,7 +77,8 @@ class SinkFacts:
 class Lane:
     """The deliveries of a flow to one sink.
 
-    ``encode`` is the format of what goes out changed, ``always`` says that unchanged records are encoded too.
+    ``encode`` is the format of what goes out changed, ``always`` says that unchanged records are encoded too;
+    ``rewrites`` names the attribute with which they must have come for that, where it is not always so.
     ``reshapes``: payloads may differ from what came in. ``rules`` are the labels that deliver here.
     """
 
@@ -81,6 +86,7 @@ class Lane:
     sink: str
     encode: Format
     always: bool
+    rewrites: str
     reshapes: bool
     columns: tuple[str, ...]
     templates: Mapping[str, Value]
@@ -158,12 +164,14 @@ def _uses(flow: Flow) -> Iterator[_Use]:
 
 def _lane(number: int, facts: SinkFacts, decode: Format, uses: Sequence[_Use]) -> Lane:
     columns = {name: None for use in uses for name in use.target.settings} | dict.fromkeys(facts.templates)
+    rewrites = decode.codec.attribute if facts.encode is None and decode.codec.rewrites else ""
     return Lane(
         number=number,
         sink=facts.name,
         encode=facts.encode or decode,
         always=facts.encode is not None,
-        reshapes=facts.encode is not None or any(use.changes for use in uses),
+        rewrites=rewrites,
+        reshapes=facts.encode is not None or bool(rewrites) or any(use.changes for use in uses),
         columns=tuple(columns),
         templates=facts.templates,
         rules=tuple(dict.fromkeys(use.label for use in uses)),

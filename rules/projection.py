@@ -42,11 +42,17 @@ class Part:
 class Projection:
     """``decode`` makes an instance of ``root.cls`` of a JSON object.
 
-    It raises ValueError or RecursionError for what is no JSON object, and for numbers that no double holds.
+    It raises ValueError or RecursionError for what is no JSON object, and for numbers that no double holds. Without it
+    there is no object: each field is a local of its own, by the name of its attribute, decoded column by column.
     """
 
     root: Part
-    decode: Callable[[bytes], object]
+    decode: Callable[[bytes], object] | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of the root."""
+        return tuple(self.root.fields)
 
 
 def projection(paths: Iterable[tuple[str, ...]]) -> Projection | None:
@@ -60,6 +66,17 @@ def projection(paths: Iterable[tuple[str, ...]]) -> Projection | None:
 
     root = _part(tree, "Event")
     return Projection(root, msgspec.json.Decoder(root.cls).decode)
+
+
+def columns_projection(paths: Iterable[tuple[str, ...]]) -> Projection | None:
+    """The same for formats whose events are decoded column by column."""
+    names = {path[:1] for path in paths}
+    if () in names:
+        return None
+    fields: dict[str, tuple[str, Part | None]] = {
+        name: (f"c{number}", None) for number, (name,) in enumerate(sorted(names))
+    }
+    return Projection(Part(object, fields), None)
 
 
 def _add(tree: Tree, path: tuple[str, ...]) -> None:

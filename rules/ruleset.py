@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from rules.codecs import Format, Json
 from rules.contract import Validator, model_validator, schema_validator
@@ -21,6 +22,9 @@ from rules.lets import Lets
 from rules.plan import Columns, Plan, SinkFacts, make_plan, sink_targets
 from rules.shaping import Filler
 from rules.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from rules.explain import Explainer, Explanation  # only those who ask why pay for loading it
 
 __all__ = ["Columns", "Decisions", "Delivery", "Letter", "Ruleset", "SinkFacts", "compile_flow"]
 
@@ -36,7 +40,15 @@ class Ruleset:
     - ``decode``: the format of what comes in; ``encodings``: by sink, the format of what goes out changed.
     """
 
-    def __init__(self, flow: Flow, plan: Plan, decode: Format, interpreter: Interpreter, generated: Generated) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        plan: Plan,
+        decode: Format,
+        interpreter: Interpreter,
+        generated: Generated,
+        explainer: Callable[[], Explainer],
+    ) -> None:
         self.name = flow.name
         self.version = flow.version
         self.code = generated.source
@@ -45,6 +57,7 @@ class Ruleset:
         self._plan = plan
         self._interpreter = interpreter
         self._route = generated.route
+        self._explainer = explainer
 
     def route(
         self, columns: Columns, source: str, start: int = 0, stop: int | None = None, into: Decisions | None = None
@@ -78,6 +91,10 @@ class Ruleset:
     def interpret(self, columns: Columns, index: int, source: str) -> Outcome:
         """What is decided about one record, by the exact interpreter."""
         return self._interpreter.decide(columns, index, source)
+
+    def explain(self, columns: Columns, index: int, source: str) -> Explanation:
+        """Why that is decided about one record: each step of the exact interpreter."""
+        return self._explainer().explain(columns, index, source)
 
     def _decide(self, decisions: Decisions, columns: Columns, index: int, source: str) -> None:
         decisions.add(index, columns.values[index], self._interpreter.decide(columns, index, source))
@@ -114,7 +131,15 @@ def compile_flow(
     if faults:
         raise Refused(faults)
     interpreter = Interpreter(flow, plan, Filler(lets), validator, decode, vars)
-    return Ruleset(flow, plan, decode, interpreter, generate(flow, plan, lets, validator, decode, vars))
+    generated = generate(flow, plan, lets, validator, decode, vars)
+
+    @cache
+    def explainer() -> Explainer:
+        from rules.explain import Explainer
+
+        return Explainer(flow, plan, lets, validator, decode, vars)
+
+    return Ruleset(flow, plan, decode, interpreter, generated, explainer)
 
 
 def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
@@ -131,11 +156,11 @@ def _faults(flow: Flow, sinks: Mapping[str, SinkFacts]) -> Iterator[Fault]:
 
 
 def _unwritable(flow: Flow, plan: Plan) -> Iterator[Fault]:
-    """Of each sink that gets changed records, why they cannot be written."""
+    """Of each sink that gets records in their source's format, but not as they came, why they cannot be written."""
     for lane in plan.lanes:
         if lane.reshapes and not lane.always and (why := lane.encode.cannot_encode):
             place = next(target.place for target in _targets(flow) if target.sink == lane.sink)
-            yield Fault(place, f"the sink {lane.sink} gets records that were changed, in {lane.encode}: {why}")
+            yield Fault(place, f"the sink {lane.sink} gets records that are written anew, in {lane.encode}: {why}")
 
 
 def _targets(flow: Flow) -> Iterator[Target]:
@@ -157,7 +182,7 @@ def _validator(flow: Flow, decode: Format, models: Mapping[str, Any]) -> Validat
     if contract.schema is None:
         return None
     try:
-        return schema_validator(contract.schema)
+        return schema_validator(contract.schema, plain=decode.codec.decodes_plain)
     except ValueError as error:
         place = contract.schema_place or flow.place
         raise Refused([Fault(place, f"the schema is not valid: {error}")]) from error

@@ -14,6 +14,7 @@ from rules.codecs import in_text
 from rules.flow import Expr, Path, Shape, Template, Value
 from rules.lets import Lets
 from rules.paths import assign, remove, write
+from rules.watch import UNWATCHED, Watch
 
 Bindings = Mapping[str, object]
 Fill = Callable[[Bindings], object]
@@ -41,10 +42,12 @@ class Filler:
     """Makes the closures of a flow's expressions and values, with its named expressions put in."""
 
     lets: Lets
+    watch: Watch = UNWATCHED
 
     def run(self, expr: Expr) -> Run:
         """The exact closure of an expression."""
-        return evaluator(self.lets.inline(expr.cel.node))
+        node = self.lets.inline(expr.cel.node)
+        return self.watch.expression(expr, node, evaluator(node, self.watch.around))
 
     def fill(self, value: Value) -> Fill:
         """What makes a value of the file into the value for a record; it raises CelError."""
@@ -62,7 +65,8 @@ class Filler:
         if template.whole is not None:
             node = self.lets.inline(template.whole.cel.node)
             path = copied_path(node)
-            return evaluator(node) if path is None else _copy(path, evaluator(node))
+            run = evaluator(node, self.watch.around)
+            return self.watch.expression(template.whole, node, run if path is None else _copy(path, run))
         parts = [part if isinstance(part, str) else self.run(part) for part in template.parts]
         return lambda bindings: "".join(part if isinstance(part, str) else in_text(part(bindings)) for part in parts)
 
@@ -71,7 +75,7 @@ class Filler:
         if not shape:
             return None
         sets = tuple((assignment.path, self.fill(assignment.value)) for assignment in shape.set)
-        return Shaper(sets, shape.unset, self.fill(shape.emit) if shape.has_emit else None)
+        return Shaper(sets, shape.unset, self.fill(shape.emit) if shape.has_emit else None, self.watch)
 
 
 def copied_path(node: Node) -> tuple[str, ...] | None:
@@ -108,9 +112,15 @@ class Shaper:
     sets: tuple[tuple[Path, Fill], ...]
     unsets: tuple[Path, ...]
     emit: Fill | None
+    watch: Watch
 
     def apply(self, event: object, bindings: Bindings) -> tuple[object, bool]:
         """The event in its new shape, and whether it is another one. Raises Failed."""
+        made, changed = self._made(event, bindings)
+        self.watch.shaped(event, made, anew=self.emit is not None)
+        return made, changed
+
+    def _made(self, event: object, bindings: Bindings) -> tuple[object, bool]:
         if self.emit is not None:
             return attempt("emit", self.emit, bindings), True
         values = [attempt("set", _value_at, path, fill, bindings) for path, fill in self.sets]

@@ -19,6 +19,12 @@ _SKIP = re.compile(
 """What braces are not looked for in: strings and comments of CEL; words, so that the ``r`` of none is taken apart."""
 
 
+class Verbatim(str):
+    """A text in which ``${`` begins no expression: it was written ``$${``, or filled in."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of a text: ``literal`` text, or an expression that begins at ``start`` of the whole text."""

@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Final
 
 from rules.cel.errors import CelError
-from rules.cel.temporal import Timestamp
-from rules.cel.values import equal
-from rules.codecs import Format, write_json
+from rules.cel.temporal import Duration, Timestamp
+from rules.cel.values import ABSENT, Opaque
+from rules.codecs import Format, in_text
 from rules.decisions import Delivery
+from rules.differences import as_json, diff, readable, record_diff, record_differences
 from rules.faults import Place
 from rules.flow import DEAD_LETTER, DROP, REJECT, Expected, Flow, Given, Test
 from rules.plan import Headers
 from rules.ruleset import Ruleset
+
+if TYPE_CHECKING:
+    from rules.explain import Explanation  # only failures are explained
+
+_EXPLAINED: Final = 3
+"""So many records of a failed test are explained."""
+_SHOWN: Final = 3
+"""So many records of those that nobody expected are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One sink (or ``drop``, ``dead_letter``, ``reject``) that did not get what a test expects.
 
-    ``expected`` and ``got`` are JSON; ``differences`` say where the two part.
+    ``says`` is what is wrong as a whole, such as the number of records. ``differences`` say where records part from
+    those expected, a sentence each; ``diff`` shows it, by lines that begin with ``-`` for what is expected, ``+`` for
+    what came, and a space for what is around them. ``suspects`` number the given records that are to be looked at.
     """
 
     sink: str
-    expected: str
-    got: str
-    differences: tuple[str, ...]
+    says: str
+    differences: tuple[str, ...] = ()
+    diff: tuple[str, ...] = ()
+    suspects: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{self.sink}:", f"  expected  {self.expected}", f"  got       {self.got}"]
-        return "\n".join(lines + [f"  {difference}" for difference in self.differences])
+        return "\n".join([f"{self.sink}: {self.says}", *(f"  {line}" for line in self.diff)])
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A record of a failed test, by its number in ``given``, and all that was decided about it."""
+
+    number: int
+    explanation: Explanation
 
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """How one test went."""
+    """How one test went. ``explained`` are the first of the records that went wrong."""
 
     __test__ = False  # pytest: this is no test class
 
     name: str
     place: Place
     failures: tuple[Failure, ...]
+    explained: tuple[Explained, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -58,7 +79,7 @@ class TestResult:
 
 def run_tests(flow: Flow, rulesets: Mapping[str, Ruleset]) -> list[TestResult]:
     """Run a flow's tests. ``rulesets`` holds, by source, the flow as it is compiled for what that source decodes."""
-    return [TestResult(test.name, test.place, tuple(_failures(test, flow, rulesets))) for test in flow.tests]
+    return [_run(test, flow, rulesets) for test in flow.tests]
 
 
 @dataclass(slots=True)
@@ -72,51 +93,72 @@ class _Single:
     attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
     spoiled: Mapping[int, str] = field(default_factory=dict)
     arrived: int = field(default_factory=time.time_ns)
+    is_ascii: bool = False
 
 
-_Got = dict[str, list[dict[str, object]]]
-_ABSENT = object()
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What a sink got, and the number of the given record that it got it of."""
+
+    number: int
+    record: Mapping[str, object]
 
 
-def _failures(test: Test, flow: Flow, rulesets: Mapping[str, Ruleset]) -> Iterator[Failure]:
+_Got = dict[str, list[_Came]]
+
+
+def _run(test: Test, flow: Flow, rulesets: Mapping[str, Ruleset]) -> TestResult:
     got: _Got = {}
-    for given in test.given:
+    batches: list[tuple[_Single, str]] = []
+    for number, given in enumerate(test.given):
         source = given.source or flow.sources[0][0]
         try:
-            _route(given, source, rulesets[source], got)
+            batches.append((_batch(given, rulesets[source]), source))
         except CelError as error:
-            yield Failure("given", "a record", _json(given.event), (f"{error}",))
-            return
-    for sink in dict.fromkeys([*test.then, *got]):
-        records = got.get(sink, [])
-        expected = test.then.get(sink)
-        differences = tuple(_differences(expected, records, exact=test.exact))
-        if differences:
-            yield Failure(sink, _expectation(expected), _json(records), differences)
+            failure = Failure("given", f"{_count(1)}, {as_json(given.event)}, cannot be made: {error}")
+            return TestResult(test.name, test.place, (failure,))
+        _route(number, *batches[-1], rulesets[source], got)
+    failures = tuple(_failures(test, got))
+    suspects = dict.fromkeys(number for failure in failures for number in failure.suspects)
+    explained = [
+        Explained(number, rulesets[source].explain(batch, 0, source))
+        for number, (batch, source) in ((number, batches[number]) for number in list(suspects)[:_EXPLAINED])
+    ]
+    return TestResult(test.name, test.place, failures, tuple(explained))
 
 
-def _route(given: Given, source: str, ruleset: Ruleset, got: _Got) -> None:
-    """Add to ``got`` what each sink gets of one record."""
+def _batch(given: Given, ruleset: Ruleset) -> _Single:
+    """A given record, as a source would give it. Raises CelError for an event that cannot be written."""
     raw, attributes = ruleset.decode.given(given.event) if given.raw is None else (given.raw, {})
-    batch = _Single(
+    return _Single(
         values=[raw],
         keys=[given.key],
         headers=[[(name, value.encode()) for name, value in given.headers.items()]],
         times=[None if given.time is None else Timestamp.parse(given.time).total_nanos],
         attributes={name: [value] for name, value in {**attributes, **given.meta}.items()},
     )
+
+
+def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, got: _Got) -> None:
+    """Add to ``got`` what each sink gets of one record."""
+
+    def came(sink: str, record: Mapping[str, object]) -> None:
+        got.setdefault(sink, []).append(_Came(number, record))
+
     decisions = ruleset.route(batch, source)
     for delivery in decisions.deliveries:
-        name = ruleset.encodings[delivery.sink]
-        got.setdefault(delivery.sink, []).extend(_delivered(delivery, batch, name))
-    whole = _record(batch, ruleset.decode) | {"key": given.key, "headers": dict(given.headers)}
+        for record in _delivered(delivery, batch, ruleset.encodings[delivery.sink]):
+            came(delivery.sink, record)
+    key = None if batch.keys is None else batch.keys[0]
+    headers = {name: readable(value) for name, value in (batch.headers or [()])[0] or ()}
+    whole = _record(batch, ruleset.decode) | {"key": key, "headers": headers}
     rejected = [rejection.letter for rejection in decisions.rejections]
     for end, letters in ((DEAD_LETTER, decisions.letters), (REJECT, rejected)):
         for letter in letters:
             why = {"stage": letter.stage, "reason": letter.reason, "rule": letter.rule, "detail": letter.detail}
-            got.setdefault(end, []).append(why | whole)
+            came(end, why | whole)
     for _ in range(sum(decisions.dropped.values())):
-        got.setdefault(DROP, []).append(dict(whole))
+        came(DROP, whole)
 
 
 def _delivered(delivery: Delivery, batch: _Single, encoding: Format) -> Iterator[dict[str, object]]:
@@ -124,92 +166,59 @@ def _delivered(delivery: Delivery, batch: _Single, encoding: Format) -> Iterator
         value = batch.values[0] if delivery.values is None else delivery.values[place]
         settings = {name: column[place] for name, column in delivery.settings.items()}
         if isinstance(headers := settings.get("headers"), tuple):
-            settings["headers"] = {name: _readable(content) for name, content in headers}
+            settings["headers"] = {name: readable(content) for name, content in headers}
         yield _record(replace(batch, values=[value]), encoding) | settings
 
 
 def _record(batch: _Single, encoding: Format) -> dict[str, object]:
     """A payload as a test can ask for it: its event where it can be decoded, and its bytes."""
     try:
-        return {"event": encoding.codec.decode_at(batch, 0), "raw": batch.values[0]}
-    except (ValueError, RecursionError):
+        return {"event": _told(encoding.codec.decode_at(batch, 0)), "raw": batch.values[0]}
+    except (ValueError, RecursionError, CelError):
         return {"raw": batch.values[0]}
 
 
-def _differences(expected: Expected | None, records: Sequence[dict[str, object]], *, exact: bool) -> Iterator[str]:
+def _told(event: object) -> object:
+    """An event as tests write it: times and keys as the texts that they are in JSON."""
+    if isinstance(event, Mapping):
+        return {key if isinstance(key, str) else in_text(key): _told(value) for key, value in event.items()}
+    if isinstance(event, list):
+        return list(map(_told, event))
+    return str(event) if isinstance(event, Timestamp | Duration | Opaque) else event
+
+
+def _failures(test: Test, got: _Got) -> Iterator[Failure]:
+    for sink in dict.fromkeys([*test.then, *got]):
+        failure = _failure(test, sink, test.then.get(sink), got.get(sink, []))
+        if failure is not None:
+            yield failure
+
+
+def _failure(test: Test, sink: str, expected: Expected | None, came: Sequence[_Came]) -> Failure | None:
+    numbers = [one.number for one in came]
     if expected is None:
-        if records:
-            yield f"the test does not name it, so it must get nothing; it got {_count(len(records))}"
-        return
-    wanted = expected.count if expected.records is None else len(expected.records)
-    if wanted != len(records):
-        yield f"{wanted} expected, {_count(len(records))} came"
-    for place, (want, record) in enumerate(zip(expected.records or (), records, strict=False)):
-        for name, value in want.items():
-            yield from _compare(f"[{place}].{name}", value, record.get(name, _ABSENT), exact=exact and name == "event")
-
-
-def _compare(place: str, want: object, have: object, *, exact: bool) -> Iterator[str]:
-    """Where a value is not what is wanted; maps may have more fields unless ``exact``."""
-    have = _readable(have) if isinstance(have, bytes) and not _is_base64(want) else have
-    if have is _ABSENT:
-        yield f"{place}: {_json(want)} expected, nothing there"
-    elif isinstance(want, Mapping) and isinstance(have, Mapping):
-        for name, value in want.items():
-            yield from _compare(f"{place}.{name}", value, have.get(name, _ABSENT), exact=exact)
-        for name in have if exact else ():
-            if name not in want:
-                yield f"{place}.{name}: nothing expected, {_json(have[name])} there"
-    elif isinstance(want, list) and isinstance(have, list) and len(want) == len(have):
-        for index, (value, own) in enumerate(zip(want, have, strict=True)):
-            yield from _compare(f"{place}[{index}]", value, own, exact=exact)
-    elif not _same(want, have):
-        yield f"{place}: {_json(want)} expected, {_json(have)} there"
-
-
-def _same(want: object, have: object) -> bool:
-    if _is_base64(want) and isinstance(want, Mapping) and isinstance(have, bytes):
-        return bool(want["base64"] == base64.b64encode(have).decode())
-    return equal(want, have)
-
-
-def _is_base64(value: object) -> bool:
-    return isinstance(value, Mapping) and value.keys() == {"base64"}
-
-
-def _readable(value: bytes) -> object:
-    """Bytes as tests write them: text where they are valid UTF-8."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}
-
-
-def _expectation(expected: Expected | None) -> str:
-    if expected is None:
-        return "nothing"
-    return _count(expected.count or 0) if expected.records is None else _json(list(expected.records))
+        says = f"the test does not name it, so it must get nothing; it got {_count(len(came))}"
+        lines = [line for one in came[:_SHOWN] for line in diff(ABSENT, one.record, exact=True)]
+        return Failure(sink, says, (), tuple(lines), tuple(numbers)) if came else None
+    wants = expected.records or ()
+    wanted = expected.count or 0 if expected.records is None else len(wants)
+    missing = [number for number in range(len(test.given)) if number not in numbers]
+    suspects = [] if wanted == len(came) else numbers[wanted:] if wanted < len(came) else missing or numbers
+    told: list[str] = []
+    lines = []
+    for place, (want, one) in enumerate(zip_longest(wants, came if wants else ())):
+        if one is None or want is None:
+            lines += diff(ABSENT if want is None else want, ABSENT if one is None else one.record, exact=True)
+        elif found := list(record_differences(f"[{place}]", want, one.record, exact=test.exact)):
+            told += found
+            label = f"[{place}] " if len(wants) > 1 else ""
+            lines += record_diff(label, want, one.record, exact=test.exact)
+            suspects.append(one.number)
+    if wanted == len(came) and not told:
+        return None
+    says = "not as expected" if wanted == len(came) else f"{wanted} expected, {_count(len(came))} came"
+    return Failure(sink, says, tuple(told), tuple(lines), tuple(suspects))
 
 
 def _count(number: int) -> str:
     return f"{number} record{'' if number == 1 else 's'}"
-
-
-def _json(value: object) -> str:
-    """JSON for people; what a test can ask for by ``event`` is not shown as ``raw`` too."""
-    try:
-        return write_json(_shown(value)).decode()
-    except CelError:
-        return repr(value)
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, bytes):
-        return _readable(value)
-    if isinstance(value, Mapping):
-        return {
-            name: _shown(content)
-            for name, content in value.items()
-            if not (name == "raw" and "event" in value) and content is not None
-        }
-    return [_shown(content) for content in value] if isinstance(value, list) else value

@@ -8,45 +8,30 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from connectors.kit import SinkContract, SourceContract
 from router.config import json_schema
 from router.config.model import SinkCommon, SourceCommon
+from router.framing import FRAMINGS
 from router.metrics import Metrics
 from rules import cel
 from rules.cel import functions, macros
-from scripts import connector_docs
+from rules.codecs import FORMATS
+from scripts import connector_docs, format_docs
 from tests.examples import completed
+from tests.pages import BLOCK, Block, blocks_of
 from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, what is said of it beside that, and its text."""
-
-    page: Path
-    line: int
-    language: str
-    label: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def blocks_of(page: Path) -> list[Block]:
-    text = page.read_text()
-    return [Block(page, text.count("\n", 0, m.start()) + 1, m[1], m[2], m[3]) for m in BLOCK.finditer(text)]
-
+PACKAGE = ROOT / "docs" / "writing-a-connector.md"
+"""The page of a package of its own, whose commands test_third_party runs in an environment of its own."""
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
@@ -194,6 +179,30 @@ def test_the_pages_of_connectors_are_what_their_code_says(tmp_path: Path) -> Non
     assert {page.name for page in folder.iterdir()} == {p.name for p in connector_docs.FOLDER.iterdir()} | {"essay.md"}
 
 
+@pytest.mark.parametrize(
+    ("word", "name", "kind"),
+    [
+        *(pytest.param("Format", name, kind, id=f"format {name}") for name, kind in FORMATS.items()),
+        *(pytest.param("Framing", name, kind, id=f"framing {name}") for name, kind in FRAMINGS.items()),
+    ],
+)
+def test_every_format_and_framing_is_in_the_docs_with_its_settings(word: str, name: str, kind: type[BaseModel]) -> None:
+    """Each says what it is, and each setting what it does."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    part = re.search(rf"^#### {word} `{name}`$\n\n(.*?)(?=^#|^<!--)", page, re.MULTILINE | re.DOTALL)
+    assert part, f"{word} {name} is not there"
+    assert part[1].strip()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", part[1], re.MULTILINE)
+    assert [setting for setting, _ in rows] == [
+        info.alias or key for key, info in kind.model_fields.items() if key != "type"
+    ]
+    assert f"(#{word.lower()}-{name})" in page
+
+
+def test_the_list_of_formats_is_what_the_code_gives() -> None:
+    assert not format_docs.is_stale(), "run `make docs`"
+
+
 def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:
     """The tables of what every source and every sink takes are complete."""
     page = ROOT / "docs" / "configuration.md"
@@ -216,6 +225,19 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_everything_that_a_test_class_of_the_kit_may_say_is_in_the_docs() -> None:
+    """And nothing else: the methods and attributes, and what a system may not be able to do."""
+    rows = re.findall(r"^\| (`.*?) \|", PACKAGE.read_text().partition("## The kit")[2], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w ]+)", row)}
+    said = {
+        name
+        for base in {*SourceContract.__mro__, *SinkContract.__mro__} - {object}
+        for name in {*vars(base), *vars(base).get("__annotations__", ())}
+        if not name.startswith(("_", "test_"))
+    }
+    assert named == said - {"abilities", "protocol"} | {*SourceContract.abilities, *SinkContract.abilities}
+
+
 def anchors_of(page: Path) -> set[str]:
     """What GitHub makes of headings; one that repeats gets a number."""
     anchors: set[str] = set()
@@ -226,7 +248,7 @@ def anchors_of(page: Path) -> set[str]:
 
 
 def runnable(page: Path) -> bool:
-    return any(block.language == "sh" for block in blocks_of(page))
+    return page != PACKAGE and any(block.language == "sh" for block in blocks_of(page))
 
 
 @pytest.mark.parametrize("page", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in PAGES if runnable(p)])

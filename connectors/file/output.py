@@ -16,6 +16,9 @@ from router import Framing
 logger = logging.getLogger(__name__)
 
 
+_SHOWN = 80  # bytes
+
+
 class Refused(Exception):
     """Nothing can be written under this path, which is no fault of the system that it is on. Says why."""
 
@@ -116,8 +119,12 @@ class OutputFile:
 
     def _whole_records(self) -> int:
         head = self._framing.head
-        if (found := os.pread(self._fd, len(head), 0)) != head:
-            raise Refused(f"{self.path} is there already, and begins with {found[:80]!r} instead of {head[:80]!r}")
+        found = os.pread(self._fd, max(_SHOWN, len(head)), 0)
+        if not found.startswith(head):
+            if head.startswith(found):
+                return 0  # torn within its head
+            what = f"begins with {found[:_SHOWN]!r} instead of {head[:_SHOWN]!r}"
+            raise Refused(f"{self.path} is there already, and {what}")
         return self._framing.whole(lambda size, offset: os.pread(self._fd, size, offset), self.size)
 
     def _whole_members(self, packing: Packing) -> int:

@@ -214,4 +214,6 @@ def _batch(file: TrackedFile, lines: Framed) -> Batch:
         token=Token(file, file.delivered, file.ended_at),
         attributes={"path": Constant(shown(file.path), len(lines.values)), **lines.attributes},
         spoiled=lines.spoiled,
+        size=lines.size,
+        ascii=lines.ascii,
     )

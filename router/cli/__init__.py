@@ -104,6 +104,50 @@ def verify(
     command(paths(config), flow, junit, as_json)
 
 
+@app.command(name="explain")
+def explain(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CONFIG|FLOW",
+            help="The daemon's files, ./sluiceway.yaml without any: what ends in .yaml, .yml or .json, or has a / in "
+            "it. The flow: anything else. It may be left out where there is but one, or --source or --dead tells it.",
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="PATH[:LINE]", help="A line of this file, or its first lines, in the place of stdin."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many records of --file PATH, or of CSV.")] = 10,
+    letter: Annotated[int | None, typer.Option("--dead", metavar="ID", help="The record of this dead letter.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The source that the record is from; without it, the first one that FLOW reads.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The record's key.")] = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be repeated.")] = None,
+    meta: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help='What else the source would know, such as \'{"topic": "orders"}\'.'),
+    ] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Leave out the rules that do not match.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Explain why a record goes where it goes: each check, rule and sub-expression with its value, and what changed.
+
+    The record is all of stdin, a line of a file, or a dead letter. Nothing is delivered.
+    """
+    from router.cli.explain import Wanted
+    from router.cli.explain import explain as command
+
+    command(
+        arguments or [],
+        Wanted(
+            file=file, dead=letter, source=source, meta=meta, key=key, headers=header or (), limit=limit, brief=brief,
+            as_json=as_json,
+        ),
+    )  # fmt: skip
+
+
 @app.command(name="eval", context_settings={"ignore_unknown_options": True})
 def evaluate(
     expression: Annotated[str, typer.Argument(metavar="EXPR", help="A CEL expression.")],

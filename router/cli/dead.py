@@ -63,7 +63,7 @@ async def _print_lines(letters: DeadLetters, chosen: Where, as_json: bool) -> No
             to = f" to {letter.sink}" if letter.sink else ""
             at = f" at {letter.rule}" if letter.rule else ""
             why = f"{letter.reason}: {_inert(letter.detail)}"
-            print(f"{letter.id} {_time(letter.time)} {letter.flow} {letter.stage}{at}{to} {why}")
+            print(f"{letter.id} {time_text(letter.time)} {letter.flow} {letter.stage}{at}{to} {why}")
 
 
 async def _print_table(letters: DeadLetters, chosen: Where) -> None:
@@ -77,16 +77,13 @@ async def _print_table(letters: DeadLetters, chosen: Where) -> None:
     async for letter in letters.find(chosen):
         row = (letter.flow, letter.stage, letter.rule, letter.sink, letter.reason, letter.detail[:200])
         texts = [Text(_inert(text)) for text in row]
-        table.add_row(str(letter.id), _time(letter.time)[:19], *texts, str(letter.attempts))
+        table.add_row(str(letter.id), time_text(letter.time)[:19], *texts, str(letter.attempts))
     Console().print(table if table.row_count else "no dead letters")
 
 
 def show_letter(files: Sequence[Path], number: int, as_json: bool) -> None:
     """All of one letter. Exit status 1 when there is none with this id."""
-    with _letters(files) as letters:
-        letter = asyncio.run(_one(letters, number)) if letters else None
-    if letter is None:
-        _exit(f"there is no dead letter {number}", 1)
+    letter = find_letter(load_or_exit(files), number)
     whole = to_json(letter)
     if as_json:
         print(json.dumps(whole, ensure_ascii=False))
@@ -95,6 +92,15 @@ def show_letter(files: Sequence[Path], number: int, as_json: bool) -> None:
         if value not in (None, "", {}, []):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             print(f"{name:>12}  {_inert(text)}")
+
+
+def find_letter(configuration: Configuration, number: int) -> Letter:
+    """The letter with this id. Exit status 1 when there is none."""
+    with _letters_of(configuration) as letters:
+        letter = asyncio.run(_one(letters, number)) if letters else None
+    if letter is None:
+        _exit(f"there is no dead letter {number}", 1)
+    return letter
 
 
 async def _one(letters: DeadLetters, number: int) -> Letter | None:
@@ -192,7 +198,12 @@ async def _replay_there(state: StateDir, chosen: Where, patience: float) -> tupl
 @contextlib.contextmanager
 def _letters(files: Sequence[Path]) -> Iterator[DeadLetters | None]:
     """The dead letters of a configuration; None when no daemon has run with it yet."""
-    configuration = load_or_exit(files)
+    with _letters_of(load_or_exit(files)) as letters:
+        yield letters
+
+
+@contextlib.contextmanager
+def _letters_of(configuration: Configuration) -> Iterator[DeadLetters | None]:
     if not (configuration.state_dir / FILE).exists():
         yield None
         return
@@ -204,7 +215,7 @@ def to_json(letter: Letter) -> dict[str, Any]:
     """A letter as JSON values: bytes as text where they are UTF-8, else as ``{"base64": ...}``."""
     return {
         "id": letter.id,
-        "time": _time(letter.time),
+        "time": time_text(letter.time),
         "flow": letter.flow,
         "stage": letter.stage,
         "source": letter.source,
@@ -217,7 +228,7 @@ def to_json(letter: Letter) -> dict[str, Any]:
         "value": _bytes(letter.value),
         "key": _bytes(letter.key),
         "headers": _headers(letter.headers),
-        "record_time": None if letter.record_time is None else _time(letter.record_time),
+        "record_time": None if letter.record_time is None else time_text(letter.record_time),
         "attributes": _plain(letter.attributes),
         "out_value": _bytes(letter.out_value),
         "out_key": _bytes(letter.out_key),
@@ -243,7 +254,8 @@ def _plain(values: Mapping[str, object]) -> dict[str, Any]:
     return {name: _bytes(value) if isinstance(value, bytes) else value for name, value in values.items()}
 
 
-def _time(nanoseconds: int) -> str:
+def time_text(nanoseconds: int) -> str:
+    """A moment, given in Unix nanoseconds, as people read it."""
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -13,7 +13,7 @@ from rules.cel import to_json
 
 
 def evaluate(expression: str, event: str | None, meta: str | None) -> None:
-    """Print the value as JSON; a fault in the text with a caret under its place."""
+    """Print the value as JSON; or every fault in the text, with a caret under its place."""
     bindings: dict[str, object] = {}
     if event is not None:
         bindings["event"] = _json("--event", sys.stdin.read() if event == "-" else event)
@@ -21,10 +21,12 @@ def evaluate(expression: str, event: str | None, meta: str | None) -> None:
         bindings["meta"] = _json("--meta", meta)
     try:
         compiled = cel.compile(expression)
-    except cel.CelSyntaxError as fault:
-        line = (expression.splitlines() or [""])[fault.line - 1]
-        print(f"{fault.line}:{fault.column}: {fault.message}\n  {line}\n  {' ' * (fault.column - 1)}^", file=sys.stderr)
-        raise typer.Exit(2) from fault
+    except cel.CelSyntaxError as error:
+        for fault in error.faults:
+            line = expression.split("\n")[fault.line - 1]
+            caret = " " * (fault.column - 1) + "^"
+            print(f"{fault.line}:{fault.column}: {fault.message}\n  {line}\n  {caret}", file=sys.stderr)
+        raise typer.Exit(2) from error
     try:
         value = to_json(compiled.evaluate(bindings))
     except cel.CelError as error:

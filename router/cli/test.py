@@ -16,6 +16,9 @@ from router.daemon import ruleset_of
 from rules.flow import Flow
 from rules.testing import TestResult, run_tests
 
+_WIDTH = 100
+"""The columns of explanations that are written to files."""
+
 
 def verify(files: Sequence[Path], flow: str | None, junit: Path | None, as_json: bool) -> None:
     """Run them through the rulesets that ``run`` would use; exit status 1 when one fails."""
@@ -29,9 +32,12 @@ def verify(files: Sequence[Path], flow: str | None, junit: Path | None, as_json:
         raise typer.Exit(2)
     results = [(known, result) for known in chosen for result in _run(configuration, known)]
     for known, result in results:
-        print(_line(known, result) if not as_json else json.dumps(_json(known, result), ensure_ascii=False))
+        if as_json:
+            print(json.dumps(_json(configuration, known, result), ensure_ascii=False))
+        else:
+            _print(configuration, known, result)
     if junit is not None:
-        _write_junit(junit, results)
+        _write_junit(junit, configuration, results)
     failed = sum(not result.passed for _, result in results)
     if not as_json:
         print(f"{len(results) - failed} passed, {failed} failed")
@@ -43,30 +49,38 @@ def _run(configuration: Configuration, flow: Flow) -> list[TestResult]:
     return run_tests(flow, rulesets)
 
 
-def _line(flow: Flow, result: TestResult) -> str:
-    mark = "ok  " if result.passed else "FAIL"
-    why = "" if result.passed else f" ({result.place})\n{_indent(_message(result))}"
-    return f"{mark} {flow.name}: {result.name}{why}"
+def _print(configuration: Configuration, flow: Flow, result: TestResult) -> None:
+    if result.passed:
+        print(f"ok   {flow.name}: {result.name}")
+        return
+    from rich.console import Console
+
+    from router.cli.explanation.failures import Failures
+
+    console = Console()
+    print(f"FAIL {flow.name}: {result.name} ({result.place})")
+    Failures(configuration, flow, result).show(console)
 
 
-def _message(result: TestResult) -> str:
-    return "\n".join(map(str, result.failures))
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"     {line}" for line in text.splitlines())
-
-
-def _json(flow: Flow, result: TestResult) -> dict[str, object]:
-    return {"flow": flow.name, "test": result.name, "passed": result.passed, "message": _message(result),
+def _json(configuration: Configuration, flow: Flow, result: TestResult) -> dict[str, object]:
+    told = {"flow": flow.name, "test": result.name, "passed": result.passed, "message": "",
             "place": str(result.place)}  # fmt: skip
+    if result.passed:
+        return told
+    from router.cli.explanation.failures import Failures
+
+    failures = Failures(configuration, flow, result)
+    return told | {"message": failures.written(_WIDTH)} | failures.as_json()
 
 
-def _write_junit(path: Path, results: Sequence[tuple[Flow, TestResult]]) -> None:
+def _write_junit(path: Path, configuration: Configuration, results: Sequence[tuple[Flow, TestResult]]) -> None:
     failed = sum(not result.passed for _, result in results)
     suite = ET.Element("testsuite", name="sluiceway", tests=str(len(results)), failures=str(failed))
     for flow, result in results:
         case = ET.SubElement(suite, "testcase", classname=flow.name, name=result.name, file=result.place.file)
         if not result.passed:
-            ET.SubElement(case, "failure", message=f"{result.place}").text = _message(result)
+            from router.cli.explanation.failures import Failures
+
+            text = Failures(configuration, flow, result).written(_WIDTH)
+            ET.SubElement(case, "failure", message=f"{result.place}").text = text
     ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)

@@ -12,6 +12,7 @@ from router.config.model import (
     SinkCommon,
     SinkSpec,
     SourceSpec,
+    incoming_format,
 )
 from router.config.schema import json_schema
 from router.config.secrets import Secrets
@@ -26,6 +27,7 @@ __all__ = [
     "SinkCommon",
     "SinkSpec",
     "SourceSpec",
+    "incoming_format",
     "json_schema",
     "load",
 ]

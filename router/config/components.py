@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from router.config.interpolation import Filled, Mixed
+from router.config.crosschecks import are_declared
+from router.config.interpolation import Filled
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
-from router.config.validation import document_of, validate
+from router.config.validation import document_of, read_mixed, validate
 from router.plugins import BrokenConnector, Kind, UnknownConnector, connector_class, types
 from router.settings import Settings
 from rules.codecs import Format
 from rules.document import Document, Key, Node, merge
 from rules.faults import Fault, Place
-from rules.flow import ENDS, ROOTS, Expr, Template, Value
+from rules.flow import ENDS, ROOTS, Value
 from rules.form import Form
-from rules.reader import Scope, compile_within
+from rules.reader import Scope
 from rules.suggest import did_you_mean
 
 _SELECTORS = ("type", "use")
@@ -132,7 +133,8 @@ class _Reading:
         if name is None:
             return None
         if name not in names:
-            self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
+            if are_declared(self._filled.document, "connections"):
+                self.form.fault(("use",), f"there is no connection `{name}`", did_you_mean(name, names))
             return None
         found = self._filled.document.below(("connections", name))
         if not isinstance(found.data, Mapping):
@@ -209,6 +211,8 @@ class _Reading:
         try:
             return connector_class(self._kind, type_)
         except UnknownConnector:
+            if self.form.document.node(("use",)) is not None and type_ not in {*types("source"), *types("sink")}:
+                return None  # which is said of the connection
             what = f"no {self._kind} of type `{type_}` is installed"
             self.form.fault(("type",), what, did_you_mean(type_, types(self._kind)))
         except BrokenConnector as error:
@@ -236,17 +240,15 @@ class _Reading:
         return made if isinstance(made, Settings) else None
 
     def _check_plain(self, form: Form) -> None:
-        """``${CEL}`` stands nowhere but in settings that each delivery may choose."""
-        per_record = self._per_record()
+        """``${CEL}`` stands nowhere but in settings that each delivery may choose, or that the connector fills in."""
+        taking = self._taking_cel()
         for key, (_, node) in self.form.document.root.entries.items():
-            if key not in per_record:
-                form.faults += self._filled.stray(node, per_record)
+            if key not in taking:
+                form.faults += self._filled.stray(node, taking)
 
-    def _per_record(self) -> frozenset[str]:
-        if self._kind == "source":
-            return frozenset()
-        found: frozenset[str] = connector_class(self._kind, self._type).Config.per_record()
-        return found
+    def _taking_cel(self) -> frozenset[str]:
+        config: type[Settings] = connector_class(self._kind, self._type).Config
+        return config.templates() if self._kind == "source" else config.templates() | config.per_record()
 
     def _templates(self, per_record: frozenset[str]) -> dict[str, Value]:
         found: dict[str, Value] = {}
@@ -256,25 +258,15 @@ class _Reading:
         return found
 
     def _value(self, node: Node) -> Value:
+        if node in self._filled.cel and node.cut:
+            return None
         if node in self._filled.cel:
-            return self._template(self._filled.cel[node])
+            return read_mixed(self.form, self._filled.cel[node], Scope(ROOTS))
         if isinstance(node.data, dict):
             return {name: self._value(value) for name, (_, value) in node.entries.items()}
         if isinstance(node.data, list):
             return tuple(self._value(item) for item in node.items)
-        return cast("bool | int | float | str | None", node.data)
-
-    def _template(self, mixed: Mixed) -> Template | None:
-        found: list[str | Expr] = []
-        for piece in mixed.pieces:
-            if not piece.is_cel:
-                found.append(piece.text)
-                continue
-            expr = compile_within(self.form, piece.text, _places(mixed.written, piece.start), Scope(ROOTS))
-            if expr is None:
-                return None
-            found.append(expr)
-        return Template(tuple(found), mixed.written.place)
+        return str(node.data) if isinstance(node.data, str) else cast("bool | int | float | None", node.data)
 
     def _allow(self, per_record: frozenset[str]) -> dict[str, tuple[str, ...]]:
         node = self.form.document.node(("allow",))
@@ -299,7 +291,3 @@ class _Reading:
             ]
             found[key] = tuple(text for text in texts if text is not None)
         return found
-
-
-def _places(node: Node, start: int) -> Callable[[int], Place]:
-    return lambda offset: node.origin.place(node.text_index(start + offset))

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from router.config.model import SinkSpec, SourceSpec
+from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
+from router.framing import Framing
 from router.interfaces import Rejects
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
@@ -15,6 +16,14 @@ from rules.reader import expressions, sink_targets
 from rules.suggest import did_you_mean
 
 _RECORD = ("event", "raw", "key", "headers")
+
+
+def are_declared(document: Document, key: str) -> bool:
+    """Whether the names under a key are known: it is a mapping that could be read to its end, or not there at all."""
+    node = document.node((key,))
+    if document.is_cut((key,)):
+        return False
+    return document.root.entries.keys() <= set(KEYS) if node is None else isinstance(node.data, dict)
 
 
 def cross_check(
@@ -30,6 +39,7 @@ def cross_check(
     checks = _Checks(document, sources, sinks, models, texts, faults)
     checks.names(flows)
     checks.readers(flows)
+    checks.framings(flows)
     checks.conflicts()
     for flow in flows:
         checks.rejections(flow)
@@ -75,12 +85,23 @@ class _Checks:
         reader: dict[str, Flow] = {}
         for flow in flows:
             for name, place in flow.sources:
-                if name not in self._sources and self._are_declared("sources"):
+                if name not in self._sources and are_declared(self._document, "sources"):
                     self._fault(place, f"there is no source `{name}`", did_you_mean(name, self._sources))
                 elif name in reader and reader[name] is not flow:
                     what = f"source `{name}` is read by flow `{reader[name].name}` already"
                     self._fault(place, what, "should be another source, declared for this flow with its own group")
                 reader.setdefault(name, flow)
+
+    def framings(self, flows: Sequence[Flow]) -> None:
+        """What is written by a framing is what it can frame."""
+        for name, spec in self._sinks.items():
+            framing = None if spec is None else getattr(spec.settings, "framing", None)
+            if spec is None or not isinstance(framing, Framing):
+                continue
+            why = framing.of(spec.encode or incoming_format(name, flows, self._sources)).cannot_join
+            if why:
+                place = self._document.place(("sinks", name, "framing"))
+                self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
 
     def conflicts(self) -> None:
         """No two sources, and no two sinks, want the same thing for themselves."""
@@ -100,16 +121,11 @@ class _Checks:
                     what = f"`reject` needs a source that answers who sent the records, and `{name}` is a {spec.type}"
                     self._fault(target.place, what, "should be `dead_letter`, `drop` or a sink")
 
-    def _are_declared(self, key: str) -> bool:
-        """Whether names under a key can be known: it is absent, or a mapping."""
-        node = self._document.node((key,))
-        return node is None or isinstance(node.data, dict)
-
     def targets(self, flow: Flow) -> None:
         """Every sink exists, and lets deliveries choose what its targets set."""
         for target in sink_targets(flow.rules, flow.otherwise):
             if target.sink not in self._sinks:
-                if not self._are_declared("sinks"):
+                if not are_declared(self._document, "sinks"):
                     continue
                 known = [*self._sinks, DROP, DEAD_LETTER]
                 place = self._place(target, "sink", at_value=True)
@@ -137,7 +153,8 @@ class _Checks:
     def model(self, flow: Flow) -> None:
         """The model of the contract exists."""
         name, place = flow.contract.model, flow.contract.model_place
-        if name is not None and place is not None and name not in self._models:
+        is_known = name in self._models or not are_declared(self._document, "models")
+        if name is not None and place is not None and not is_known:
             self._fault(place, f"there is no model `{name}`", did_you_mean(name, self._models))
 
     def tests(self, flow: Flow) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from router.config.secrets import Secrets
 from rules.document import Document, Node
 from rules.faults import Fault
-from rules.templates import expression_end
+from rules.templates import Verbatim, expression_end
 
 _MARK = re.compile(r"\$\$\{|\$\{(?P<kind>env|file):(?P<rest>[^}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -76,9 +76,7 @@ def _not_filled(mixed: Mixed, taking: Collection[str]) -> Fault:
     start = next(piece.start for piece in mixed.pieces if piece.is_cel)
     hint = "only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`"
     if taking:
-        hint = (
-            f"only what each record may choose takes CEL: {', '.join(sorted(taking))}; a plain `${{` is written `$${{`"
-        )
+        hint = f"only some settings take CEL: {', '.join(sorted(taking))}; a plain `${{` is written `$${{`"
     place = mixed.written.origin.place(mixed.written.text_index(start - 2))
     return Fault(place, "`${...}` is not filled in here", hint)
 
@@ -132,7 +130,8 @@ class _Filler:
             shown = (f"${{{p.text}}}" if p.is_cel else p.text.replace("${", "$${") for p in pieces)
         else:
             shown = (p.text for p in pieces)
-        made = node.holding("".join(shown))
+        text = "".join(shown)
+        made = node.holding(Verbatim(text) if "${" in text and not has_cel else text)
         if has_cel:
             self.cel[made] = Mixed(node, tuple(pieces))
         if from_outside:

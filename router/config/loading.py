@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from router.config.components import Components
 from router.config.crosschecks import cross_check
 from router.config.interpolation import Filled, fill
-from router.config.model import Configuration, Http, Part, SinkCommon, SourceCommon
+from router.config.model import KEYS, Configuration, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
 from router.config.validation import document_of, validate
 from router.units import Duration
@@ -25,8 +25,6 @@ from rules.faults import Fault, Place, Refused
 from rules.flow import Flow
 from rules.form import Form
 from rules.reader import read_flow
-
-KEYS = ("state_dir", "http", "vars", "drain_timeout", "connections", "models", "defaults", "sources", "sinks", "flows")
 
 
 class Top(Part):
@@ -156,7 +154,8 @@ class _Loading:
             self.faults += form.faults
             return None
         http = self._validated(("http",), Http)
-        if isinstance(http, Http) and http.token is None and not http.is_loopback:
+        is_whole = not self._document.is_cut(("http",))
+        if isinstance(http, Http) and http.token is None and not http.is_loopback and is_whole:
             what = f"`{http.listen}` can be reached from other machines, and there is no `token`"
             hint = "should have a `token`, or listen on 127.0.0.1"
             self.faults.append(Fault(self._document.place(("http", "listen")), what, hint))

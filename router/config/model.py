@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,10 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from router.config.secrets import Secrets
 from router.settings import Settings
+from router.tls import ServerTls
 from router.units import Address, Duration, Size, split_address
 from rules.codecs import DecodeSetting, EncodeSetting, Format, Json
 from rules.faults import Fault, Place
 from rules.flow import Flow, Value
+from rules.reader import sink_targets
+
+KEYS = ("state_dir", "http", "vars", "drain_timeout", "connections", "models", "defaults", "sources", "sinks", "flows")
+"""What the daemon's file may say."""
 
 Class = type[Any]
 
@@ -33,6 +38,8 @@ class Http(Part):
     """The host and port to listen on. Port 0 takes any free one."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """What a request must show as `Authorization: Bearer ...`. Needed when others than this machine can connect."""
+    tls: ServerTls | None = None
+    """Serve the pages over https. With `client_ca`, every page is for clients with a certificate alone."""
 
     @property
     def host(self) -> str:
@@ -180,6 +187,19 @@ class SinkSpec:
     def ordered(self) -> bool:
         """Whether records with the same key are written in their order."""
         return self.common.ordered
+
+
+def incoming_format(sink: str, flows: Iterable[Flow], sources: Mapping[str, SourceSpec | None]) -> Format:
+    """The format of what a sink gets that sends records out as they came: that of all sources whose flows name it, if
+    they agree; otherwise JSON."""
+    found = {
+        spec.decode
+        for flow in flows
+        if any(target.sink == sink for target in sink_targets(flow.rules, flow.otherwise))
+        for name, _ in flow.sources
+        if (spec := sources.get(name)) is not None
+    }
+    return found.pop() if len(found) == 1 else Json()
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from router.config.interpolation import Filled
+from router.config.interpolation import Filled, Mixed
 from router.config.secrets import MASK
 from router.units import parse_duration
 from rules.document import Document, Key, Node
+from rules.faults import Place
+from rules.flow import Expr, Template
 from rules.form import Form, kind
+from rules.reader import Scope, compile_within, read_expr
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -55,6 +58,8 @@ _WANTED = {
     "url_parsing": "a URL",
     "url_scheme": "a URL that begins with {expected_schemes}",
 }
+_CEL = ("expression", "template")
+"""Errors of ``router.expression``."""
 _BOUNDS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 _SHOWN = 40
 
@@ -79,12 +84,14 @@ class _Faults:
     def take(self, errors: Iterable[ErrorDetails]) -> None:
         """One fault for each place: where a value could be of several kinds, all of them are what would be right."""
         wanted: dict[Key, list[str]] = {}
-        for error in errors:
+        for error in sorted(errors, key=lambda error: error["type"] == "missing"):
             path = self._path(error["loc"])
             node = self._form.document.node(path)
             if node is not None and (node in self._filled.failed or self._is_unread(node, error)):
                 continue
-            if error["type"] == "extra_forbidden":
+            if node is not None and error["type"] in _CEL:
+                self._cel(path, node, error)
+            elif error["type"] == "extra_forbidden":
                 self._form.unknown(path, [*self._siblings(path), *(self._known if len(path) == 1 else ())])
             elif error["type"] == "missing":
                 self._missing(path, error)
@@ -100,7 +107,17 @@ class _Faults:
 
     def _is_unread(self, node: Node, error: ErrorDetails) -> bool:
         """Whether the value is a text with ``${CEL}``, whose type is only known once it is filled in."""
-        return node in self._filled.cel and error["type"] not in ("value_error", "assertion_error")
+        return node in self._filled.cel and error["type"] not in ("value_error", "assertion_error", *_CEL)
+
+    def _cel(self, path: Key, node: Node, error: ErrorDetails) -> None:
+        """The faults of a setting that is CEL, in its own columns."""
+        scope, before = Scope(frozenset(error["ctx"]["names"])), len(self._form.faults)
+        if error["type"] == "expression":
+            read_expr(self._form, path, node.data, scope)
+        elif node in self._filled.cel:
+            read_mixed(self._form, self._filled.cel[node], scope)
+        if len(self._form.faults) == before:
+            self._report(path, ["text"])
 
     def _path(self, location: tuple[int | str, ...]) -> Key:
         """The part of a location that the document has; pydantic adds steps for the members of unions."""
@@ -127,7 +144,7 @@ class _Faults:
         key = str(error["loc"][-1])
         info = self._fields(path).get(key)
         description = _first_sentence(getattr(info, "description", None) or "")
-        self._form.key_fault(path, f"`{key}` is missing", description)
+        self._form.missing(path, key, description)
 
     def _fields(self, path: Key) -> Mapping[str, Any]:
         """The fields of the model that stands at ``path``, as far as they can be told from the outer model."""
@@ -215,7 +232,21 @@ def _should_be(message: str) -> str:
 
 def _first_sentence(text: str) -> str:
     sentence = re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0].removesuffix(".")
-    return f"should be given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "should be given"
+    return f"given: {sentence[:1].lower()}{sentence[1:]}" if sentence else "given"
+
+
+def read_mixed(form: Form, mixed: Mixed, scope: Scope) -> Template | None:
+    """A text with ``${CEL}`` in it, its pieces compiled; None where something is wrong with one."""
+    found: list[str | Expr | None] = [
+        compile_within(form, piece.text, _places(mixed.written, piece.start), scope) if piece.is_cel else piece.text
+        for piece in mixed.pieces
+    ]
+    whole = tuple(part for part in found if part is not None)
+    return Template(whole, mixed.written.place) if len(whole) == len(found) else None
+
+
+def _places(node: Node, start: int) -> Callable[[int], Place]:
+    return lambda offset: node.origin.place(node.text_index(start + offset))
 
 
 def document_of(document: Document, keys: Iterable[str]) -> Document:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from router.framing.avro import AvroFile
 from router.framing.base import PIECE, Framed, Framer, Framing
 from router.framing.csv import CsvRows
 from router.framing.lines import Newline, Null
+from router.framing.msgpack import MsgPackObjects
 from router.framing.prefixed import Length, OctetCounted
 from router.framing.whole import Whole
-from rules.codecs import Csv, Format
+from rules.codecs import Format
 from rules.named import named
 
 __all__ = ["FRAMINGS", "PIECE", "Framed", "Framer", "Framing", "FramingSetting", "framing_of"]
@@ -24,6 +26,8 @@ FRAMINGS: Final[dict[str, type[Framing]]] = {
     "length": Length,
     "octet_counted": OctetCounted,
     "csv": CsvRows,
+    "avro": AvroFile,
+    "msgpack": MsgPackObjects,
     "whole": Whole,
 }
 """Every framing, by the name that the configuration knows it by."""
@@ -41,11 +45,7 @@ def framing_of(setting: Framing | None, payloads: Format, *, messages: bool = Fa
     ``messages``: what carries the bytes has bounds of its own (a body, a message), so that what is no text is framed
     by them.
     """
-    if isinstance(setting, CsvRows) and setting.dialect is None and isinstance(payloads, Csv):
-        return CsvRows(dialect=payloads)
-    if setting is not None:
-        return setting
-    if isinstance(payloads, Csv):
-        return CsvRows(dialect=payloads)
-    made = FRAMINGS[payloads.message_framing if messages else payloads.stream_framing]
-    return made()
+    if setting is None:
+        settings = payloads.message_framing if messages else payloads.stream_framing
+        setting = FRAMINGS[str(settings["type"])].model_validate(settings)
+    return setting.of(payloads)

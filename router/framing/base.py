@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict
 
 from router.interfaces import Json
+from rules.codecs import Format
 from rules.columns import Constant
 
 PIECE = 64 << 20
@@ -21,12 +22,15 @@ class Framed:
     """Records, and of those that are not whole, too long or not to be read, by index, the reason.
 
     ``known`` is what the beginning of the stream says of every record in it, by the name of an attribute: the columns
-    that the header of CSV names.
+    that the header of CSV names. ``size`` is the size of all values in bytes, and ``ascii`` whether they hold nothing
+    but ASCII, where framing has told (-1, None: it has not).
     """
 
     values: list[bytes] = field(default_factory=list)
     spoiled: dict[int, str] = field(default_factory=dict)
     known: Mapping[str, object] = field(default_factory=dict)
+    size: int = -1
+    ascii: bool | None = None
 
     @property
     def attributes(self) -> dict[str, Sequence[object]]:
@@ -40,7 +44,8 @@ class Framed:
 
 
 class Framer(Protocol):
-    """Cuts one stream, which comes in chunks, into records. How it is chunked makes no difference to what comes out.
+    """Cuts one stream, which comes in chunks, into records. How it is chunked makes no difference to what comes out,
+    except to how much is shown of what cannot be read.
 
     A framer that is made with the ``offset`` and the ``state`` of another one continues where that one had got to.
     """
@@ -80,6 +85,10 @@ class Framing(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     type: str = ""
+
+    def of(self, payloads: Format) -> Framing:  # noqa: ARG002 - of framings that depend on them
+        """The same, as it goes with payloads of this format where it leaves that open."""
+        return self
 
     @abstractmethod
     def framer(self, limit: int, *, offset: int = 0, state: Mapping[str, Json] | None = None) -> Framer:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from router.framing.base import PIECE, Framed, Framer, Framing, Pread, Remnant
 from router.interfaces import Json
-from rules.codecs.csv import ATTRIBUTE, Csv
+from rules.codecs import Csv, Format
+from rules.codecs.csv import ATTRIBUTE
 
 _BLOCK = 1 << 20
 
@@ -19,6 +20,10 @@ class CsvRows(Framing):
     """Rows of CSV."""
     dialect: Csv | None = None
     """How rows are written, such as `{delimiter: ";"}`; by default as `decode`, or `encode`, says."""
+
+    def of(self, payloads: Format) -> Framing:
+        """The same with the dialect of the payloads, if it names none."""
+        return CsvRows(dialect=payloads) if self.dialect is None and isinstance(payloads, Csv) else self
 
     @property
     def head(self) -> bytes:
@@ -40,23 +45,22 @@ class CsvRows(Framing):
 
     def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
         """Each row with the end of its line. A record that cannot be told from several rows is left out."""
-        failed: dict[int, str] = {}
-        if b"\n" in b"".join(values):
-            values = [value for index, value in enumerate(values) if self._is_one(value, index, failed)]
-        return b"\n".join([*values, b""]), failed
+        data = b"\n".join([*values, b""])
+        if data.count(b"\n") == len(values) or self._count(data) == len(values):
+            return data, {}
+        why = "a payload that is not one row cannot be written as one"
+        failed = {index: why for index, value in enumerate(values) if self._count(value + b"\n") != 1}
+        return b"\n".join([*(value for index, value in enumerate(values) if index not in failed), b""]), failed
 
-    def _is_one(self, value: bytes, index: int, failed: dict[int, str]) -> bool:
-        if b"\n" in value and len(self.cut(value + b"\n", PIECE).values) != 1 - self._skipped:
-            failed[index] = "a payload that holds the end of a line outside quotes cannot be written as one row"
-        return index not in failed
+    def _count(self, data: bytes) -> int:
+        """How many rows these are; a negative number when they leave a field open."""
+        framer = CsvFramer(self._dialect, PIECE, 0, {ATTRIBUTE: []})
+        rows = framer.feed(data).values
+        return -1 if framer.held else len(rows)
 
     @property
     def _dialect(self) -> Csv:
         return self.dialect or Csv()
-
-    @property
-    def _skipped(self) -> int:
-        return int(self._dialect.reads_header)
 
     def whole(self, read: Pread, size: int) -> int:
         """The end of the last row that is there to its end."""
@@ -131,21 +135,19 @@ class CsvFramer(Remnant):
         quote = self._quote
         # Quotes come in pairs, so that only a line with an odd number of them can leave a field open.
         odd = [place for place, line in enumerate(lines) if line.count(quote) & 1] if quote else []
-        if not odd:
-            self._add(framed, lines)
-            return tail
+        rows: list[bytes] = []
         begin, opened = 0, -1
         for place in odd:
             if opened >= 0:
-                self._add(framed, lines[begin:opened])
-                self._add(framed, [b"\n".join(lines[opened : place + 1])])
+                rows += lines[begin:opened]
+                rows.append(b"\n".join(lines[opened : place + 1]))
                 begin, opened = place + 1, -1
             elif self._is_open(lines[place]):
                 opened = place
         if opened < 0:
-            self._add(framed, lines[begin:])
+            self._add(framed, rows + lines[begin:] if begin else lines)
             return tail
-        self._add(framed, lines[begin:opened])
+        self._add(framed, rows + lines[begin:opened])
         return b"\n".join([*lines[opened:], tail])
 
     def _add(self, framed: Framed, rows: list[bytes]) -> None:
@@ -177,9 +179,12 @@ class CsvFramer(Remnant):
 
     def _is_open(self, line: bytes) -> bool:
         """Whether a line ends inside a quoted field. A quote inside a field that is not quoted is a character."""
-        quote, delimiter, at = self._quote, self._delimiter, 0
-        if not quote:
+        quote, delimiter = self._quote, self._delimiter
+        first = line.find(quote) if quote else -1
+        if first < 0:
             return False
+        # Before the first quote nothing but delimiters counts, so that the field with it begins after the last of them.
+        at = line.rfind(delimiter, 0, first) + 1
         while True:
             if line.startswith(quote, at):
                 at += 1

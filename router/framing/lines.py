@@ -133,7 +133,11 @@ class LineFramer:
         self._tail, self._held = ([tail], len(tail)) if tail else ([], 0)
         if self.parts or len(values[0]) > self._limit or (len(chunk) > self._limit < max(map(len, values))):
             return self._inspect(values, _ends(chunk, end, start + held), start)
-        return Framed(values if b"" not in values else list(filter(None, values)))
+        if b"" in values:
+            return Framed(list(filter(None, values)))
+        exact = body is chunk and not (held and chunk.startswith(end))  # else a `\r` may have gone, too
+        size = self.offset - start - len(values) if exact else -1
+        return Framed(values, size=size, ascii=chunk.isascii() and (not held or values[0].isascii()))
 
     def finish(self) -> Framed:
         r"""The last line, if the stream ends without a newline. A ``\r`` at its end is part of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from router.framing.base import PIECE, Framed, Framer, Framing, Pread, Remnant
 from router.interfaces import Json
@@ -18,7 +18,10 @@ class _Broken(Exception):
 
 
 class _Prefixed(Framing):
-    """``length_at`` and ``prefix`` are what the kinds differ in."""
+    """``length_at``, ``prefix`` and ``may_be_empty`` are what the kinds differ in."""
+
+    may_be_empty: ClassVar[bool] = False
+    """Whether a length of 0 is that of a record."""
 
     def length_at(self, data: bytes, at: int) -> tuple[int, int] | None:
         """The length that stands at ``at``, and where its record begins; None when more bytes are needed.
@@ -28,7 +31,7 @@ class _Prefixed(Framing):
         raise NotImplementedError
 
     def prefix(self, value: bytes) -> bytes | None:
-        """What stands before the record; None when it is too long."""
+        """What stands before the record; None when its length cannot be said."""
         raise NotImplementedError
 
     def framer(self, limit: int, *, offset: int = 0, state: Mapping[str, Json] | None = None) -> Framer:
@@ -42,7 +45,7 @@ class _Prefixed(Framing):
         for index, value in enumerate(values):
             prefix = self.prefix(value)
             if prefix is None:
-                failed[index] = f"{len(value)} bytes are more than the length before a record can say"
+                failed[index] = f"the length before a record cannot say {len(value)} bytes"
             else:
                 out += (prefix, value)
         return b"".join(out), failed
@@ -64,7 +67,9 @@ class _Prefixed(Framing):
 
 
 class Length(_Prefixed):
-    """Before each record stands its length in bytes, as a binary number."""
+    """Before each record stands its length in bytes, as a binary number. A record may be empty."""
+
+    may_be_empty = True
 
     type: Literal["length"] = "length"
     """Length-prefixed."""
@@ -93,7 +98,8 @@ class Length(_Prefixed):
 
 
 class OctetCounted(_Prefixed):
-    """Before each record stands its length in bytes, in digits, and a space (RFC 6587, section 3.4.1)."""
+    """Before each record stands its length in bytes, in digits, and a space (RFC 6587, section 3.4.1). Empty records
+    are none."""
 
     type: Literal["octet_counted"] = "octet_counted"
     """Octet-counted, as syslog over TCP."""
@@ -108,7 +114,7 @@ class OctetCounted(_Prefixed):
 
     def prefix(self, value: bytes) -> bytes | None:
         """The length of the record."""
-        return b"%d " % len(value)
+        return b"%d " % len(value) if value else None
 
 
 class _PrefixedFramer(Remnant):
@@ -148,7 +154,7 @@ class _PrefixedFramer(Remnant):
                 break
             if length > self.limit:
                 framed.spoil(data[start : start + length], self._too_long(length, at))
-            elif length:
+            elif length or self._framing.may_be_empty:
                 values.append(data[start : start + length])
             at = start + length
         self.keep(data[at:], at)

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from router.reference.connector import Reference, common_settings, reference
-from router.reference.markdown import cell, common, listing, section
-from router.reference.settings import Setting
+from router.reference.markdown import cell, common, listing, section, table
+from router.reference.settings import Setting, settings_of
 
-__all__ = ["Reference", "Setting", "cell", "common", "common_settings", "listing", "reference", "section"]
+__all__ = [
+    "Reference",
+    "Setting",
+    "cell",
+    "common",
+    "common_settings",
+    "listing",
+    "reference",
+    "section",
+    "settings_of",
+    "table",
+]

@@ -47,7 +47,7 @@ def section(reference: Reference) -> str:
         f"## {reference.kind.capitalize()}",
         reference.summary,
         _example(reference, "yaml config"),
-        _table(reference.settings),
+        table(reference.settings),
         _note(reference.settings),
         f"Besides, it takes [what {every}](../configuration.md#what-{every.replace(' ', '-')}).",
         reference.description,
@@ -77,7 +77,8 @@ def _item(setting: Setting) -> str:
     return "\n  ".join([f"- `{setting.name}` ({'; '.join(filter(None, facts))})  ", *lines])
 
 
-def _table(settings: Sequence[Setting]) -> str:
+def table(settings: Sequence[Setting]) -> str:
+    """Settings as a table; nothing where there are none."""
     rows = [
         "| {} |".format(" | ".join(map(cell, (f"`{setting.name}`", *_columns(setting), setting.description))))
         for setting in settings

@@ -19,7 +19,7 @@ from rules.cel.evaluator import evaluator
 from rules.cel.nodes import Node
 from rules.cel.output import to_json
 from rules.cel.parser import parse
-from rules.cel.scope import free_variables, references
+from rules.cel.scope import free_variables, references, uses
 from rules.cel.values import Duration, Optional, Timestamp, Type, UInt
 
 __all__ = [
@@ -53,6 +53,11 @@ class Expression:
         """The names that it takes from the bindings."""
         return free_variables(self.node)
 
+    @property
+    def uses(self) -> tuple[tuple[str, int], ...]:
+        """Its variables once more, each with the offset of every place where it is used."""
+        return tuple(uses(self.node))
+
     @cached_property
     def references(self) -> frozenset[tuple[str, ...]]:
         """The paths that it reads, such as ``("event", "user", "plan")``: those, and at most what is below them."""
@@ -70,7 +75,7 @@ class Expression:
 
 
 def compile(text: str) -> Expression:  # noqa: A001  # as in re.compile: it is used with its module's name
-    """The expression that a text says; a CelSyntaxError, with its place, where it says none.
+    """The expression that a text says; a CelSyntaxError with all that is wrong where it says none.
 
     Raises TypeError for what is no text.
     """

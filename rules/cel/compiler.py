@@ -15,12 +15,14 @@ from rules.cel import compile_forms as forms
 from rules.cel import functions, nodes
 from rules.cel.compile_code import DEEPEST, Code, Operand
 from rules.cel.compile_forms import Cond, is_impure
+from rules.cel.compile_loops import Loops, is_loop
 from rules.cel.compile_runtime import RUNTIME
 from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import evaluator
 from rules.cel.nodes import Node
 from rules.cel.operators import PROMOTING, STRICT, negate
 from rules.cel.scope import free_variables, from_record
+from rules.cel.values import TYPES
 
 _ORDERINGS: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}  # and what they are with the sides exchanged
 _LAZY: Final = frozenset({"or", "orValue"})
@@ -37,6 +39,7 @@ class Compiler:
         self.code = code
         self.constants = constants
         self.memos: dict[Node, str] = {}
+        self.loops = Loops(self)
         code.namespace.update(RUNTIME)
 
     # What a subclass says
@@ -44,6 +47,10 @@ class Compiler:
     def variable(self, name: str) -> Operand | None:
         """The operand of a variable; None when there is no such variable."""
         raise NotImplementedError
+
+    def takes(self, name: str) -> bool:
+        """Whether a name means something already where an expression begins."""
+        return name in self.constants
 
     def field(self, operand: Node, name: str) -> Operand | None:  # noqa: ARG002 - for subclasses
         """Where ``operand.name`` is, if it need not be selected; None for the usual way."""
@@ -220,6 +227,8 @@ class Compiler:
 
     def value(self, node: Node) -> Operand:
         """Write what computes a value, and return where it is."""
+        if self.loops.counts(node):
+            return self._computed(node)
         known = self.code.known.get(node)
         if known is not None:
             return known
@@ -257,7 +266,9 @@ class Compiler:
             return self._exactly(node)
         match node:
             case nodes.Ident(name=name):
-                return self.variable(name) or self._exactly(node)
+                return self.loops.bound.get(name) or self.variable(name) or self._exactly(node)
+            case nodes.Macro() if is_loop(node) and not self._hides(node):
+                return self.loops.write(node)
             case nodes.Select(optional=False):
                 return self._selected(node.operand, node.field)
             case nodes.Index(optional=False, index=nodes.Literal(value=str() as name)):
@@ -379,14 +390,27 @@ class Compiler:
         return f"{name}({', '.join(map(forms.normal, operands))})"
 
     def _exactly(self, node: Node) -> Operand:
+        if self.loops.counts(node):
+            return Operand("surprise()")
         run = self.code.outside(evaluator(node), "RUN")
         entries = []
         for name in sorted(free_variables(node)):
             if name in self.constants:
                 entries.append(f"{name!r}: {self.code.constant(self.constants[name]).text}")
-            elif (operand := self.variable(name)) is not None:
+            elif (operand := self.loops.bound.get(name) or self.variable(name)) is not None:
                 entries.append(f"{name!r}: {operand.text}")
         return Operand(self.code.let(f"exact({run}, {{{', '.join(entries)}}})"), missable=True)
+
+    def _hides(self, node: Node, around: frozenset[str] = frozenset()) -> bool:
+        """Whether a macro in an expression takes a name that means something around it."""
+        if not isinstance(node, nodes.Macro):
+            return any(self._hides(child, around) for child in nodes.children(node))
+        if any(
+            name in TYPES or name in around or name in self.loops.bound or self.takes(name) for name in node.variables
+        ):
+            return True
+        inside = around.union(node.variables)
+        return self._hides(node.target, around) or any(self._hides(body, inside) for body in node.bodies)
 
     def _native(self, node: Node) -> bool:
         """Whether a node may be written as statements: not where code or tree are very deep already."""
@@ -403,6 +427,10 @@ class _Condition(Compiler):
     def variable(self, name: str) -> Operand | None:
         """The one variable, under a name of our own."""
         return Operand("value", raw=True) if name == self._name else None
+
+    def takes(self, name: str) -> bool:
+        """The one variable does."""
+        return name == self._name
 
 
 def predicate(node: Node, name: str) -> Callable[[object], bool]:

@@ -13,6 +13,10 @@ class CelSyntaxError(CelError):
     ``line`` and ``column`` are 1-based and point at the first character at fault, ``offset`` is the same place as a
     0-based index into the text, ``message`` says what is wrong and what would be right. ``length`` is the number of
     characters at fault (0 when unknown, as at the end of the text).
+
+    The error that is raised is the first one in the text. ``others`` are what else is wrong with it, in the order of
+    their places, as far as that does not just follow from another fault. ``uses`` are the variables that the expression
+    would read, each with the offset of every place where it would.
     """
 
     def __init__(self, message: str, *, line: int, column: int, offset: int, length: int = 0) -> None:
@@ -22,6 +26,13 @@ class CelSyntaxError(CelError):
         self.column = column
         self.offset = offset
         self.length = length
+        self.others: tuple[CelSyntaxError, ...] = ()
+        self.uses: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def faults(self) -> tuple[CelSyntaxError, ...]:
+        """Everything that is wrong with the text: this and the others."""
+        return (self, *self.others)
 
 
 class CelMissing(CelError):

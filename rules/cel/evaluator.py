@@ -18,6 +18,8 @@ from rules.cel.scope import from_record, inside
 from rules.cel.values import ABSENT, TYPES, Optional, a_type, compare, equal, make_map, normal
 
 Run = Callable[[Mapping[str, object]], object]
+Around = Callable[[Node, Run], Run]
+"""What is put around the closure of every node, to see each evaluation of it: it evaluates as the closure does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,17 @@ class Scope:
 
     bound: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
+    around: Around | None = None
 
     def within(self, names: tuple[str, ...], value: Node) -> Scope:
         """The scope where ``names`` are bound to ``value``, or to its elements."""
-        return Scope(self.bound.union(names), inside(self.plain, names, record=from_record(value, self.plain)))
+        plain = inside(self.plain, names, record=from_record(value, self.plain))
+        return Scope(self.bound.union(names), plain, self.around)
 
 
-def evaluator(node: Node) -> Run:
+def evaluator(node: Node, around: Around | None = None) -> Run:
     """A function from bindings to the expression's value; it raises nothing but CelError."""
-    run = build(node, Scope())
+    run = build(node, Scope(around=around))
 
     def evaluate(bindings: Mapping[str, object]) -> object:
         try:
@@ -47,7 +51,8 @@ def evaluator(node: Node) -> Run:
 
 def build(node: Node, scope: Scope) -> Run:
     """The closure of one node."""
-    return _BUILDERS[type(node)](node, scope)
+    run = _BUILDERS[type(node)](node, scope)
+    return run if scope.around is None else scope.around(node, run)
 
 
 def _literal(node: nodes.Literal, _: Scope) -> Run:

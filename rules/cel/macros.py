@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from rules.cel import nodes
-from rules.cel.errors import CelSyntaxError
 from rules.cel.lexer import Token
 from rules.cel.nodes import Node
 
-Fault = Callable[[str, Token | Node], CelSyntaxError]
+Report = Callable[[str, Token | Node], None]
 
 NAMESPACES: Final = frozenset({"cel"})
 
@@ -62,52 +61,70 @@ def binds(name: str, *, is_method: bool) -> int:
     return 1 if name == "cel.bind" else 0
 
 
+def bound(macro: Node | None) -> int:
+    """How many of its arguments name variables."""
+    if isinstance(macro, nodes.Macro):
+        return len(macro.variables)
+    return int(isinstance(macro, nodes.Bind))
+
+
+def is_macro(name: str, *, is_method: bool) -> bool:
+    """Whether a call by that name is one of a macro."""
+    return name in (METHODS if is_method else FUNCTIONS)
+
+
 def expand(
-    fault: Fault, token: Token, name: str, target: Node | None, args: tuple[Node, ...], span: tuple[int, int]
+    report: Report, token: Token, name: str, target: Node | None, args: tuple[Node, ...], span: tuple[int, int]
 ) -> Node | None:
-    """The node of a macro, or None for a call of a function."""
+    """The node of a macro; None for one that is not written as it should be, which has then been reported."""
     if target is not None:
-        return _comprehension(fault, token, name, target, args, span) if name in METHODS else None
-    if name == "has":
-        return _has(fault, token, args, span)
-    if name == "cel.bind":
-        return _bind(fault, token, args, span)
+        return _comprehension(report, token, name, target, args, span)
+    return (_has if name == "has" else _bind)(report, token, args, span)
+
+
+def _has(report: Report, token: Token, args: tuple[Node, ...], span: tuple[int, int]) -> Node | None:
+    if len(args) != 1:
+        report("has() takes one selection of a field: has(event.user.id)", token)
+        return None
+    field = args[0]
+    if isinstance(field, nodes.Select) and not field.optional:
+        return nodes.Has(field.operand, field.field, start=span[0], end=span[1])
+    if isinstance(field, nodes.Index):
+        report("has() takes a field written with a dot, also has(event.`a-b`); or write 'key' in map", field)
+    else:
+        report("has() takes a selection of a field: has(event.user.id)", field)
     return None
 
 
-def _has(fault: Fault, token: Token, args: tuple[Node, ...], span: tuple[int, int]) -> Node:
-    if len(args) != 1:
-        raise fault("has() takes one selection of a field: has(event.user.id)", token)
-    field = args[0]
-    if isinstance(field, nodes.Index):
-        raise fault("has() takes a field written with a dot, also has(event.`a-b`); or write 'key' in map", field)
-    if not isinstance(field, nodes.Select) or field.optional:
-        raise fault("has() takes a selection of a field: has(event.user.id)", field)
-    return nodes.Has(field.operand, field.field, start=span[0], end=span[1])
-
-
-def _bind(fault: Fault, token: Token, args: tuple[Node, ...], span: tuple[int, int]) -> Node:
+def _bind(report: Report, token: Token, args: tuple[Node, ...], span: tuple[int, int]) -> Node | None:
     count = 3
     if len(args) != count:
-        raise fault("cel.bind() takes a name, its value, and where it is used: cel.bind(x, a + b, x * x)", token)
-    name = _variable(fault, args[0], "cel.bind(x, a + b, x * x)")
-    return nodes.Bind(name, args[1], args[2], start=span[0], end=span[1])
+        report("cel.bind() takes a name, its value, and where it is used: cel.bind(x, a + b, x * x)", token)
+        return None
+    name = _variable(report, args[0], "cel.bind(x, a + b, x * x)")
+    return None if name is None else nodes.Bind(name, args[1], args[2], start=span[0], end=span[1])
 
 
 def _comprehension(
-    fault: Fault, token: Token, name: str, target: Node, args: tuple[Node, ...], span: tuple[int, int]
-) -> Node:
+    report: Report, token: Token, name: str, target: Node, args: tuple[Node, ...], span: tuple[int, int]
+) -> Node | None:
     form = next((form for form in _FORMS[name] if form.variables + form.bodies == len(args)), None)
     if form is None:
-        raise fault(f"{name}() is written {_USAGE[name]}", token)
-    variables = tuple(_variable(fault, arg, _USAGE[name]) for arg in args[: form.variables])
+        report(f"{name}() is written {_USAGE[name]}", token)
+        return None
+    found = [_variable(report, arg, _USAGE[name]) for arg in args[: form.variables]]
+    variables = tuple(variable for variable in found if variable is not None)
+    if len(variables) < form.variables:
+        return None
     if len(set(variables)) != len(variables):
-        raise fault(f"the two variables of {name}() have one name", args[1])
+        report(f"the two variables of {name}() have one name", args[1])
+        return None
     bodies = args[form.variables :]
     return nodes.Macro(form.name, target, variables, bodies, start=span[0], end=span[1])
 
 
-def _variable(fault: Fault, node: Node, usage: str) -> str:
-    if not isinstance(node, nodes.Ident) or "." in node.name:
-        raise fault(f"a plain name for a variable belongs here: {usage}", node)
-    return node.name
+def _variable(report: Report, node: Node, usage: str) -> str | None:
+    if isinstance(node, nodes.Ident) and "." not in node.name:
+        return node.name
+    report(f"a plain name for a variable belongs here: {usage}", node)
+    return None

@@ -160,6 +160,11 @@ class Bind(Node):
     body: Node
 
 
+@dataclass(frozen=True, slots=True)
+class Gap(Node):
+    """Text that could not be read. No expression has one: the parser goes on with it to find what else is wrong."""
+
+
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly under a node, in the order of the text."""
     match node:

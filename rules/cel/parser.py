@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from rules.cel import functions, lexer, macros, nodes, suggestions
+from rules.cel.cursor import CLOSERS, MAX_FAULTS, Cursor, Where
 from rules.cel.errors import CelError, CelSyntaxError
 from rules.cel.lexer import Token
 from rules.cel.nodes import Node
@@ -34,7 +35,22 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "timestamp": Timestamp.parse,
     "duration": Duration.parse,
 }
-_CLOSERS: Final = {"(": ")", "[": "]", "{": "}"}
+
+
+def _where(stops: str, wanted: str) -> Where:
+    return Where(frozenset((*stops, lexer.END)), frozenset(stops), wanted)
+
+
+# What an expression may stand in.
+_WHOLE: Final = _where("", "an operator")
+_PARENTHESES: Final = _where(")", ")")
+_ARGUMENT: Final = _where(",)", ")")
+_INDEX: Final = _where("]", ", or ]")
+_ELEMENT: Final = _where(",]", ", or ]")
+_KEY: Final = Where(frozenset(":"), frozenset(",}"), ": and a value for this key")
+_VALUE: Final = _where(",}", ", or }")
+_ENDS: Final = frozenset((*",)]}", lexer.END))
+_LITERALS: Final = frozenset({lexer.LITERAL, lexer.NUMBER, lexer.BROKEN})
 
 
 def parse(text: str, *, check: bool = True) -> Node:
@@ -43,133 +59,136 @@ def parse(text: str, *, check: bool = True) -> Node:
     With ``check``, a call of a function that does not exist, or with a wrong number of arguments, is a fault too;
     without, it is an error when it is evaluated.
     """
+    parser = _Parser(text, check=check)
     try:
-        parser = _Parser(text, check=check)
         node = parser.whole()
-        _check_depth(text, node)
     except RecursionError as error:
         raise lexer.syntax_error(text, "the expression nests too deeply", 0) from error
+    parser.check_depth(node)
+    parser.check()
     return node
 
 
-def _check_depth(text: str, node: Node) -> None:
-    level: list[Node] = [node]
-    for _ in range(MAX_DEPTH):
-        level = [child for parent in level for child in nodes.children(parent)]
-        if not level:
-            return
-    raise _too_deep(text, level[0].start)
+def _has_gap(args: tuple[Node, ...]) -> bool:
+    return any(isinstance(arg, nodes.Gap) for arg in args)
 
 
-def _too_deep(text: str, place: int) -> CelSyntaxError:
-    message = f"the expression is more than {MAX_DEPTH} operations deep: name parts of it under let"
-    return lexer.syntax_error(text, message, place)
+class _Parser(Cursor):
+    """One pass over the tokens of a text; a method for each rule of the grammar.
 
-
-class _Parser:
-    """One pass over the tokens of a text; a method for each rule of the grammar."""
+    What is wrong and yet leaves no doubt where the expression goes on is noted. All else is raised, and caught by the
+    expression in the same brackets, which is a gap then.
+    """
 
     def __init__(self, text: str, *, check: bool) -> None:
-        self.text = text
-        self.check = check
-        self._tokens = lexer.tokenize(text)
-        self._place = 0
+        super().__init__(text)
+        self._checks = check
         self._nesting = 0
         # Names that macros around here have bound: they hide namespaces and types of the same name.
         self._bound: list[str] = []
 
-    # Tokens
+    def check_depth(self, node: Node) -> None:
+        """Note that a tree is too tall."""
+        level: list[Node] = [node]
+        for _ in range(MAX_DEPTH):
+            level = [child for parent in level for child in nodes.children(parent)]
+            if not level:
+                return
+        self.note(self._too_deep(level[0]))
 
-    @property
-    def _token(self) -> Token:
-        token = self._tokens[self._place]
-        if token.kind == lexer.FAULT and isinstance(token.value, CelSyntaxError):
-            raise token.value
-        return token
-
-    def _take(self) -> Token:
-        token = self._token
-        self._place += token.kind != lexer.END
-        return token
-
-    def _accept(self, kind: str) -> Token | None:
-        return self._take() if self._token.kind == kind else None
-
-    def fault(self, message: str, at: Token | Node) -> CelSyntaxError:
-        """The error to raise for a token or a node."""
-        return lexer.syntax_error(self.text, message, at.start, at.end)
-
-    def _unexpected(self, wanted: str) -> CelSyntaxError:
-        return self.fault(suggestions.unexpected(self.text, self._tokens, self._place, wanted), self._token)
-
-    def _close(self, opening: Token) -> Token:
-        closer = _CLOSERS[opening.kind]
-        if self._token.kind == lexer.END:
-            raise self.fault(f"this {opening.kind} has no {closer}", opening)
-        token = self._accept(closer)
-        if token is None:
-            raise self._unexpected(f"{closer}" if opening.kind == "(" else f", or {closer}")
-        return token
+    def _too_deep(self, at: Token | Node) -> CelSyntaxError:
+        message = f"the expression is more than {MAX_DEPTH} operations deep: name parts of it under let"
+        return lexer.syntax_error(self.text, message, at.start)
 
     # Expressions, from the loosest binding to the tightest
 
     def whole(self) -> Node:
-        if self._token.kind == lexer.END:
-            raise lexer.syntax_error(self.text, "the expression is empty", self._token.start)
-        node = self._expression()
-        if self._token.kind != lexer.END:
-            raise self._unexpected("an operator")
-        return node
+        """The expression that the text is."""
+        if self.token.kind == lexer.END:
+            self.note(lexer.syntax_error(self.text, "the expression is empty", self.token.start))
+            return nodes.Gap()
+        return self._expression(_WHOLE)
 
-    def _expression(self) -> Node:
+    def _expression(self, where: Where) -> Node:
         self._nesting += 1
         if self._nesting > MAX_NESTING:
-            raise self.fault(f"more than {MAX_NESTING} brackets within brackets", self._token)
+            self.note(self.fault(f"more than {MAX_NESTING} brackets within brackets", self.token))
+            self.give_up()
+        try:
+            node = self._conditional()
+            if self.token.kind not in where.ends:
+                raise self.unexpected(where.wanted)
+        except CelSyntaxError as fault:
+            node = self._rest(fault, where)
+        self._nesting -= 1
+        return node
+
+    def _rest(self, fault: CelSyntaxError, where: Where) -> Node:
+        """A gap for an expression in which something is wrong, once all that is wrong with it has been noted."""
+        start, begun = self.token.start, None
+        while self.recover(fault, where, begun):
+            begun = self.place
+            try:
+                self._conditional()
+                if self.token.kind in where.stops or self.token.kind == lexer.END:
+                    break
+                fault = self.unexpected(where.wanted)
+            except CelSyntaxError as further:
+                fault = further
+        return nodes.Gap(start=start, end=self.token.start)
+
+    def _conditional(self) -> Node:
         choices: list[tuple[Node, Node]] = []
         node = self._disjunction()
-        while mark := self._accept("?"):
+        while mark := self.accept("?"):
             then = self._disjunction()
-            if self._token.kind == "?":
-                raise self.fault(
-                    "put a conditional inside a conditional in parentheses: a ? (b ? c : d) : e", self._token
-                )
-            if not self._accept(":"):
-                optional = "; a field that may be absent is a.?b" if self.text.startswith("?.", mark.start) else ""
-                raise self.fault(f"a conditional has both branches: condition ? this : that{optional}", mark)
+            if not self.accept(":"):
+                raise self._no_branch(mark)
             choices.append((node, then))
             node = self._disjunction()
         for condition, then in reversed(choices):
             node = nodes.Conditional(condition, then, node, start=condition.start, end=node.end)
-        self._nesting -= 1
         return node
+
+    def _no_branch(self, mark: Token) -> CelSyntaxError:
+        if self.token.kind == "?":
+            return self.fault("put a conditional inside a conditional in parentheses: a ? (b ? c : d) : e", self.token)
+        if self.token.kind not in _ENDS:
+            return self.unexpected("an operator")
+        message = "a conditional has both branches: condition ? this : that"
+        if not self.text.startswith("?.", mark.start):
+            return self.fault(message, mark)
+        fault = self.fault(f"{message}; a field that may be absent is a.?b", mark)
+        self.note_instead(fault)
+        return fault
 
     def _disjunction(self) -> Node:
         terms = [self._conjunction()]
-        while self._accept("||"):
+        while self.accept("||"):
             terms.append(self._conjunction())
         return terms[0] if len(terms) == 1 else nodes.Or(tuple(terms), start=terms[0].start, end=terms[-1].end)
 
     def _conjunction(self) -> Node:
         terms = [self._binary(1)]
-        while self._accept("&&"):
+        while self.accept("&&"):
             terms.append(self._binary(1))
         return terms[0] if len(terms) == 1 else nodes.And(tuple(terms), start=terms[0].start, end=terms[-1].end)
 
     def _binary(self, lowest: int) -> Node:
         left = self._unary()
-        while (level := _LEVELS.get(self._token.kind, 0)) >= lowest:
-            symbol = self._take().kind
+        while (level := _LEVELS.get(self.token.kind, 0)) >= lowest:
+            symbol = self.take().kind
             right = self._binary(level + 1)
             left = nodes.Binary(symbol, left, right, start=left.start, end=right.end)
         return left
 
     def _unary(self) -> Node:
         signs: list[Token] = []
-        while self._token.kind in {"!", "-"}:
-            if signs and self._token.kind != signs[0].kind:
-                raise self.fault(f"put what {signs[0].kind} stands before in parentheses", self._token)
-            signs.append(self._take())
-        number = self._token
+        while self.token.kind in {"!", "-"}:
+            if signs and self.token.kind != signs[0].kind:
+                raise self.fault(f"put what {signs[0].kind} stands before in parentheses", self.token)
+            signs.append(self.take())
+        number = self.token
         if signs and signs[0].kind == "-" and number.kind == lexer.NUMBER and not isinstance(number.value, UInt):
             sign = signs.pop()
             node = self._member(self._negative(sign))
@@ -180,40 +199,61 @@ class _Parser:
         return node
 
     def _negative(self, sign: Token) -> Node:
-        number = self._take()
+        number = self.take()
         assert isinstance(number.value, int | float)  # noqa: S101  # what a number's token holds
         return nodes.Literal(-number.value, start=sign.start, end=number.end)
 
     def _member(self, node: Node) -> Node:
         for _ in range(MAX_DEPTH + 1):
-            if self._accept("."):
+            if self.accept("."):
                 node = self._selection(node)
-            elif opening := self._accept("["):
-                optional = self._accept("?") is not None
-                if self._token.kind == "]":
-                    raise self.fault("an index is missing: list[0], map['key']", self._token)
-                index = self._expression()
-                end = self._close(opening).end
-                node = nodes.Index(node, index, optional=optional, start=node.start, end=end)
+            elif self.token.kind == "[":
+                node = self._index(node)
             else:
                 return node
-        raise _too_deep(self.text, self._token.start)
+        self.note(self._too_deep(self.token))
+        self.give_up()
+        return node
+
+    def _index(self, operand: Node) -> Node:
+        opening = self.take()
+        optional = self.accept("?") is not None
+        if self.token.kind == "]":
+            self.note(self.fault("an index is missing: list[0], map['key']", self.token))
+            index: Node = nodes.Gap()
+        else:
+            index = self._expression(_INDEX)
+        return nodes.Index(operand, index, optional=optional, start=operand.start, end=self._close(opening))
+
+    def _close(self, opening: Token) -> int:
+        """Where the bracket ends, in which nothing can follow but its end."""
+        closing = self.accept(CLOSERS[opening.kind])
+        if closing is None:
+            self.unclosed(opening)
+        return self.token.start if closing is None else closing.end
 
     def _selection(self, operand: Node) -> Node:
-        optional = self._accept("?") is not None
-        token = self._take()
-        if token.kind not in {lexer.IDENT, lexer.QUOTED}:
-            raise self.fault(suggestions.bad_field(self.text, token), token)
+        optional = self.accept("?") is not None
+        if self.token.kind not in {lexer.IDENT, lexer.QUOTED}:
+            raise self._bad_field()
+        token = self.take()
         name = str(token.value)
-        if self._token.kind == "(" and token.kind == lexer.IDENT:
+        if self.token.kind == "(" and token.kind == lexer.IDENT:
             if optional:
-                raise self.fault("a method is called with . alone; .? selects a field that may be absent", token)
+                message = "a method is called with . alone; .? selects a field that may be absent"
+                self.note(self.fault(message, token))
             return self._call(operand, token)
         node: Node = nodes.Select(operand, name, optional=optional, start=operand.start, end=token.end)
         dotted = None if optional else self._dotted(node)
         if dotted is not None and dotted in TYPES:
+            self.names.pop()
             return nodes.Ident(dotted, start=operand.start, end=token.end)
         return node
+
+    def _bad_field(self) -> CelSyntaxError:
+        if self.token.flaws:
+            return self.unexpected("a field's name")
+        return self.fault(suggestions.bad_field(self.text, self.token), self.token)
 
     def _dotted(self, node: Node) -> str | None:
         """``a.b.c`` as a name, unless ``a`` is a variable of a macro."""
@@ -232,16 +272,42 @@ class _Parser:
         start = token.start if target is None else target.start
         space = None if target is None else self._dotted(target)
         if space is not None and (functions.is_namespace(space) or space in macros.NAMESPACES):
+            self.names.pop()
             name, target = f"{space}.{name}", None
-        args, end = self._arguments(binds=macros.binds(name, is_method=target is not None))
-        macro = macros.expand(self.fault, token, name, target, args, (start, end))
-        if macro is not None:
-            return macro
-        if self.check and functions.find(name, len(args), is_method=target is not None) is None:
-            raise self.fault(suggestions.bad_call(name, target, len(args)), token)
-        if self.check and name in _READERS and args and isinstance(literal := args[-1], nodes.Literal):
-            self._check_literal(_READERS[name], literal)
+        is_method = target is not None
+        known = len(self.names)
+        args, end = self._arguments(binds=macros.binds(name, is_method=is_method))
+        if macros.is_macro(name, is_method=is_method):
+            macro = macros.expand(self._reporter(args), token, name, target, args, (start, end))
+            self._release(macro, args, known)
+            if macro is not None:
+                return macro
+        elif self._checks and self._is_unknown(name, target, token, args):
+            self.names[:known] = [name for name in self.names[:known] if name is not target]  # a namespace, misspelt
         return nodes.Call(name, target, args, start=start, end=end)
+
+    def _reporter(self, args: tuple[Node, ...]) -> macros.Report:
+        """What notes the faults of a macro: nothing where a gap may be one argument, or two without a comma."""
+        if _has_gap(args):
+            return lambda _message, _at: None
+        return lambda message, at: self.note(self.fault(message, at), counts=True)
+
+    def _release(self, macro: Node | None, args: tuple[Node, ...], known: int) -> None:
+        """Take back the names that are the macro's own variables; where it is not known which, all in its arguments."""
+        bound = [arg.start for arg in args[: macros.bound(macro)]]
+        self.names[known:] = [] if macro is None else [name for name in self.names[known:] if name.start not in bound]
+
+    def _is_unknown(self, name: str, target: Node | None, token: Token, args: tuple[Node, ...]) -> bool:
+        """Note what is wrong with a call; whether there is no function of that name."""
+        is_method = target is not None
+        if functions.find(name, len(args), is_method=is_method) is None:
+            is_known = bool(functions.arities(name, is_method=is_method))
+            if not isinstance(target, nodes.Gap) and not (is_known and _has_gap(args)):
+                self.note(self.fault(suggestions.bad_call(name, target, len(args)), token), counts=is_known)
+            return not is_known
+        if name in _READERS and args and isinstance(literal := args[-1], nodes.Literal):
+            self._check_literal(_READERS[name], literal)
+        return False
 
     def _check_literal(self, read: Callable[[str], object], literal: nodes.Literal) -> None:
         """Refuse now what would fail for every record."""
@@ -249,79 +315,94 @@ class _Parser:
             if isinstance(literal.value, str):
                 read(literal.value)
         except CelError as error:
-            raise self.fault(str(error), literal) from error
+            fault = self.fault(str(error), literal)
+            fault.__cause__ = error
+            self.note(fault)
 
     def _arguments(self, *, binds: int) -> tuple[tuple[Node, ...], int]:
         """What stands in a call's parentheses; the first ``binds`` names are bound in what follows them."""
-        opening = self._take()
+        opening = self.take()
         args: list[Node] = []
         depth = len(self._bound)
-        while self._token.kind != ")":
-            args.append(self._expression())
+        while self.token.kind != ")":
+            args.append(self._expression(_ARGUMENT))
             if len(args) <= binds and isinstance(arg := args[-1], nodes.Ident):
                 self._bound.append(arg.name)
-            if not self._accept(","):
+            if not self.accept(","):
                 break
-            if self._token.kind == ")":
-                raise self.fault("an argument is missing after the comma", self._token)
+            if self.token.kind == ")":
+                if not isinstance(args[-1], nodes.Gap):
+                    self.note(self.fault("an argument is missing after the comma", self.token), counts=True)
+                args.append(nodes.Gap())
         del self._bound[depth:]
-        return tuple(args), self._close(opening).end
+        return tuple(args), self._close(opening)
 
     # Primaries
 
     def _primary(self) -> Node:
-        token = self._take()
-        if token.kind == lexer.NUMBER:
-            lexer.check_int(self.text, token)
-        if token.kind in {lexer.NUMBER, lexer.LITERAL}:
-            return nodes.Literal(token.value, start=token.start, end=token.end)
-        if token.kind == ".":
-            if self._token.kind != lexer.IDENT:
-                raise self._unexpected("a name")
-            return replace(self._name(self._take()), start=token.start)
-        if token.kind == lexer.IDENT:
-            return self._name(token)
-        if token.kind == "(":
-            if self._token.kind == ")":
-                raise self.fault("the parentheses are empty", token)
-            node = self._expression()
-            return replace(node, start=token.start, end=self._close(token).end)
-        if token.kind == "[":
-            return self._list(token)
-        if token.kind == "{":
-            return self._map(token)
-        self._place -= token.kind != lexer.END
-        raise self._unexpected("a value")
+        kind = self.token.kind
+        if kind == lexer.IDENT:
+            return self._name(self.take())
+        if kind in _LITERALS:
+            return self._literal(self.take())
+        if kind == ".":
+            dot = self.take()
+            if self.token.kind != lexer.IDENT:
+                raise self.unexpected("a name")
+            return replace(self._name(self.take()), start=dot.start)
+        if kind == "(":
+            return self._parenthesised(self.take())
+        if kind == "[":
+            return self._list(self.take())
+        if kind == "{":
+            return self._map(self.take())
+        raise self.unexpected("a value")
+
+    def _literal(self, token: Token) -> Node:
+        for flaw in token.flaws[:MAX_FAULTS]:
+            self.note(lexer.syntax_error(self.text, *flaw))
+        if lexer.is_too_large(token):
+            self.note(self.fault(lexer.TOO_LARGE, token))
+        if token.flaws and not lexer.is_string(self.text, token):
+            return nodes.Gap(start=token.start, end=token.end)
+        return nodes.Literal(token.value, start=token.start, end=token.end)
 
     def _name(self, token: Token) -> Node:
         name = str(token.value)
         if name in suggestions.RESERVED:
             raise self.fault(suggestions.reserved(name), token)
-        if self._token.kind == "(":
+        if self.token.kind == "(":
             return self._call(None, token)
-        return nodes.Ident(name, start=token.start, end=token.end)
+        node = nodes.Ident(name, start=token.start, end=token.end)
+        if name not in self._bound:
+            self.names.append(node)
+        return node
+
+    def _parenthesised(self, opening: Token) -> Node:
+        if self.accept(")"):
+            raise self.fault("the parentheses are empty", opening)
+        node = self._expression(_PARENTHESES)
+        return replace(node, start=opening.start, end=self._close(opening))
 
     def _list(self, opening: Token) -> Node:
         elements: list[Node] = []
         optional: list[bool] = []
-        while self._token.kind != "]":
-            optional.append(self._accept("?") is not None)
-            elements.append(self._expression())
-            if not self._accept(","):
+        while self.token.kind != "]":
+            optional.append(self.accept("?") is not None)
+            elements.append(self._expression(_ELEMENT))
+            if not self.accept(","):
                 break
-        end = self._close(opening).end
+        end = self._close(opening)
         return nodes.ListNode(tuple(elements), tuple(optional), start=opening.start, end=end)
 
     def _map(self, opening: Token) -> Node:
         entries: list[tuple[Node, Node]] = []
         optional: list[bool] = []
-        while self._token.kind != "}":
-            optional.append(self._accept("?") is not None)
-            key = self._expression()
-            if not self._accept(":"):
-                raise self._unexpected(": and a value for this key")
-            entries.append((key, self._expression()))
-            if not self._accept(","):
+        while self.token.kind != "}":
+            optional.append(self.accept("?") is not None)
+            key = self._expression(_KEY)
+            entries.append((key, self._expression(_VALUE) if self.accept(":") else nodes.Gap()))
+            if not self.accept(","):
                 break
-        end = self._close(opening).end
+        end = self._close(opening)
         return nodes.MapNode(tuple(entries), tuple(optional), start=opening.start, end=end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from rules.cel import nodes
@@ -16,6 +17,24 @@ _DECLARING: Final = frozenset({"int", "uint", "double"})
 def free_variables(node: Node) -> frozenset[str]:
     """The names that an evaluation looks up: no types, and nothing that a macro binds."""
     return frozenset(path[0] for path in references(node))
+
+
+def uses(node: Node, bound: frozenset[str] = _NOTHING) -> Iterator[tuple[str, int]]:
+    """Every place where a variable is looked up that is not among ``bound``: its name, and the offset in the text."""
+    match node:
+        case nodes.Ident(name=name):
+            if name not in bound and name not in TYPES:
+                yield name, node.start
+        case nodes.Macro(target=target, variables=variables, bodies=bodies):
+            yield from uses(target, bound)
+            for body in bodies:
+                yield from uses(body, bound.union(variables))
+        case nodes.Bind(name=name, value=value, body=body):
+            yield from uses(value, bound)
+            yield from uses(body, bound | {name})
+        case _:
+            for child in nodes.children(node):
+                yield from uses(child, bound)
 
 
 def references(node: Node) -> frozenset[tuple[str, ...]]:

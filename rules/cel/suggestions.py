@@ -56,6 +56,8 @@ _WORDS: Final = {
     "while": "write list.map(x, ...) or list.filter(x, ...)",
 }
 
+_OPERATORS: Final = frozenset({"and", "or", "is", "eq", "ne", "lt", "gt", "contains", "matches", "startsWith", "like"})
+
 # Functions of other languages, as one would call them here.
 _SYNONYMS: Final = {
     "len": "size(x)",
@@ -142,14 +144,14 @@ def unexpected(text: str, tokens: Sequence[Token], place: int, wanted: str) -> s
         return "CEL's messages, Name{field: value}, do not exist here: write a map, {'field': value}"
     if token.kind == ":" and wanted in {", or ]", "an operator"}:
         return "a : belongs into condition ? this : that, or into a map; a part of a text is text.substring(start, end)"
-    if wanted in {"an operator", ")", ", or ]", ", or }"} and token.kind in {
-        lexer.IDENT,
-        lexer.LITERAL,
-        lexer.NUMBER,
-        lexer.QUOTED,
-    }:
+    if wanted in {"an operator", ")", ", or ]", ", or }"} and token.kind in lexer.VALUES:
         return f"{word} follows a value with no operator between them"
     return f"{wanted} should stand here, not {word}"
+
+
+def is_operator(word: str) -> bool:
+    """Whether a word is an operator of another language, so that an expression may follow it."""
+    return word in _OPERATORS
 
 
 def bad_call(name: str, target: Node | None, count: int) -> str:
@@ -168,7 +170,8 @@ def bad_call(name: str, target: Node | None, count: int) -> str:
     last = name.rpartition(".")[2]
     if last in _SYNONYMS:
         return f"there is no {kind} {name}: write {_SYNONYMS[last]}"
-    near = _nearest(name, is_method=is_method)
+    spaced = [known for known in functions.names(is_method=False) if known.endswith(f".{name}")] if is_method else []
+    near = spaced[0] if spaced else _nearest(name, is_method=is_method)
     return f"there is no {kind} {name}" + (f": did you mean {near}?" if near else "")
 
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from rules.codecs.avro import Avro
 from rules.codecs.csv import Csv
 from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
+from rules.codecs.logfmt import Logfmt
+from rules.codecs.msgpack import MsgPack
 from rules.codecs.plain import Bytes, Text
+from rules.codecs.protobuf import Protobuf
+from rules.codecs.syslog import Syslog
 from rules.named import named
 
 __all__ = [
     "FORMATS",
     "UNDECODED",
+    "Avro",
     "Bytes",
     "Codec",
     "Csv",
@@ -25,6 +31,10 @@ __all__ = [
     "EncodeSetting",
     "Format",
     "Json",
+    "Logfmt",
+    "MsgPack",
+    "Protobuf",
+    "Syslog",
     "Text",
     "in_text",
     "is_plain",
@@ -36,6 +46,11 @@ FORMATS: Final[Mapping[str, type[Format]]] = {
     "text": Text,
     "bytes": Bytes,
     "csv": Csv,
+    "avro": Avro,
+    "protobuf": Protobuf,
+    "msgpack": MsgPack,
+    "logfmt": Logfmt,
+    "syslog": Syslog,
 }
 """Every format, by the name that the configuration knows it by."""
 

@@ -12,13 +12,12 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from rules.cel.errors import CelError
+from rules.codecs.conversions import CONVERSIONS, TextType, as_number, as_text
 from rules.codecs.format import UNDECODED, Codec, Decode, Format, in_text
 from rules.columns import Constant
 
 ATTRIBUTE: Final = "columns"
 """Under this name a source says, with each row, what the header of its stream was."""
-
-ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 
 class Csv(Format):
@@ -40,7 +39,7 @@ class Csv(Format):
     """What separates fields: one character, such as `;` or a tab."""
     quote: Annotated[str, Field(max_length=1)] = '"'
     """What fields are quoted with: one character; none when it is empty."""
-    types: Mapping[str, ColumnType] = Field(default_factory=dict)
+    types: Mapping[str, TextType] = Field(default_factory=dict)
     """What columns are, besides text: `integer`, `number`, `boolean` (true, false, 1, 0), or `json`. An empty field of
     such a column is null; one that is something else makes the record undecodable."""
 
@@ -62,6 +61,16 @@ class Csv(Format):
         """Whether the first row of a stream that is read is its header."""
         return self.columns is None if self.header is None else self.header
 
+    @property
+    def stream_framing(self) -> Mapping[str, object]:
+        """Rows, of which a quoted field may hold ends of lines."""
+        return {"type": "csv"}
+
+    @property
+    def message_framing(self) -> Mapping[str, object]:
+        """Every row is a record."""
+        return self.stream_framing
+
     def make(self) -> Codec:
         """The codec."""
         rows = Rows(self)
@@ -73,6 +82,7 @@ class Csv(Format):
             attribute=ATTRIBUTE if self.columns is None else "",
             bound=rows.bound,
             decode_all=rows.decode_all,
+            decode_columns=rows.decode_columns,
         )
 
     def row(self, fields: Iterable[object]) -> bytes:
@@ -159,34 +169,90 @@ class Rows:
                 f"the row ends at byte {len(payload)}"
             )
         event: dict[str, object] = dict(zip(columns, fields, strict=True))
-        for name, kind in self._format.types.items():
-            if name in event:
-                text = fields[columns.index(name)]
+        types = self._format.types
+        for place, (name, text) in enumerate(zip(columns, fields, strict=True), 1):
+            if name in types:
                 try:
-                    event[name] = CONVERSIONS[kind](text)
+                    event[name] = CONVERSIONS[types[name]](text)
                 except ValueError as error:
-                    place = columns.index(name) + 1
                     raise ValueError(f"not a row of these columns: field {place}, {name}, {error}") from error
         return event
 
     def decode_all(self, values: Sequence[bytes], known: Sequence[object] | None) -> Sequence[object]:
         """Many rows at once."""
-        try:
-            texts = list(map(bytes.decode, values))
-        except UnicodeDecodeError:
+        columns = self._columns(known)
+        if not columns:
             return self._one_by_one(values, known)
-        rows = self._read(texts)
-        # A row for each value, no more and no fewer: then none of them has run into the next.
-        if len(rows) != len(values):
-            return self._one_by_one(values, known)
-        columns = self._format.columns
-        if columns is not None or known is None:
-            return rows if columns is None else self._events(columns, rows)
-        if not isinstance(known, Constant):
-            return self._one_by_one(values, known)
-        return self._events(_names(known.value), rows)
+        whole, cells = self.decode_columns(values, known, columns)
+        rows = zip(*(column for column in cells if column is not None), strict=True)
+        return [
+            dict(zip(columns, row, strict=True)) if read else UNDECODED for read, row in zip(whole, rows, strict=True)
+        ]
 
-    def _read(self, texts: Sequence[str]) -> list[Any]:
+    def decode_columns(
+        self, values: Sequence[bytes], known: Sequence[object] | None, names: Sequence[str]
+    ) -> tuple[Sequence[bool], Sequence[Sequence[object] | None]]:
+        """The fields of these names of many rows at once. What nothing reads is not touched, but for its type."""
+        columns, texts = self._columns(known), self._texts(values)
+        if not columns or texts is None:
+            return self._columns_of(self._one_by_one(values, known), names)
+        types = self._format.types
+        wanted = {name: at for at, name in enumerate(columns) if name in names or name in types}
+        rows = self._rows(texts, len(columns), max(wanted.values(), default=0) + 1)
+        broken = {place for place, row in enumerate(rows) if row is UNDECODED}
+        for place in broken:
+            rows[place] = [""] * len(columns)
+        cells: dict[str, Sequence[object]] = {}
+        for name, at in wanted.items():
+            column, convert = [row[at] for row in rows], CONVERSIONS[types.get(name, "text")]
+            cells[name] = column if convert is as_text else _converted(convert, column, broken)
+        whole: Sequence[bool] = Constant(True, len(values))
+        if broken:
+            whole = [place not in broken for place in range(len(values))]
+        return whole, [cells.get(name) for name in names]
+
+    @staticmethod
+    def _columns_of(
+        events: Sequence[object], names: Sequence[str]
+    ) -> tuple[Sequence[bool], Sequence[Sequence[object] | None]]:
+        """Events that may have columns of their own, each. A row without any is left to be decoded alone."""
+        whole = [isinstance(event, dict) and all(name in event for name in names) for event in events]
+        return whole, [[event[name] if read else None for read, event in zip(whole, events)] for name in names]  # type: ignore[index]  # noqa: B905 - a dict where it was read
+
+    def _columns(self, known: Sequence[object] | None) -> Sequence[str] | None:
+        """The columns that all rows have; None where they differ, or there are none."""
+        if self._format.columns is not None:
+            return self._format.columns
+        try:
+            return _names(known.value) if isinstance(known, Constant) and known.value is not None else None
+        except ValueError:
+            return None
+
+    @staticmethod
+    def _texts(values: Sequence[bytes]) -> list[str] | None:
+        try:
+            return list(map(bytes.decode, values))
+        except UnicodeDecodeError:
+            return None
+
+    def _rows(self, texts: Sequence[str], width: int, most: int) -> list[Any]:
+        """The fields of each row, UNDECODED for what is none of this width. Those after ``most`` fields may be left
+        together as one."""
+        delimiter, quote = self._format.delimiter, self._format.quote
+        # A row without quotes and ends of lines needs no parser.
+        rows: list[Any] = [
+            text.split(delimiter, most) if quote not in text and text.count(delimiter) == width - 1 else None
+            for text in texts
+        ]
+        hard = [place for place, row in enumerate(rows) if row is None]
+        if _ends("".join(texts)) != sum(_ends(texts[place]) for place in hard) or "" in texts:
+            hard = [place for place, text in enumerate(texts) if rows[place] is None or not text or _ends(text)]
+        for place, row in zip(hard, self._parsed([texts[place] for place in hard]), strict=True):
+            rows[place] = UNDECODED if row is UNDECODED or len(row) != width else row
+        return rows
+
+    def _parsed(self, texts: Sequence[str]) -> list[Any]:
+        """What the csv module makes of each text; UNDECODED where it makes nothing of it."""
         reader = csv.reader(texts, strict=True, **self._dialect)
         rows: list[Any] = []
         while True:
@@ -195,30 +261,9 @@ class Rows:
             except csv.Error:
                 rows.append(UNDECODED)
             else:
-                return rows
-
-    def _events(self, columns: Sequence[str], rows: list[Any]) -> list[Any]:
-        width = len(columns)
-        conversions = [
-            (columns.index(name), CONVERSIONS[kind]) for name, kind in self._format.types.items() if name in columns
-        ]
-        if conversions:
-            return [self._converted(columns, conversions, row) for row in rows]
-        return [
-            dict(zip(columns, row)) if row.__class__ is list and len(row) == width else UNDECODED  # noqa: B905 - as long
-            for row in rows
-        ]
-
-    @staticmethod
-    def _converted(columns: Sequence[str], conversions: list[tuple[int, Callable[[str], object]]], row: Any) -> object:
-        if row is UNDECODED or len(row) != len(columns):
-            return UNDECODED
-        try:
-            for index, convert in conversions:
-                row[index] = convert(row[index])
-        except ValueError:
-            return UNDECODED
-        return dict(zip(columns, row, strict=True))
+                break
+        # A row for each text, no more and no fewer: then none of them has run into the next.
+        return rows if len(rows) == len(texts) else [self._parsed([text])[0] for text in texts]
 
     def _one_by_one(self, values: Sequence[bytes], known: Sequence[object] | None) -> list[object]:
         events: list[object] = []
@@ -264,6 +309,34 @@ def closing(text: str, quote: str, opening: int) -> int:
         at += 1
 
 
+def _ends(text: str) -> int:
+    # Of a text with few of them this is much faster than to count.
+    return len(text.split("\n")) + len(text.split("\r")) - 2
+
+
+def _converted(convert: Callable[[str], object], cells: Sequence[str], broken: set[int]) -> Sequence[object]:
+    """The values of a column; of those that have none the places are added to ``broken``."""
+    try:
+        if convert is as_number and "_" not in "".join(cells):
+            numbers = list(map(float, cells))  # the usual case at once; an empty cell is no number
+            if all(map(math.isfinite, numbers)):
+                return numbers
+    except ValueError:
+        pass
+    try:
+        return list(map(convert, cells))
+    except ValueError:
+        return [_attempt(convert, cell, place, broken) for place, cell in enumerate(cells)]
+
+
+def _attempt(convert: Callable[[str], object], cell: str, place: int, broken: set[int]) -> object:
+    try:
+        return convert(cell)
+    except ValueError:
+        broken.add(place)
+        return None
+
+
 def _names(columns: object) -> list[str]:
     if isinstance(columns, Sequence) and not isinstance(columns, str) and all(isinstance(n, str) for n in columns):
         return list(columns)
@@ -272,59 +345,3 @@ def _names(columns: object) -> list[str]:
 
 def _in_field(value: object) -> str:
     return "" if value is None else in_text(value)
-
-
-def _integer(text: str) -> int | None:
-    if not text:
-        return None
-    if text.isascii() and text.lstrip("+-").isdecimal():
-        return int(text)
-    raise ValueError(f"{_shown(text)} is no integer")
-
-
-def _number(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if "_" in text or not math.isfinite(number):
-        raise ValueError(f"{_shown(text)} is no number")
-    return number
-
-
-_BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False, "": None}
-
-
-def _boolean(text: str) -> bool | None:
-    try:
-        return _BOOLEANS[text.lower()]
-    except KeyError:
-        raise ValueError(f"{_shown(text)} is neither true nor false") from None
-
-
-def _json(text: str) -> object:
-    import msgspec
-
-    try:
-        return msgspec.json.decode(text) if text else None
-    except msgspec.DecodeError as error:
-        raise ValueError(f"{_shown(text)} is not JSON ({error})") from error
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "...")
-
-
-def _text(text: str) -> str:
-    return text
-
-
-CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
-    "text": _text,
-    "integer": _integer,
-    "number": _number,
-    "boolean": _boolean,
-    "json": _json,
-}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
+from rules.columns import Constant
 
 
 class Columns(Protocol):
@@ -21,6 +22,14 @@ class Columns(Protocol):
     @property
     def values(self) -> Sequence[bytes]:
         """The payloads."""
+
+    @property
+    def times(self) -> Sequence[int | None] | None:
+        """Unix nanoseconds, where the source has them."""
+
+    @property
+    def arrived(self) -> int:
+        """When the records were read, in Unix nanoseconds: their time where the source has none."""
 
     @property
     def attributes(self) -> Mapping[str, Sequence[object]]:
@@ -35,7 +44,15 @@ class _Undecoded:
 UNDECODED: Final = _Undecoded()
 """Stands among the events of a batch for a payload that must be decoded alone, to know what is wrong with it."""
 
+TIME: Final = "time"
+"""The ``Codec.attribute`` of formats whose payloads are read with the time of their record, in Unix nanoseconds: as
+``meta.time``, when it was made, or else when it was read."""
+
 Decode = Callable[[bytes], object]
+DecodeAll = Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]]
+DecodeColumns = Callable[
+    [Sequence[bytes], Sequence[object] | None, Sequence[str]], tuple[Sequence[bool], Sequence[Sequence[object] | None]]
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,34 +63,46 @@ class Codec:
     - ``decode_plain`` does the same faster, and may raise anything for a payload that ``decode`` reads.
     - ``encode`` takes any value of an expression; it raises CelError for one that has no form in this format.
     - ``encode_plain`` does the same faster, for a value that is decoded data with ``is_plain`` values set into it.
+    - ``decodes_plain`` says whether ``decode`` gives nothing but ``is_plain`` values and bytes. If not, ``encode``
+      writes what it has given, in whatever format.
     - ``attribute`` names what a payload is read with, of formats in which the beginning of a stream says how to read
-      the rest (the header of CSV, the schema of an Avro file): ``bound`` gives the ``decode`` for such a value. A
-      payload that travels without it is read by ``decode``.
+      the rest (the header of CSV, the schema of an Avro file), or ``TIME``: ``bound`` gives the ``decode`` for such a
+      value. A payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
+      ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
+      whether each payload was read, and the values of each field; None for a field that no record has.
+    - ``rewrites``: a payload that came with ``attribute`` means nothing without it, so that it is written anew when it
+      goes out, by the settings of the format, even if nothing changed it.
     """
 
     decode: Decode
     decode_plain: Decode
     encode: Callable[[object], bytes]
     encode_plain: Callable[[object], bytes]
+    decodes_plain: bool = True
     attribute: str = ""
     bound: Callable[[object], Decode] | None = None
-    decode_all: Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]] | None = None
+    decode_all: DecodeAll | None = None
+    decode_columns: DecodeColumns | None = None
+    rewrites: bool = False
 
     def decode_at(self, columns: Columns, index: int) -> object:
         """The event of one record of a batch. Raises ValueError."""
-        column = columns.attributes.get(self.attribute) if self.attribute else None
-        known = None if column is None else column[index]
-        if known is None or self.bound is None:
+        known = self.known(columns, index, 1)
+        if known is None or known[0] is None or self.bound is None:
             return self.decode(columns.values[index])
-        return self.bound(known)(columns.values[index])
+        return self.bound(known[0])(columns.values[index])
 
-    def decode_slice(self, columns: Columns, values: Sequence[bytes], start: int) -> Sequence[object]:
-        """The events of ``values``, which are those of the batch from ``start`` on. Only where ``decode_all`` is."""
-        assert self.decode_all is not None  # noqa: S101 - asked by the caller
-        column = columns.attributes.get(self.attribute)
-        return self.decode_all(values, None if column is None else column[start : start + len(values)])
+    def known(self, columns: Columns, start: int, count: int) -> Sequence[object] | None:
+        """Of so many records of a batch from ``start`` on, what payloads are read with: an attribute, or the time."""
+        stop = start + count
+        if self.attribute != TIME:
+            column = columns.attributes.get(self.attribute) if self.attribute else None
+            return None if column is None else column[start:stop]
+        if columns.times is None:
+            return Constant(columns.arrived, count)
+        return [columns.arrived if time is None else time for time in columns.times[start:stop]]
 
 
 class Format(BaseModel, ABC):
@@ -100,14 +129,14 @@ class Format(BaseModel, ABC):
         return self
 
     @property
-    def stream_framing(self) -> str:
-        """The name of the framing that streams of such payloads have unless told otherwise."""
-        return "newline"
+    def stream_framing(self) -> Mapping[str, object]:
+        """The settings of the framing that streams of such payloads have unless told otherwise."""
+        return {"type": "newline"}
 
     @property
-    def message_framing(self) -> str:
+    def message_framing(self) -> Mapping[str, object]:
         """The same for bodies and messages, which have bounds of their own."""
-        return "whole"
+        return {"type": "whole"}
 
     @property
     def cannot_encode(self) -> str:
@@ -127,18 +156,26 @@ class Format(BaseModel, ABC):
 
 # Not the time types: msgspec writes them as the dataclasses that they are, and asks nobody.
 _ATOMS: Final = frozenset({str, int, bool, type(None)})
+_TEXT: Final = frozenset({str})
 
 
 def is_plain(value: object) -> bool:
     """Whether ``encode_plain`` writes the value as ``encode`` does: anything but NaN, infinities and rare types."""
-    kind = type(value)
+    kind = value.__class__
     if kind in _ATOMS:
         return True
     if kind is float:
         return math.isfinite(value)  # type: ignore[arg-type]  # its class was just asked for
     if isinstance(value, dict):
-        return kind is dict and all(type(key) is str for key in value) and all(map(is_plain, value.values()))
-    return isinstance(value, list) and all(map(is_plain, value))
+        if kind is not dict or not _TEXT.issuperset(map(type, value)):
+            return False
+        inner: Collection[object] = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    # Most are atoms, which need no call.
+    return all(map(is_plain, [content for content in inner if content.__class__ not in _ATOMS]))
 
 
 def in_text(value: object) -> str:
@@ -158,6 +195,6 @@ def write_json(value: object) -> bytes:
     import msgspec
 
     try:
-        return msgspec.json.encode(to_json(value))
+        return msgspec.json.encode(value if is_plain(value) else to_json(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise CelError(f"it cannot be written as JSON: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from rules.cel.errors import CelError
@@ -16,9 +17,9 @@ class Text(Format):
     """Text."""
 
     @property
-    def message_framing(self) -> str:
+    def message_framing(self) -> Mapping[str, object]:
         """Every line is a text."""
-        return "newline"
+        return self.stream_framing
 
     def make(self) -> Codec:
         """The codec."""

@@ -71,8 +71,7 @@ def load(text: str | bytes, file: str) -> tuple[Document | None, list[Fault]]:
     faults += composer.faults
     if composer.root is None and not faults:
         faults.append(Fault(Place(file), "the file is empty"))
-    cut = composer.broken is not None
-    return (None if composer.root is None else Document(composer.root, cut, places)), faults
+    return (None if composer.root is None else Document(composer.root, places)), faults
 
 
 def _not_text(data: bytes, error: UnicodeDecodeError, file: str) -> Fault:
@@ -162,6 +161,11 @@ class _Composer:
     _anchors: dict[str, Node] = field(default_factory=dict)
     _aliased: int = 0
     _documents: int = 0
+    _recent: list[Node] = field(default_factory=list)
+    """The last value that was read to its end, and what ended with it, where that end is nothing but the beginning of
+    something else: it may not be where it was meant to be."""
+    _flows: int = 0
+    """How many ``{...}`` and ``[...]`` are open."""
     _unused: dict[str, int] = field(default_factory=dict)
     """Where the anchors of scalars stand that no alias has named yet."""
 
@@ -177,6 +181,9 @@ class _Composer:
         if self.broken is None:
             self._check_anchors()
         self.in_flow = bool(self._open) and self.origin.text.startswith(("{", "["), self._open[-1].node.start)
+        if self.broken is not None:
+            for node in (*self._recent, *(opened.node for opened in self._open)):
+                node.cut = True
         while self._open:
             self._open[-1].key = None
             self._close(len(self.origin.text))
@@ -188,7 +195,7 @@ class _Composer:
             case MappingStartEvent() | SequenceStartEvent():
                 self._begin(event)
             case MappingEndEvent() | SequenceEndEvent():
-                self._close(event.end_mark.index)
+                self._end(event)
             case AliasEvent():
                 self._alias(event)
             case DocumentStartEvent():
@@ -207,9 +214,18 @@ class _Composer:
         if tag := _tag(event):
             self._tagged(event, tag)
         node = Node(data, self.origin, event.start_mark.index, event.end_mark.index)
+        self._flows += bool(event.flow_style)
         if event.anchor:
             self._anchors.pop(event.anchor, None)
         self._open.append(_Open(node, event.anchor))
+
+    def _end(self, event: MappingEndEvent | SequenceEndEvent) -> None:
+        closed, recent = self._open[-1].node, self._recent
+        is_flow = event.end_mark.index > event.start_mark.index
+        self._flows -= is_flow
+        self._close(event.end_mark.index)
+        if not self._flows:
+            self._recent = [] if is_flow else [*recent, closed]
 
     def _close(self, end: int) -> None:
         opened = self._open.pop()
@@ -294,6 +310,9 @@ class _Composer:
             self.root = node if self.root is None else self.root
             return
         opened = self._open[-1]
+        if not self._flows and (isinstance(opened.node.data, list) or opened.key is not None):
+            is_sure = node.style in ("'", '"') and "\n" not in node.source
+            self._recent = [] if is_sure else [node]
         if isinstance(opened.node.data, list):
             opened.node.items.append(node)
             opened.node.data.append(node.data)

@@ -17,7 +17,8 @@ class Node:
     """A value, and the stretch of text, ``start`` to ``end``, that it was read from.
 
     ``style`` is ``'``, ``"``, ``|``, ``>`` of a text that was written so, empty of everything plain. ``size`` and
-    ``height`` count what is below, aliases written out.
+    ``height`` count what is below, aliases written out. ``cut`` says that reading stopped in it or right behind it, so
+    that more may belong to it than was read.
     """
 
     data: object
@@ -30,6 +31,7 @@ class Node:
     items: list[Node] = field(default_factory=list)
     size: int = 1
     height: int = 0
+    cut: bool = False
 
     @property
     def place(self) -> Place:
@@ -76,13 +78,11 @@ class Node:
 class Document:
     """``data`` is plain: dict with str keys, list, str, int, float, bool, None.
 
-    ``cut`` says that reading stopped before the end of the text, so that what is not there may be in the file all the
-    same. ``mended`` are the places of values that were broken, and are read as if they had been quoted.
+    ``mended`` are the places of values that were broken, and are read as if they had been quoted.
     """
 
-    def __init__(self, root: Node, cut: bool = False, mended: Iterable[Place] = ()) -> None:
+    def __init__(self, root: Node, mended: Iterable[Place] = ()) -> None:
         self._root = root
-        self.cut = cut
         self.mended = frozenset(mended)
 
     @property
@@ -94,6 +94,17 @@ class Document:
     def file(self) -> str:
         """The file that the document as a whole, but not always each part of it, was read from."""
         return self._root.origin.file
+
+    def is_cut(self, path: Key) -> bool:
+        """Whether reading stopped in the value at ``path``, so that what is not there may be in the file all the same;
+        of a path that is not there, whether that may be so."""
+        node = self._root
+        for step in path:
+            below = node.child(step)
+            if below is None:
+                return node.cut
+            node = below
+        return node.cut
 
     def place(self, path: Key) -> Place:
         """Where the value at ``path`` begins; of a path that is not there, the nearest parent that is."""
@@ -177,7 +188,16 @@ class Document:
 
 def merge(base: Document, over: Document) -> Document:
     """``over`` merged over ``base``: mappings key by key, everything else replaced. Places follow their values."""
-    return Document(_merged(base.root, over.root))
+    return Document(_merged(_all_cut(base.root) if over.root.cut else base.root, over.root))
+
+
+def _all_cut(node: Node) -> Node:
+    """The same, with the whole of it cut: the rest of what is merged over it may add to every mapping."""
+    if not isinstance(node.data, Mapping):
+        return node
+    return replace(
+        node, cut=True, entries={name: (key, _all_cut(value)) for name, (key, value) in node.entries.items()}
+    )
 
 
 def _merged(base: Node, over: Node) -> Node:
@@ -187,4 +207,4 @@ def _merged(base: Node, over: Node) -> Node:
     for name, (key, value) in over.entries.items():
         entries[name] = (key, _merged(base.entries[name][1], value) if name in base.entries else value)
     data = {name: value.data for name, (_, value) in entries.items()}
-    return Node(data, over.origin, over.start, over.end, entries=entries)
+    return Node(data, over.origin, over.start, over.end, entries=entries, cut=base.cut or over.cut)

@@ -70,6 +70,8 @@ def quote(text: str) -> str:
 
 _PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?=\\u[dD][c-fC-F])")
 """The first of two escapes that are one character, as JSON writes those beyond U+FFFF."""
+_JOINED = re.compile(r"\\(?:\r\n|\n|\r)[ \t]*")
+"""A line end that is none, with what indents the next line."""
 _LONG = {"x": 4, "u": 6, "U": 10}
 
 
@@ -81,11 +83,11 @@ def _characters(source: str, style: str) -> Iterator[tuple[int, str, bool]]:
         if style == "'" and source.startswith("''", index):
             yield index, "'", False
             index += 2
+        elif style == '"' and (joined := _JOINED.match(source, index)):
+            index = joined.end()
         elif style == '"' and character == "\\":
-            after = source[index + 1 : index + 2]
-            if after not in ("\r", "\n", ""):
-                yield index, "", False
-            index += 12 if _PAIR.match(source, index) else _LONG.get(after, 2)
+            yield index, "", False
+            index += 12 if _PAIR.match(source, index) else _LONG.get(source[index + 1 : index + 2], 2)
         else:
             yield index, character, character.isspace()
             index += 1

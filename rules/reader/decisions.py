@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rules.document import Key
 from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Otherwise, Rule, Split, Target
 from rules.form import Form
-from rules.reader.targets import SHAPING, read_shape, read_targets
+from rules.reader.targets import SHAPING, is_readable, read_shape, read_targets
 from rules.reader.values import Scope, read_condition, read_expr
 
-_RULE = ("name", "when", "expect", "set", "unset", "emit", "split", "to", "continue")
+RULE = ("name", "when", "expect", "set", "unset", "emit", "split", "to", "continue")
 _OTHERWISE = ("undecodable", "invalid", "error", "unmatched")
 _REJECTING = ("undecodable", "invalid")
 _UNDECODED = "a record that cannot be decoded has none"
@@ -32,6 +33,16 @@ def read_rules(form: Form, data: object, scope: Scope) -> tuple[Rule, ...]:
     return found
 
 
+def are_targets_readable(rules: object, otherwise: object) -> bool:
+    """Whether it is known of all rules and endings which sinks they name, whatever else may be wrong with them."""
+    endings = {} if otherwise is None else otherwise
+    if not isinstance(rules, list) or not isinstance(endings, Mapping) or not endings.keys() <= set(_OTHERWISE):
+        return False
+    if not all(isinstance(rule, Mapping) and rule.keys() <= set(RULE) for rule in rules):
+        return False
+    return all(map(is_readable, [*endings.values(), *(rule["to"] for rule in rules if "to" in rule)]))
+
+
 def _name_path(form: Form, count: int, rule: Rule) -> Key:
     index = next(index for index in range(count) if form.document.place(("rules", index)) == rule.place)
     return ("rules", index, "name")
@@ -39,11 +50,10 @@ def _name_path(form: Form, count: int, rule: Rule) -> Key:
 
 def _rule(form: Form, index: int, data: object, outer: Scope) -> Rule | None:
     path: Key = ("rules", index)
-    mapping = form.mapping(path, data, "a rule, such as {name: rest, to: archive}", _RULE)
+    mapping = form.mapping(path, data, "a rule, such as {name: rest, to: archive}", RULE)
     if mapping is None:
         return None
-    split = _split(form, path, mapping, outer)
-    scope = outer if split is None or not split.name else outer.having(split.name)
+    split, scope = _split(form, path, mapping, outer)
     rule = Rule(
         name=_name(form, path, index, mapping),
         place=form.document.place(path),
@@ -74,6 +84,8 @@ def _continues(form: Form, path: Key, mapping: Mapping[str, object]) -> bool:
 
 def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rule) -> None:
     """What is wrong with a rule although each of its parts is right."""
+    data = form.document.node(path)
+    is_whole = data is not None and data.entries.keys() == mapping.keys() and not data.cut
     if "to" in mapping:
         if rule.continues and any(target.sink == DROP for target in rule.to):
             form.key_fault((*path, "continue"), "`continue` with `to: drop`", "what is dropped does not go on")
@@ -82,28 +94,31 @@ def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rul
         ("split", "should have a `to` for what it makes"),
         ("continue", "a rule without `to` always goes on; should have a `to`"),
     ):
-        if key in mapping and not form.document.cut:
+        if key in mapping and is_whole:
             form.key_fault((*path, key), f"`{key}` without `to`", why)
-    if not any(key in mapping for key in (*SHAPING, "expect", "split", "continue")):
-        form.lacking(
+    if is_whole and not any(key in mapping for key in (*SHAPING, "expect", "split", "continue")):
+        form.fault(
             path, "this rule does nothing", "should have `to`, or be a step with `set`, `unset`, `emit` or `expect`"
         )
 
 
-def _split(form: Form, rule: Key, mapping: Mapping[str, object], scope: Scope) -> Split | None:
+def _split(form: Form, rule: Key, mapping: Mapping[str, object], scope: Scope) -> tuple[Split | None, Scope]:
+    """How a rule splits, and what the expressions beside it may name."""
     if "split" not in mapping:
-        return None
+        return None, scope
     path = (*rule, "split")
     wanted = "a mapping such as {each: event.items, as: item}"
     parts = form.mapping(path, mapping["split"], wanted, ("each", "as"))
     if parts is None:
-        return None
+        return None, replace(scope, is_open=True)
     for key in ("each", "as"):
         if key not in parts:
             form.missing(path, key, "a CEL expression" if key == "each" else "a name for the element")
     each = read_expr(form, (*path, "each"), parts["each"], scope) if "each" in parts else None
     name = read_variable(form, (*path, "as"), parts["as"], scope) if "as" in parts else None
-    return None if each is None or name is None else Split(each, name)
+    if name is None:
+        return None, replace(scope, is_open=True)
+    return None if each is None else Split(each, name), scope.having(name)
 
 
 def read_variable(form: Form, path: Key, data: object, scope: Scope) -> str | None:

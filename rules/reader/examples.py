@@ -63,13 +63,15 @@ def _given(form: Form, path: Key, data: object, sources: Sequence[str]) -> Given
     mapping = form.mapping(path, data, _GIVEN_WANTED, _GIVEN)
     if mapping is None:
         return None
-    if ("event" in mapping) == ("raw" in mapping):
-        what = "`event` beside `raw`" if "raw" in mapping else "this record has neither `event` nor `raw`"
-        form.fault(path, what, f"should be {_GIVEN_WANTED}, or {{raw: 'the payload'}}")
+    wanted = f"should be {_GIVEN_WANTED}, or {{raw: 'the payload'}}"
+    if "event" in mapping and "raw" in mapping:
+        form.fault(path, "`event` beside `raw`", wanted)
+    elif "event" not in mapping and "raw" not in mapping:
+        form.lacking(path, "this record has neither `event` nor `raw`", wanted)
     if "event" in mapping:
         form.json((*path, "event"), mapping["event"])
     source = mapping.get("source")
-    if source is not None and source not in sources:
+    if source is not None and source not in sources and sources and not form.document.is_cut(("from",)):
         form.fault((*path, "source"), f"`{source}` is no source of this flow", did_you_mean(str(source), sources))
     return Given(
         event=mapping.get("event"),

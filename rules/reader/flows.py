@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 
@@ -13,10 +14,11 @@ from rules.flow import ROOTS, Contract, Expr, Flow
 from rules.form import Form
 from rules.lets import Lets
 from rules.reader.contracts import ReadFile, read_contract
-from rules.reader.decisions import is_variable, read_otherwise, read_rules
+from rules.reader.decisions import RULE, are_targets_readable, is_variable, read_otherwise, read_rules
 from rules.reader.examples import read_tests
 from rules.reader.values import Scope, read_expr
 
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
 
 
@@ -42,7 +44,7 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
         return None
     name = form.name(("flow",), mapping["flow"], "the flow's name") if "flow" in mapping else None
     sources = _sources(form, mapping)
-    scope, lets = _lets(form, mapping.get("let", {}))
+    scope, lets = _lets(form, mapping)
     contract, raw = Contract(), b""
     if "contract" in mapping:
         contract, raw = read_contract(form, mapping["contract"], scope, read_file)
@@ -50,6 +52,9 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
     otherwise = read_otherwise(form, mapping.get("otherwise"), scope)
     _check_rest(form, mapping)
     names = [source for source, _ in sources]
+    tests = read_tests(form, mapping["tests"], names) if "tests" in mapping else ()
+    if not _are_targets_known(form, mapping):
+        tests = ()  # which may name a sink that could not be read
     return Flow(
         name=name or PurePath(file).stem,
         place=form.document.place(("flow",)),
@@ -58,7 +63,7 @@ def _flow(form: Form, file: str, read_file: ReadFile) -> Flow | None:
         lets=lets,
         rules=rules,
         otherwise=otherwise,
-        tests=read_tests(form, mapping["tests"], names) if "tests" in mapping else (),
+        tests=tests,
         version=_version(form.document.data, raw),
     )
 
@@ -82,8 +87,9 @@ def _sources(form: Form, mapping: Mapping[str, object]) -> tuple[tuple[str, Plac
     return tuple(found.items())
 
 
-def _lets(form: Form, data: object) -> tuple[Scope, Mapping[str, Expr]]:
+def _lets(form: Form, flow: Mapping[str, object]) -> tuple[Scope, Mapping[str, Expr]]:
     """The named expressions, in any order. Each may use the others, but not itself by way of them."""
+    data = flow.get("let", {})
     mapping = form.mapping(("let",), data, "a mapping of names to CEL expressions, such as {big: event.amount > 500.0}")
     names = set()
     for name in mapping or {}:
@@ -92,9 +98,11 @@ def _lets(form: Form, data: object) -> tuple[Scope, Mapping[str, Expr]]:
         elif not is_variable(name):
             hint = "should be letters, digits and _, such as is_big, and no word of CEL"
             form.key_fault(("let", name), f"`{name}` cannot be used in an expression", hint)
+            names.update(_WORD.findall(name))  # where it is used all the same, that is no further fault
         else:
             names.add(name)
-    scope = Scope(ROOTS | names)
+    is_misspelt = "let" not in flow and _has_unknown_keys(form, flow)
+    scope = Scope(ROOTS | names, is_open=mapping is None or is_misspelt or form.document.is_cut(("let",)))
     read = {name: read_expr(form, ("let", name), value, scope) for name, value in (mapping or {}).items()}
     lets = {name: expr for name, expr in read.items() if expr is not None}
     try:
@@ -107,18 +115,30 @@ def _lets(form: Form, data: object) -> tuple[Scope, Mapping[str, Expr]]:
 def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
     """What happens to the records that no rule takes must be said."""
     otherwise = mapping.get("otherwise")
-    if isinstance(otherwise, Mapping) and "unmatched" in otherwise:
+    if form.document.is_cut(()) or (isinstance(otherwise, Mapping) and "unmatched" in otherwise):
         return
     items = mapping.get("rules")
     path: Key = ()
     if "rules" in mapping:
         if not isinstance(items, list) or not items or not isinstance(items[-1], Mapping):
             return  # which is a fault already
-        if "to" in items[-1] and "when" not in items[-1]:
+        if not items[-1].keys() <= set(RULE) or ("to" in items[-1] and "when" not in items[-1]):
             return
         path = ("rules", len(items) - 1)
     what = "what happens to records that no rule takes is not said"
-    form.lacking(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
+    form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
+
+
+def _has_unknown_keys(form: Form, mapping: Mapping[str, object]) -> bool:
+    """Whether the file has more keys than ``mapping``, of which one may be meant for another."""
+    return form.document.root.entries.keys() != mapping.keys()
+
+
+def _are_targets_known(form: Form, mapping: Mapping[str, object]) -> bool:
+    """Whether every sink that the flow sends to could be read."""
+    if form.document.is_cut(()) or _has_unknown_keys(form, mapping):
+        return False
+    return are_targets_readable(mapping.get("rules"), mapping.get("otherwise"))
 
 
 def _version(data: object, schema: bytes) -> str:

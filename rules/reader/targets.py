@@ -29,6 +29,12 @@ def read_targets(form: Form, path: Key, data: object, scope: Scope, *, may_rejec
     return targets
 
 
+def is_readable(data: object) -> bool:
+    """Whether every target in ``to`` says which sink it is."""
+    items = data if isinstance(data, list) else [data]
+    return all(isinstance(item.get("sink") if isinstance(item, Mapping) else item, str) for item in items)
+
+
 def _check_together(form: Form, path: Key, targets: tuple[Target, ...]) -> None:
     seen = set()
     for index, target in enumerate(targets):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import cast
 
 from rules import cel
-from rules.cel import nodes
 from rules.cel.values import a_type
 from rules.document import Key
 from rules.faults import Fault, Place
@@ -23,10 +22,11 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The names that expressions may use. ``absent`` are those of other places, with the reason they
-    are not here."""
+    are not here. With ``is_open``, there may be more of them, which could not be read."""
 
     names: frozenset[str] = ROOTS
     absent: Mapping[str, str] | None = None
+    is_open: bool = False
 
     def having(self, *names: str) -> Scope:
         """The same with more names."""
@@ -35,7 +35,7 @@ class Scope:
 
 def read_expr(form: Form, path: Key, data: object, scope: Scope) -> Expr | None:
     """A CEL expression. Numbers, booleans and null, which YAML reads first, are expressions, too."""
-    text = _expression_text(form, path, data)
+    text = None if form.is_torn(path) else _expression_text(form, path, data)
     if text is None:
         return None
     document = form.document
@@ -46,9 +46,12 @@ def read_expr(form: Form, path: Key, data: object, scope: Scope) -> Expr | None:
     try:
         expression = cel.compile(text)
     except cel.CelSyntaxError as error:
-        form.faults.append(_cut_by_comment(form, path, text) or Fault(at(error.offset), _cel_message(text, error)))
+        if cut := _cut_by_comment(form, path, text):
+            form.faults.append(cut)
+        else:
+            _take_faults(form, text, error, at, scope)
         return None
-    return _checked(form, Expr(expression, at(0)), at, scope)
+    return _checked(form, expression, at, scope)
 
 
 def read_condition(form: Form, path: Key, data: object, scope: Scope) -> Expr | None:
@@ -69,6 +72,8 @@ def read_condition(form: Form, path: Key, data: object, scope: Scope) -> Expr | 
 
 def read_value(form: Form, path: Key, data: object, scope: Scope) -> Value:
     """YAML in which ``${CEL}`` is filled in; None, which is a value too, where something is wrong with it."""
+    if form.is_torn(path):
+        return None
     if isinstance(data, str):
         document = form.document
         return read_template(form, data, lambda offset: document.text_place(path, offset), scope)
@@ -101,34 +106,33 @@ def expressions(part: object) -> Iterator[Expr]:
 
 def read_template(form: Form, text: str, at: Callable[[int], Place], scope: Scope) -> str | Template | None:
     """A text in which ``${CEL}`` is filled in. ``at`` says where each of its characters stands."""
-    found: list[str | Expr] = []
+    found: list[str | Expr | None] = []
     try:
-        for part in parts(text):
-            if part.literal:
-                found.append(part.text)
-                continue
-            expr = compile_within(form, part.text, _from(at, part.start), scope)
-            if expr is None:
-                return None
-            found.append(expr)
+        found.extend(
+            part.text if part.literal else compile_within(form, part.text, _from(at, part.start), scope)
+            for part in parts(text)
+        )
     except Unclosed as error:
         form.faults.append(
             Fault(at(error.start), "this `${` is never closed", "should be `${CEL}`, or `$${` for itself")
         )
         return None
-    if all(isinstance(part, str) for part in found):
-        return "".join(str(part) for part in found)
-    return Template(tuple(found), at(0))
+    whole = [part for part in found if part is not None]
+    if len(whole) < len(found):
+        return None
+    if all(isinstance(part, str) for part in whole):
+        return "".join(map(str, whole))
+    return Template(tuple(whole), at(0))
 
 
 def compile_within(form: Form, text: str, at: Callable[[int], Place], scope: Scope) -> Expr | None:
-    """The expression between the braces of a template. ``at`` says where each of its characters stands."""
+    """An expression, all of whose names are in ``scope``. ``at`` says where each of its characters stands."""
     try:
         expression = cel.compile(text)
     except cel.CelSyntaxError as error:
-        form.faults.append(Fault(at(error.offset), _cel_message(text, error)))
+        _take_faults(form, text, error, at, scope)
         return None
-    return _checked(form, Expr(expression, at(0)), at, scope)
+    return _checked(form, expression, at, scope)
 
 
 def _from(at: Callable[[int], Place], start: int) -> Callable[[int], Place]:
@@ -171,39 +175,38 @@ def _cut_by_comment(form: Form, path: Key, text: str) -> Fault | None:
     return Fault(form.document.place(path), what, f"should be quoted: {form.document.quoted(path, text + comment)}")
 
 
-def _cel_message(text: str, error: cel.CelSyntaxError) -> str:
-    return error.message if text.strip() else "a CEL expression is missing here"
+def _take_faults(form: Form, text: str, error: cel.CelSyntaxError, at: Callable[[int], Place], scope: Scope) -> None:
+    """Every fault of an expression, and every name in it that is not known."""
+    if at(error.offset) in form.document.mended:
+        return  # where YAML broke it, it is no expression either, and what it would be is guesswork
+    if not text.strip():
+        form.faults.append(Fault(at(error.offset), "a CEL expression is missing here"))
+        return
+    faults = {fault.offset: Fault(at(fault.offset), fault.message) for fault in error.faults}
+    form.faults += faults.values()
+    _check_names(form, [(name, offset) for name, offset in error.uses if offset not in faults], at, scope)
 
 
-def _checked(form: Form, expr: Expr, at: Callable[[int], Place], scope: Scope) -> Expr | None:
+def _checked(form: Form, expression: cel.Expression, at: Callable[[int], Place], scope: Scope) -> Expr | None:
     """The expression, if every name in it is known."""
-    unknown = expr.cel.variables - scope.names
-    for name in sorted(unknown):
-        place = at(_position(expr.cel.node, name) or 0)
-        reason = (scope.absent or {}).get(name)
-        form.faults.append(Fault(place, f"`{name}` is not known here", reason or _meant(name, scope)))
-    return None if unknown else expr
+    if expression.variables <= scope.names:
+        return Expr(expression, at(0))
+    _check_names(form, expression.uses, at, scope)
+    return None
+
+
+def _check_names(form: Form, uses: Iterable[tuple[str, int]], at: Callable[[int], Place], scope: Scope) -> None:
+    for name, offset in uses:
+        if name not in scope.names and not scope.is_open:
+            reason = (scope.absent or {}).get(name)
+            form.faults.append(Fault(at(offset), f"`{name}` is not known here", reason or _meant(name, scope)))
 
 
 def _meant(name: str, scope: Scope) -> str:
     known = sorted(scope.names)
-    if nearest(name, known):
+    if nearest(name, known) or "event" not in scope.names:
         return did_you_mean(name, known)
     return f"a field of the record is `event.{name}`; {did_you_mean(name, known)}"
-
-
-def _position(node: nodes.Node, name: str) -> int | None:
-    """Where a variable is used that no macro binds there."""
-    match node:
-        case nodes.Ident(name=found):
-            return node.start if found == name else None
-        case nodes.Macro(target=target, variables=variables, bodies=bodies):
-            below = (target,) if name in variables else (target, *bodies)
-        case nodes.Bind(name=bound, value=value, body=body):
-            below = (value,) if name == bound else (value, body)
-        case _:
-            below = nodes.children(node)
-    return next((at for at in (_position(child, name) for child in below) if at is not None), None)
 
 
 def read_path(form: Form, text: str, at: Callable[[int], Place]) -> Path | None:

@@ -207,7 +207,7 @@ async def test_a_channel_outlives_its_instances() -> None:
     with pytest.raises(WriteError):
         await first.write(records("good", "bad"))
     second = MemorySink(MemorySink.Config(channel="out"))
-    with pytest.raises(ValueError, match="not open"):
+    with pytest.raises(NotConnected, match="not open"):
         await second.write(records("x"))
     await second.open()
     await second.write(records("more"))

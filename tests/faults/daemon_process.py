@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -43,12 +43,12 @@ class NotReady(Exception):
 class Daemon:
     """``sluiceway run`` with one configuration, as often as it is started. Its log goes to ``daemon.log`` beside it."""
 
-    def __init__(self, config: Path, path: str = "") -> None:
+    def __init__(self, config: Path, path: str = "", environment: Mapping[str, str] | None = None) -> None:
         self.config = config
         self.log = config.with_name("daemon.log")
         self.url = ""
         self.starts = 0
-        self._environment = {**os.environ, "PYTHONPATH": path}
+        self._environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

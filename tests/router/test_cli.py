@@ -191,6 +191,19 @@ def test_eval(tmp_path: Path, expression: str, given: str | None, status: int, p
     assert "Traceback" not in done.stderr
 
 
+def test_eval_tells_every_fault_with_a_caret_under_its_place(tmp_path: Path) -> None:
+    done = sluiceway("eval", "foo(1) &&\n  event.a = 'x'", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "1:1: there is no function foo: did you mean math.floor(x)?",
+        "  foo(1) &&",
+        "  ^",
+        "2:11: '=' is not CEL: use == to compare",
+        "    event.a = 'x'",
+        "            ^",
+    ]
+
+
 def test_connectors_and_schemas_are_listed(tmp_path: Path) -> None:
     listed = sluiceway("connectors", cwd=tmp_path).stdout
     for name in ("file", "stdin", "stdout", "generate", "http", "memory"):
@@ -313,11 +326,16 @@ def test_closed_standard_streams_do_no_harm(tmp_path: Path) -> None:
     line = f"{SLUICEWAY} run"
     ended = subprocess.run(["bash", "-c", f"{line} <&-"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
-    stuck = subprocess.run(
-        ["bash", "-c", f"(echo 1; sleep 1) | timeout -s TERM 3 {line} >&-; exit ${{PIPESTATUS[1]}}"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert "standard output is closed" in stuck.stderr
+    stuck = subprocess.Popen(
+        ["bash", "-c", f"exec {line} >&-"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert stuck.stdin is not None
+    assert stuck.stderr is not None
+    stuck.stdin.write("1\n")
+    stuck.stdin.flush()
+    assert any("standard output is closed" in told for told in stuck.stderr)
+    stuck.terminate()
+    stuck.communicate(timeout=60)
     assert sluiceway("dead", "list", cwd=tmp_path).stdout == "", "an outage condemns no record"
 
 

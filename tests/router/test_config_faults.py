@@ -8,12 +8,15 @@ import pytest
 from fuzz_config import DAEMON, ENVIRONMENT, RULES, fuzz, mutate, write_files
 
 from router.config import load
+from router.plugins import types
 from rules.codecs import FORMATS
 from rules.faults import Refused
 
 DECODES = ", ".join([*FORMATS][:-1]) + f" or {[*FORMATS][-1]}"
 
 SECRET = "hunter2!"
+SOURCES = ", ".join(types("source"))
+ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
@@ -163,7 +166,7 @@ FAULTS = [
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: {type: kafak}}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:25: no connector of type `kafak` is installed; known: file, generate, http, memory, stdin, stdout",
+            "sluiceway.yaml:4:25: no connector of type `kafak` is installed; known: " + ALL,
         ],
     ),
     (
@@ -198,7 +201,7 @@ FAULTS = [
         "sources: {a: {use: main}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {main: {type: stdout}}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:28: no source of type `stdout` is installed; known: file, generate, http, memory, stdin",
+            "sluiceway.yaml:4:28: no source of type `stdout` is installed; known: " + SOURCES,
         ],
     ),
     (
@@ -310,7 +313,7 @@ FAULTS = [
         "sources: {a: {}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:14: `type` is missing; should be the type of a source: file, generate, http, memory, stdin",
+            "sluiceway.yaml:1:14: `type` is missing; should be the type of a source: " + SOURCES,
         ],
     ),
     (
@@ -463,7 +466,7 @@ FAULTS = [
         "sinks: {x: {type: memory, channel: 'a${event.x}'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:38: `${...}` is not filled in here; only what each record may choose takes CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
+            "sluiceway.yaml:1:38: `${...}` is not filled in here; only some settings take CEL: headers, key, path, subject, table, topic; a plain `${` is written `$${`",
         ],
     ),
     (
@@ -683,6 +686,62 @@ FAULTS = [
             "other.yaml:2:7: source `a` is read by flow `flow` already; should be another source, declared for this flow with its own group",
         ],
     ),
+    (
+        "flows: [flow.yaml]\nsinks:\n  x: {type: memory, topic: '${foo(1)} ${bar(evnt)}'}\n  y: {type: memory, topic: 'a', key: \"${a b}\"}\nsources: {a: {type: memory}}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:31: there is no function foo: did you mean math.floor(x)?",
+            "sluiceway.yaml:3:41: there is no function bar",
+            "sluiceway.yaml:3:45: `evnt` is not known here; did you mean `event`?",
+            "sluiceway.yaml:4:43: b follows a value with no operator between them",
+        ],
+    ),
+    (
+        "sources: {a: {use: m}}\nsinks: {x: {use: m}}\nconnections: {m: {type: kafak}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; known: file, generate, http, http_poll, memory, stdin, stdout, websocket, websocket_server",
+        ],
+    ),
+    (
+        "sources: {a: {use: m}}\nsinks: {x: {use: m}}\nconnections: [m]\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:3:14: `connections` is a list; should be a mapping of names to settings",
+        ],
+    ),
+    (
+        "source: {a: {use: m}}\nsink: {x: {use: m}}\nconnection: {m: {type: memory}}\nmodel: {m: 'a:b'}\nflow: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:1: `source` is not known here; did you mean `sources`?",
+            "sluiceway.yaml:2:1: `sink` is not known here; did you mean `sinks`?",
+            "sluiceway.yaml:3:1: `connection` is not known here; did you mean `connections`?",
+            "sluiceway.yaml:4:1: `model` is not known here; did you mean `models`?",
+            "sluiceway.yaml:5:1: `flow` is not known here; did you mean `flows`?",
+        ],
+    ),
+    (
+        "flows: [flow.yaml]\nsource: {a: {type: memory}}\nmodel: {m: 'a:b'}\nsinks: {x: {type: file, pth: a}}\n",
+        "from: a\ncontract: {model: m}\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:2:1: `source` is not known here; did you mean `sources`?",
+            "sluiceway.yaml:3:1: `model` is not known here; did you mean `models`?",
+            "sluiceway.yaml:4:25: `pth` is not known here; did you mean `path`?",
+        ],
+    ),
+    (
+        "sinks: {x: {type: memory}}\nsources:\n  a:\n    type: generate\n    template: {a: '{sequnce}', b: [1, '{int:5:1}'], c: {word: null}}\n  b:\n    type: generate\n    template:\n      - {weight: 0, template: \"{x\"}\n      - \"\\u007bword:5}\"\nflows: [flow.yaml]\n",
+        "from: [a, b]\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:5:19: `a`: {sequnce} is no placeholder; did you mean {sequence}? (braces themselves are written {{ and }})",
+            "sluiceway.yaml:5:39: `b[1]`: {int:5:1} should have two finite numbers, the second no lower than the first",
+            "sluiceway.yaml:5:56: `c`: {word} should stand in quotes: YAML takes it for a map",
+            "sluiceway.yaml:9:18: `weight` is `0`; should be a number above 0",
+            "sluiceway.yaml:9:31: `template`: a single '{'; a brace is written '{{'",
+            "sluiceway.yaml:10:9: `template[1]`: {word:5} takes nothing after its name",
+        ],
+    ),
 ]
 
 
@@ -736,6 +795,82 @@ def test_ten_faults_in_four_files_are_ten_faults(tmp_path: Path) -> None:
     found = faults_of(tmp_path, "sluiceway.yaml", "prod.yaml", environment=ENVIRONMENT)
     assert len(found) == 10
     assert found == TEN
+
+
+CUT = [
+    (
+        # What was not read may be in the file.
+        "flows: [flow.yaml]\nstate_dir: 5\n\thttp: {}\n",
+        [
+            "sluiceway.yaml:3:1: a tab; YAML indents with spaces",
+        ],
+    ),
+    (
+        # What was read to its end is known.
+        "flows: [flow.yaml]\nsources: {a: {type: memory}, b: {type: file}}\nsinks: {y: {type: memory}}\n@\n",
+        [
+            "flow.yaml:2:14: there is no sink `x`; known: y, drop, dead_letter",
+            "sluiceway.yaml:2:33: `path` is missing; should be given: a path or a glob (`*`, `?`, `[a-z]`, `**`), or several; relative to the daemon's file",
+            "sluiceway.yaml:4:1: this is not YAML: found character '@' that cannot start any token",
+        ],
+    ),
+    (
+        # The last sink, and what uses the connections, may go on behind the tab.
+        "flows: [flow.yaml]\nsources: {a: {use: m}}\nsinks:\n  x: {use: m}\n  y:\n    type: file\n\t\tpath: y\n",
+        [
+            "sluiceway.yaml:7:1: a tab; YAML indents with spaces",
+        ],
+    ),
+    (
+        # A line that stands too far to the left ends what it belongs to.
+        "flows: [flow.yaml]\nsources: {a: {type: memory}}\nsinks:\n  y:\n    type: file\n   path: y\n  x: {type: memory}\n",
+        [
+            "sluiceway.yaml:6:4: this does not belong to what stands before it; check quotes and indentation",
+        ],
+    ),
+    (
+        # So does the one that begins with what is broken.
+        "flows: [flow.yaml]\nsources: {a: {type: memory}}\nsinks:\n  y:\n    type: file\n  path: [y\n  x: {type: memory}\n",
+        [
+            "sluiceway.yaml:6:9: sink `path` is a list; should be a mapping such as {type: file, path: out.ndjson}",
+            "sluiceway.yaml:7:4: `,` or the end of the `[` of line 6 should stand here",
+        ],
+    ),
+    (
+        "flows: [flow.yaml]\nsources: {a: {type: memory}}\nhttp:\n  listen: 0.0.0.0:9600\n@\n",
+        [
+            "sluiceway.yaml:5:1: this is not YAML: found character '@' that cannot start any token",
+        ],
+    ),
+    (
+        'flows: [flow.yaml]\nsources: {a: {type: memory, ack_order: "never"}}\ndrain_timeout: soon\n  @\nvars: {}\nsinks:\n  - x: [\n',
+        [
+            "sluiceway.yaml:2:40: `ack_order` is `never`; should be read or any",
+            "sluiceway.yaml:3:16: `drain_timeout` is `soon @`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+            "sluiceway.yaml:7:3: `sinks` is a list; should be a mapping of names to settings",
+            "sluiceway.yaml:8:1: this is not YAML: expected the node content, but found '<stream end>'",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("daemon", "faults"), CUT, ids=range(len(CUT)))
+def test_what_may_stand_behind_the_spot_where_yaml_ends_is_not_missed(
+    tmp_path: Path, daemon: str, faults: list[str]
+) -> None:
+    (tmp_path / "sluiceway.yaml").write_text(daemon)
+    (tmp_path / "flow.yaml").write_text("from: a\nrules: [{to: x}]\n")
+    assert faults_of(tmp_path, "sluiceway.yaml") == faults
+
+
+def test_what_is_merged_from_a_file_that_was_cut_short_is_not_missed(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("flows: [flow.yaml]\nsinks: {x: {type: file}, y: {use: m}}\n")
+    (tmp_path / "prod.yaml").write_text("sinks: {x: {ordered: maybe}}\n@\n")
+    (tmp_path / "flow.yaml").write_text("from: a\nrules: [{to: [x, z]}]\n")
+    assert faults_of(tmp_path, "base.yaml", "prod.yaml") == [
+        "prod.yaml:1:22: `ordered` is `maybe`; should be true or false",
+        "prod.yaml:2:1: this is not YAML: found character '@' that cannot start any token",
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ BASE = "sources: {a: {type: memory}}\nflows: [x]\n"
         ("sinks: {x: {rotate: {keep: many}}}\n", "sinks/x/rotate"),
         ("sinks: {x: {use: m, framming: newline}}\n", "sinks/x"),
         ("sinks: {x: {type: file, use: m, channel: a}}\n", "sinks/x"),
-        ("sinks: {x: {allow: {channel: [a]}}}\n", "sinks/x/allow"),
+        ("sinks: {x: {allow: {chanel: [a]}}}\n", "sinks/x/allow"),
         ("connections: {m: {type: file, channel: a}}\n", "connections/m"),
         ("connections: {m: {type: nosuch}}\n", "connections/m/type"),
         ("connections: {m: {max_opne: 5}}\n", "connections/m"),

@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from routing import until
 
 from connectors import memory
 from router.config import load
@@ -20,6 +19,7 @@ from router.deadletters import DeadLetters, Where
 from router.errors import NotConnected, SluicewayError, StateError
 from router.interfaces import Lag
 from router.state import StateDir
+from router.testing import until
 
 RULES = """
 flow: orders

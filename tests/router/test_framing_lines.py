@@ -5,34 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from framings import CUTS, chunks, feed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.framing import Framed
 from router.framing.lines import LineFramer, frame_lines
 
 CONTENT = st.lists(st.sampled_from([b"\n", b"\r", b"a", b"bc", b"\0", b"\xff", b"long line"]), max_size=60).map(
     b"".join
 )
-CUTS = st.lists(st.integers(1, 9), max_size=60)
-
-
-def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
-    parts = []
-    for cut in cuts:
-        parts.append(data[:cut])
-        data = data[cut:]
-    return [part for part in [*parts, data] if part]
-
-
-def frame(framer: LineFramer, parts: list[bytes]) -> Framed:
-    whole = Framed()
-    for lines in [*map(framer.feed, parts), framer.finish()]:
-        for index, value in enumerate(lines.values):
-            if index in lines.spoiled:
-                whole.spoiled[len(whole.values)] = lines.spoiled[index]
-            whole.values.append(value)
-    return whole
 
 
 def plain_lines(data: bytes) -> list[bytes]:
@@ -44,15 +25,23 @@ def plain_lines(data: bytes) -> list[bytes]:
 def test_lines_do_not_depend_on_chunks(data: bytes, cuts: list[int]) -> None:
     """However the stream is cut, the lines are those of the whole, and every byte is accounted for."""
     framer = LineFramer(limit=100)
-    assert frame(framer, chunks(data, cuts)).values == plain_lines(data)
+    assert feed(framer, chunks(data, cuts)).values == plain_lines(data)
     assert framer.offset == len(data)
     assert framer.held == 0
+
+
+@given(CONTENT, CUTS)
+def test_what_framing_tells_by_the_way_is_true(data: bytes, cuts: list[int]) -> None:
+    framer = LineFramer(limit=100)
+    for framed in map(framer.feed, chunks(data, cuts)):
+        assert framed.size in (-1, sum(map(len, framed.values)))
+        assert framed.ascii in (None, all(map(bytes.isascii, framed.values))) or not framed.ascii
 
 
 @given(CONTENT, CUTS, st.integers(1, 4))
 def test_too_long_lines_are_spoiled_and_whole(data: bytes, cuts: list[int], limit: int) -> None:
     """Exactly the lines above the limit are spoiled; their bytes are all there."""
-    lines = frame(LineFramer(limit), chunks(data, cuts))
+    lines = feed(LineFramer(limit), chunks(data, cuts))
     assert lines.values == plain_lines(data)
     assert set(lines.spoiled) == {index for index, line in enumerate(lines.values) if len(line) > limit}
 
@@ -60,7 +49,7 @@ def test_too_long_lines_are_spoiled_and_whole(data: bytes, cuts: list[int], limi
 @given(CONTENT, CUTS)
 def test_pieces_are_bounded_and_add_up(data: bytes, cuts: list[int]) -> None:
     """A line above the size of a piece comes in pieces, all spoiled, that put together are the line."""
-    lines = frame(LineFramer(limit=2, piece=3), chunks(data, cuts))
+    lines = feed(LineFramer(limit=2, piece=3), chunks(data, cuts))
     expected = [line[at : at + 3] for line in plain_lines(data) for at in range(0, len(line), 3)]
     assert lines.values == expected
     assert all(len(lines.values[index]) <= 3 for index in range(len(lines.values)))
@@ -75,14 +64,14 @@ def test_a_framer_goes_on_where_another_was(data: bytes, cuts: list[int], piece:
     before = [value for part in parts[:stop] for value in first.feed(part).values]
     again = LineFramer(limit=1, piece=piece, offset=first.offset, line=first.line, parts=first.parts)
     rest = data[first.offset :]
-    assert before + frame(again, chunks(rest, cuts)).values == frame(LineFramer(1, piece=piece), [data]).values
+    assert before + feed(again, chunks(rest, cuts)).values == feed(LineFramer(1, piece=piece), [data]).values
 
 
 def test_reasons_name_limit_size_and_place() -> None:
     """The reason of a long line says where it is, how long, and what the limit is; of a piece, which one."""
     lines = LineFramer(limit=4).feed(b"ok\r\nthis is long\r\nfine\n")
     assert lines.spoiled == {1: "a line of 12 bytes at byte 4, longer than max_record (4)"}
-    pieces = frame(LineFramer(limit=4, piece=5), [b"ok\n", b"123456", b"789\nab\n"])
+    pieces = feed(LineFramer(limit=4, piece=5), [b"ok\n", b"123456", b"789\nab\n"])
     assert pieces.values == [b"ok", b"12345", b"6789", b"ab"]
     assert pieces.spoiled == {
         1: "part 1 of a line at byte 3, longer than 5 bytes",
@@ -98,7 +87,7 @@ def test_what_is_framed_comes_back(values: list[bytes], cuts: list[int]) -> None
     """Records without newlines, written as lines and read again, are the same."""
     data, failed = frame_lines(values)
     assert not failed
-    assert frame(LineFramer(limit=100), chunks(data, cuts)).values == values
+    assert feed(LineFramer(limit=100), chunks(data, cuts)).values == values
 
 
 JSON = st.recursive(

@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from routing import Books, fate_of, part, running, until
+from routing import fate_of
 
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
-from router.errors import NotConnected, WriteError
+from router.errors import NotConnected, Unavailable, WriteError
 from router.outlet import Outlet, Policy
+from router.testing import Books, part, running, until
 
 
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[Books]:
     made = Books(tmp_path)
     yield made
-    made.state.close()
+    made.close()
 
 
 def outlet_to(sink: MemorySink, books: Books, **policy: object) -> Outlet:
@@ -156,6 +157,90 @@ async def test_only_the_failed_records_are_retried(books: Books) -> None:
     assert calls == [[b"a", b"b", b"c"], [b"b"], [b"b"]]
     assert sink.values == [b"a", b"c", b"b"]
     assert books.sample("sluiceway_sink_retries_total", sink="sink") == 2
+
+
+async def test_of_one_write_some_records_are_refused_and_others_retried(books: Books) -> None:
+    sink, failures = new_sink(), [2]
+
+    def mixed(batch: Batch) -> None:
+        if failures[0]:
+            failures[0] -= 1
+            bad, late = batch.values.index(b"bad") if b"bad" in batch.values else None, batch.values.index(b"late")
+            raise WriteError({late: "busy"} if bad is None else {bad: "no", late: "busy"}, retryable={late})
+
+    sink.on_write = mixed
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"late", b"bad", b"c")))
+    [letter] = await books.letters()
+    assert (letter.value, letter.reason, letter.detail, letter.attempts) == (b"bad", "refused", "no", 1)
+    assert sink.values == [b"a", b"c", b"late"]
+
+
+async def test_a_system_that_takes_nothing_for_now_costs_no_attempts_and_no_strikes(books: Books) -> None:
+    sink, times = new_sink(), [12]
+
+    def overloaded(_batch: Batch) -> None:
+        if times[0]:
+            times[0] -= 1
+            raise Unavailable("429: slow down")
+
+    sink.on_write = overloaded
+    outlet = outlet_to(sink, books, attempts=2, backoff=0.001)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b")))
+        assert outlet.status()["error"] is None
+    assert await books.letters() == []
+    assert (sink.opens, sink.batches[0].values) == (1, [b"a", b"b"])
+
+
+async def test_what_was_written_before_a_write_broke_off_is_not_written_again(books: Books) -> None:
+    sink, errors = new_sink(), [Unavailable("full", unwritten=[2, 3]), NotConnected("gone", unwritten=[1])]
+    sink.on_write = lambda _batch: _raise(errors)
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", b"c", b"d")))
+    assert sink.values == [b"a", b"b", b"c", b"d"]
+    assert books.sample("sluiceway_sink_records_total", sink="sink") == 4
+
+
+async def test_a_write_that_broke_off_with_nothing_left_is_done(books: Books) -> None:
+    sink, errors = new_sink(), [NotConnected("gone", unwritten=[])]
+    sink.on_write = lambda _batch: _raise(errors)
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a")))
+    assert (sink.values, sink.writes) == ([b"a"], 1)
+
+
+async def test_the_pause_that_a_system_asks_for_is_kept(books: Books) -> None:
+    sink, errors = new_sink(), list[NotConnected]([Unavailable("come again", after=0.2)])
+    sink.on_write = lambda _batch: _raise(errors)
+    outlet = outlet_to(sink, books, backoff=0.001)
+    begun = asyncio.get_running_loop().time()
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a")))
+    assert asyncio.get_running_loop().time() - begun >= 0.2
+
+
+async def test_poison_behind_records_that_are_written_is_found(books: Books) -> None:
+    sink = new_sink()
+
+    def drop(batch: Batch) -> None:
+        if b"poison" in batch.values:
+            raise NotConnected("reset", unwritten=range(batch.values.index(b"poison"), len(batch)))
+
+    sink.on_write = drop
+    outlet = outlet_to(sink, books, backoff=0.001)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", b"poison", b"c", b"d")))
+    assert [letter.value for letter in await books.letters()] == [b"poison"]
+    assert sink.values == [b"a", b"b", b"c", b"d"]
+
+
+def _raise(errors: list[NotConnected]) -> None:
+    if errors:
+        raise errors.pop(0)
 
 
 async def test_attempts_are_bounded(books: Books) -> None:
@@ -310,7 +395,7 @@ def test_whatever_fails_in_whatever_order_every_record_is_written_or_dead(
     try:
         asyncio.run(_every_record_has_an_end(books, sizes, fates))
     finally:
-        books.state.close()
+        books.close()
 
 
 async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
-from routing import Books, fate_of, ruleset_to, running, until
+from routing import fate_of
 from rulesets import ruleset_of
 
 from connectors.memory import MemorySink, MemorySource, Step, records
@@ -18,6 +18,7 @@ from router.batch import Batch
 from router.errors import NotConnected, StateError
 from router.outlet import Outlet, Policy
 from router.pipeline import Pipeline
+from router.testing import Books, ruleset_to, running, until
 from rules.ruleset import Ruleset
 
 
@@ -25,14 +26,16 @@ from rules.ruleset import Ruleset
 def books(tmp_path: Path) -> Iterator[Books]:
     made = Books(tmp_path)
     yield made
-    made.state.close()
+    made.close()
 
 
 class Line:
     """One source, one pipeline, and sinks ``a`` and ``b``."""
 
-    def __init__(self, books: Books, ruleset: Ruleset | None = None, **config: object) -> None:
-        self.source = MemorySource(MemorySource.Config(**config))  # type: ignore[arg-type]
+    def __init__(
+        self, books: Books, ruleset: Ruleset | None = None, source: MemorySource | None = None, **config: object
+    ) -> None:
+        self.source = source or MemorySource(MemorySource.Config(**config))  # type: ignore[arg-type]
         self.sinks = {name: MemorySink(MemorySink.Config()) for name in ("a", "b")}
         self.stop = asyncio.Event()
         policy = Policy(backoff=0.001, attempts=2, timeout=5.0, queue_records=6)
@@ -264,6 +267,55 @@ async def test_what_a_source_that_cannot_replay_loses_at_a_forced_stop_is_counte
     assert books.sample("sluiceway_abandoned_records_total", source="source") == 3
 
 
+async def test_letters_of_what_cannot_be_read_again_are_kept_when_its_source_goes_away(books: Books) -> None:
+    line = Line(books, replays=False)
+    line.source.push(records("no json"), NotConnected("gone"), to("a"))
+    line.source.end()
+    await line.run()
+    assert [letter.value for letter in await books.letters()] == [b"no json"]
+    assert len(line.sinks["a"].values) == 1
+
+
+class Finishing(MemorySource):
+    """A source that has taken in what it could not take in again."""
+
+    fails = False
+
+    async def finish(self) -> None:
+        """Take in nothing new."""
+        if self.fails:
+            raise RuntimeError("cannot finish")
+        self.push(to("a", "a"))
+        self.end()
+
+
+@pytest.mark.parametrize("is_reading", [True, False])
+async def test_a_source_that_can_finish_is_read_to_its_end_at_a_stop(books: Books, is_reading: bool) -> None:
+    """Whether the reader waits for it at the moment or not."""
+    line = Line(books, source=Finishing(MemorySource.Config()))
+    if not is_reading:
+        line.sinks["a"].on_write = lambda _: line.stop.set()
+    line.source.push(*(to("a") for _ in range(20)))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: line.sinks["a"].values)
+        line.stop.set()
+    assert len(line.sinks["a"].values) == 22
+    assert sum(len(batch) for batch in line.source.acked) == 22
+
+
+async def test_a_source_that_cannot_finish_after_all_is_interrupted(books: Books) -> None:
+    source = Finishing(MemorySource.Config())
+    source.fails = True
+    line = Line(books, source=source)
+    source.push(to("a"))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: source.acked)
+        line.stop.set()
+    assert len(line.sinks["a"].values) == 1
+
+
 async def test_a_sink_that_is_down_stops_reading_when_its_queue_is_full(books: Books) -> None:
     line = Line(books)
     line.sinks["a"].down = True
@@ -322,7 +374,7 @@ def test_whatever_fails_in_whatever_order_no_record_is_lost(
     try:
         asyncio.run(_nothing_is_lost(books, batches, trouble, fates, acks))
     finally:
-        books.state.close()
+        books.close()
 
 
 async def _nothing_is_lost(

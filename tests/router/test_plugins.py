@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from connectors.memory import MemorySink, MemorySource
+from router.config.model import SinkCommon, SourceCommon
 from router.plugins import (
     BrokenConnector,
     Installed,
@@ -64,3 +65,11 @@ def test_only_what_is_asked_for_is_imported() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "['connectors.memory']"
+
+
+@pytest.mark.parametrize("connector", installed(), ids=lambda connector: f"{connector.kind} {connector.type}")
+def test_no_setting_of_a_connector_is_hidden_by_one_that_every_connector_has(connector: Installed) -> None:
+    """The router would take it for its own."""
+    common = SourceCommon if connector.kind == "source" else SinkCommon
+    taken = {"type", "use", *common.model_fields, *(("allow",) if connector.kind == "sink" else ())}
+    assert not taken & set(connector.load().Config.model_fields)

@@ -50,6 +50,29 @@ from rules.cel.compiler import predicate
         ("event.a < event.b", {"a": "a", "b": "b"}, True),
         ("event.a < event.b", {"a": "a", "b": 1}, False),
         ("event.t > timestamp('2024-01-01T00:00:00Z')", {"t": cel.Timestamp(1_800_000_000)}, True),
+        ("event.l.exists(x, x > 1)", {"l": [None, "a", 2]}, True),
+        ("event.l.exists(x, x > 1)", {"l": [2, "a"]}, True),
+        ("event.l.exists(x, x > 1)", {"l": ["a", 1]}, False),
+        ("event.l.exists(x, x.n > 1)", {"l": [{}, {"n": 2}]}, True),
+        ("event.l.exists(x, x.n > 1)", {"l": [{}, {"n": 1}]}, False),
+        ("event.l.all(x, x < 2)", {"l": ["a", 2]}, False),
+        ("!event.l.all(x, x.n < 2)", {"l": [{}, {"n": 2}]}, True),
+        ("!event.l.all(x, x.n < 2)", {"l": [{}, {"n": 1}]}, False),
+        ("event.l.all(x, x < 2)", {"l": []}, True),
+        ("event.l.all(x, x < 2)", {"l": "ab"}, False),
+        ("event.l.all(x, x.startsWith('a'))", {"l": {"ab": 1, "a": 2}}, True),
+        ("event.l.exists_one(x, x == 1)", {"l": [1, 2, 1.0]}, False),
+        ("event.l.exists_one(x, x.n == 1)", {"l": [{"n": 1}, {}]}, False),
+        ("event.l.filter(x, x > 1) == [2, 3]", {"l": [1, 2, 3]}, True),
+        ("event.l.map(x, x > 1, x * 2) == [4, 6]", {"l": [1, 2, 3]}, True),
+        ("event.l.map(x, x) == [18446744073709551615u]", {"l": [2**64 - 1]}, True),
+        ("event.l.exists(x, x.exists(y, y == event.n))", {"l": [[1], [2]], "n": 2}, True),
+        ("event.l.exists(x, event.l.exists(y, x == y + 1))", {"l": [1, 2]}, True),
+        ("event.l.exists(x, x.exists(x, x == 2))", {"l": [[1], [2]]}, True),
+        ("event.l.exists(event, event.n == 2)", {"l": [{"n": 2}], "n": 1}, True),
+        ("event.l.exists(int, int == 2)", {"l": [2]}, True),
+        ("[1, 2].exists(x, x + 1.0 == event.n)", {"n": 2.0}, False),
+        ("event.l.map(x, x.map(y, [x, y])).exists(z, z[1] == [[1, 2], 2])", {"l": [[1, 2]]}, True),
     ],
 )
 def test_a_predicate_says_what_the_evaluator_says(text: str, event: Any, holds: bool) -> None:
@@ -60,6 +83,12 @@ def test_a_predicate_says_what_the_evaluator_says(text: str, event: Any, holds: 
     except cel.CelError:
         exact = False
     assert exact is holds
+
+
+def test_what_macros_inside_macros_visit_is_bounded_as_the_evaluator_bounds_it() -> None:
+    expression = cel.compile("event.l.all(x, event.l.all(y, y >= 0))")
+    assert expression.predicate("event")({"l": list(range(1000))})
+    assert not expression.predicate("event")({"l": list(range(1001))})
 
 
 def test_a_predicate_takes_any_variable_and_any_mapping() -> None:

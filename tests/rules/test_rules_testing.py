@@ -86,7 +86,8 @@ def test_a_test_that_holds_passes(given: str, then: str) -> None:
 def test_a_test_that_does_not_hold_says_why(given: str, then: str, said: str) -> None:
     (result,) = results(f"  - {{name: t, given: {given}, then: {then}}}\n")
     assert not result.passed
-    assert said in str(result)
+    sentences = [sentence for failure in result.failures for sentence in failure.differences]
+    assert said in "\n".join([str(result), *sentences])
     assert str(result).startswith("flow.yaml:")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from rules.cel.compiler import predicate
 from rules.codecs import Json
 from rules.plan import SinkFacts
 
-NAMES = ["type", "n", "x", "user", "plan", "tags", "flag", "deep"]
+NAMES = ["type", "n", "x", "user", "plan", "tags", "flag", "deep", "rows"]
 
 
 def mostly(usual: st.SearchStrategy[Any], wild: st.SearchStrategy[Any], share: int = 8) -> st.SearchStrategy[Any]:
@@ -43,6 +44,10 @@ usual = st.fixed_dictionaries(
         "user": st.fixed_dictionaries({"plan": texts}, optional={"n": numbers, "x": texts}) | st.none(),
         "tags": st.lists(texts, max_size=3),
         "flag": st.booleans(),
+        "rows": st.lists(
+            mostly(st.fixed_dictionaries({"n": numbers}, optional={"x": numbers, "tags": st.lists(texts)}), values),
+            max_size=4,
+        ),
         "deep": st.dictionaries(st.sampled_from(NAMES), values, max_size=3),
     },
 )
@@ -66,6 +71,8 @@ paths = st.builds(
     ),
 )
 literals = scalars.map(literal)
+MACROS = ["exists", "all", "exists_one", "map", "filter"]
+elements = st.sampled_from(["t", "t", "t.n", "t.x", "t.plan", "t.tags", "size(t)", "t == 'order'", "has(t.n)"])
 text_literals = texts.map(literal)
 
 
@@ -87,13 +94,36 @@ def grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("has({}.{})".format, paths.filter(lambda path: path.startswith("event")), st.sampled_from(NAMES)),
         inner.map("size({})".format),
         inner.map("string({})".format),
-        st.builds(
-            "event.tags.{}(t, t {} {})".format,
-            st.sampled_from(["exists", "all", "filter"]),
-            st.sampled_from(["==", ">"]),
-            inner,
-        ),
+        macros(inner),
     )
+
+
+def macros(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Macros over what is a list or a map, and over what is not; one inside the other; with names that hide others."""
+    names = st.sampled_from(["t", "t", "t", "u", "event", "int", "n"])
+    bodies = st.one_of(
+        inner,
+        st.builds("({} {} {})".format, elements, st.sampled_from(["==", "<", ">=", "+", "in"]), inner),
+        st.builds("({} {} {})".format, elements, st.sampled_from(["==", ">", "!="]), literals),
+        st.builds("({} {} {})".format, elements, st.sampled_from(["&&", "||"]), elements),
+        elements,
+        st.builds("{}.exists(u, u == {})".format, st.one_of(elements, paths), elements),
+        st.builds(
+            "{}.{}(u, {} {} u)".format, elements, st.sampled_from(["all", "map", "filter"]), elements, st.just("==")
+        ),
+        st.builds("{}.map(u, [u, {}])".format, paths, elements),
+    )
+    containers = st.one_of(paths, st.just("event.tags"), st.just("event.deep"), st.just("event.rows"), inner)
+    return st.one_of(
+        st.builds(over, st.just("{}.{}({}, {})"), containers, st.sampled_from(MACROS), names, bodies),
+        st.builds(over, st.just("{}.{}({}, {}, [{}])"), containers, st.just("map"), names, bodies, bodies),
+        st.builds(over, st.just("size({}.{}({}, {})) > 1"), containers, st.just("filter"), names, bodies),
+    )
+
+
+def over(form: str, container: str, macro: str, name: str, *bodies: str) -> str:
+    """A macro in which the element, which is called ``t`` in the bodies, goes by a name."""
+    return form.format(container, macro, name, *(re.sub(r"\bt\b", name, body) for body in bodies))
 
 
 # What people write, so that most of it means something for the usual records.
@@ -113,6 +143,20 @@ simple = st.one_of(
     st.builds("event.n {} {} > {}".format, st.sampled_from("+-*/"), numbers.map(literal), numbers.map(literal)),
     st.builds("size(event.tags) > {}".format, st.integers(0, 2)),
     st.builds("event.tags.exists(t, t == {})".format, text_literals),
+    st.builds(
+        "event.rows.{}(t, t.{} {} {})".format,
+        st.sampled_from(["exists", "all", "exists_one"]),
+        st.sampled_from(["n", "x"]),
+        st.sampled_from(["<", ">=", "=="]),
+        numbers.map(literal),
+    ),
+    st.builds(
+        "event.rows.exists(t, t.n > {} && t.tags.{}(u, u == {}))".format,
+        numbers.map(literal),
+        st.sampled_from(MACROS[:3]),
+        text_literals,
+    ),
+    st.builds("size(event.rows.filter(t, has(t.x)).map(t, t.n)) > {}".format, st.integers(0, 2)),
     st.sampled_from(
         ["event.flag", "big", "!other", "meta.topic == 't'", "has(meta.key)", "vars.n == 5", "event.type in vars.tags"]
     ),
@@ -138,6 +182,10 @@ usual_values = st.one_of(
             "event.n + 1",
             "event.tags",
             "string(event.n)",
+            "event.rows.map(t, t.n)",
+            "event.rows.filter(t, t.n > 0)",
+            "event.rows.map(t, t.n > 0, {'n': t.n, 'tags': t.tags.map(u, u + '!')})",
+            "event.deep.map(t, t)",
             "event.type + 'x'",
         ]
     ).map("${{{}}}".format),

@@ -22,3 +22,11 @@ def _uuid() -> str:
     import uuid
 
     return str(uuid.uuid4())
+
+
+@function("url.encode")
+def _url_encode(text: str) -> str:
+    """A text as it may stand in any part of a URL: everything but letters, digits and ``-._~`` as ``%XX``."""
+    from urllib.parse import quote
+
+    return quote(text, safe="")

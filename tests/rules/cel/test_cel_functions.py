@@ -81,6 +81,8 @@ def value(text: str, /, **bindings: object) -> object:
         ("mask.email('ann.lee@example.org')", "*@example.org"),
         ("mask.email('\"a@b\"@c.d')", "*@c.d"),
         ("mask.email('nobody')", "*"),
+        ("url.encode('a/b?c=d e&ü#%')", "a%2Fb%3Fc%3Dd%20e%26%C3%BC%23%25"),
+        ("url.encode('..~_-')", "..~_-"),
         ("now() > timestamp('2024-01-01T00:00:00Z') && now() - now() <= duration('0s')", True),
         ("uuid() != uuid() && uuid().matches('^[0-9a-f-]{36}$')", True),
     ],

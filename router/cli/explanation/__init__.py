@@ -1,0 +1,1 @@
+"""Explanations, shown: as a tree for people, as JSON for tools."""

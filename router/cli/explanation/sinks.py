@@ -1,0 +1,51 @@
+"""What the daemon's file adds to an explanation: what a sink is, and what it will not take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.config import SinkSpec
+from router.outlet import is_allowed
+from rules.explain.model import Sending
+
+
+@dataclass(frozen=True, slots=True)
+class SinkNote:
+    """About a delivery: the type of its sink, the settings that hold since it chose none, and, where ``allow`` refuses
+    it, why it becomes a dead letter."""
+
+    type: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    refused: str = ""
+
+
+NOTHING = SinkNote()
+
+
+class Sinks:
+    """The sinks of a configuration."""
+
+    def __init__(self, sinks: Mapping[str, SinkSpec]) -> None:
+        self._sinks = sinks
+
+    def note(self, sending: Sending) -> SinkNote:
+        """What is known about a delivery."""
+        spec = self._sinks.get(sending.to)
+        if spec is None or sending.dispatch is None:
+            return NOTHING
+        chosen = {name: value for name, value in sending.dispatch.settings.items() if value is not None}
+        held = {name: getattr(spec.settings, name) for name in sorted(spec.settings.per_record() - chosen.keys())}
+        return SinkNote(
+            type=spec.type,
+            settings={name: value for name, value in held.items() if isinstance(value, str | int) and value != ""},
+            refused="; ".join(_refusals(spec.allow, chosen)),
+        )
+
+
+def _refusals(allow: Mapping[str, tuple[str, ...]], chosen: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name} {str(chosen[name])!r} is not allowed; `allow` has {', '.join(patterns)}"
+        for name, patterns in allow.items()
+        if name in chosen and not is_allowed(str(chosen[name]), patterns)
+    ]
