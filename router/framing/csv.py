@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 from router.framing.base import PIECE, Framed, Framer, Framing, Pread, Remnant
 from router.interfaces import Json
-from rules.codecs import Csv, Format
+from rules.codecs import Codec, Csv, Format
 from rules.codecs.csv import ATTRIBUTE
 
 _BLOCK = 1 << 20
@@ -70,6 +71,12 @@ class CsvRows(Framing):
             framer.feed(block)
             at += len(block)
         return framer.offset
+
+
+@cache
+def _header_codec(delimiter: str, quote: str) -> Codec:
+    """What reads headers: bodies of requests have one each."""
+    return Csv(delimiter=delimiter, quote=quote).codec
 
 
 class CsvFramer(Remnant):
@@ -172,9 +179,8 @@ class CsvFramer(Remnant):
 
     def _take_header(self, row: bytes) -> None:
         self._seen_header = True
-        fields = Csv(delimiter=self._dialect.delimiter, quote=self._dialect.quote).codec
         text = row.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")  # the mark that spreadsheets write first
-        names = fields.decode(text.encode())
+        names = _header_codec(self._dialect.delimiter, self._dialect.quote).decode(text.encode())
         self._columns = [str(name) for name in names] if isinstance(names, list) else []
 
     def _is_open(self, line: bytes) -> bool:
