@@ -267,7 +267,13 @@ def policy_of(spec: SinkSpec) -> Policy:
 def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
     """What the rules need to know of every sink."""
     return {
-        name: SinkFacts(name=name, encode=spec.encode, templates=spec.templates, per_record=spec.settings.per_record())
+        name: SinkFacts(
+            name=name,
+            encode=spec.encode,
+            templates=spec.templates,
+            per_record=spec.settings.per_record(),
+            allow=spec.allow,
+        )
         for name, spec in configuration.sinks.items()
     }
 

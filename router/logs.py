@@ -77,7 +77,8 @@ class MaskFilter(logging.Filter):
 class RepeatFilter(logging.Filter):
     """Lets ``REPEAT_BURST`` records of one template through in ``REPEAT_SECONDS``, and says how many it kept back.
 
-    The template, not the formatted text, is what repeats: the same trouble with a thousand files is one trouble.
+    Of warnings and errors the template, not the formatted text, is what repeats: the same trouble with a thousand files
+    is one trouble. Of what is no trouble it is the text.
     """
 
     def __init__(self, seconds: float = REPEAT_SECONDS, burst: int = REPEAT_BURST) -> None:
@@ -88,7 +89,8 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to show a record."""
-        now, key = time.monotonic(), (record.name, record.levelno, record.msg)
+        text = record.msg if record.levelno >= logging.WARNING else record.getMessage()
+        now, key = time.monotonic(), (record.name, record.levelno, text)
         begun, seen = self._windows.get(key, (now, 0))
         if now - begun >= self._seconds:
             if seen > self._burst:

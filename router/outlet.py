@@ -14,7 +14,6 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from router.batch import Batch
 from router.errors import NotConnected, Unavailable, WriteError
@@ -24,6 +23,7 @@ from router.load import Admitted, Load, Receipt, Segment
 from router.metrics import Metrics
 from router.part import Part
 from router.retry import Backoff
+from rules.outgoing import is_allowed
 
 log = logging.getLogger(__name__)
 
@@ -442,9 +442,3 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
-
-
-def is_allowed(value: str, patterns: Sequence[str]) -> bool:
-    """Whether ``allow`` lets a record choose a value."""
-    # A way up is never allowed: what it leads to is not what the pattern sees.
-    return ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)

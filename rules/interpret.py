@@ -164,11 +164,12 @@ class Interpreter:
     def decide(self, columns: Columns, index: int, source: str) -> Outcome:
         """What happens to the record at ``index``. Never fails."""
         outcome = Outcome()
-        if index in columns.spoiled:
-            self._spoil(outcome, columns.spoiled[index])
-            return outcome
         raw = columns.values[index]
         record = _Record(raw, meta_of(columns, index, source), self._vars)
+        if index in columns.spoiled:
+            spoiled: Because = ("decode", None, "spoiled", columns.spoiled[index])
+            self._end(outcome, record, UNDECODABLE, spoiled, (Violation("spoiled", "", columns.spoiled[index]),))
+            return outcome
         try:
             record.event = self._codec.decode_at(columns, index)
         except (ValueError, RecursionError) as error:
@@ -179,13 +180,6 @@ class Interpreter:
         self._watch.decoded(record.event)
         self._judge(outcome, record)
         return outcome
-
-    def _spoil(self, outcome: Outcome, why: str) -> None:
-        because: Because = ("decode", None, "spoiled", why)
-        if any(target.sink == REJECT for target in self._endings[UNDECODABLE]):
-            self._reject(outcome, because, (Violation("spoiled", "", why),))
-        else:
-            self._keep(outcome, because)
 
     def _judge(self, outcome: Outcome, record: _Record) -> None:
         event = record.event

@@ -21,9 +21,7 @@ def named(models: Mapping[str, type[BaseModel]], none: str = "") -> Any:
     def expanded(value: Any) -> Any:
         if isinstance(value, str) and value in names:
             return None if value == none else {"type": value}
-        if isinstance(value, BaseModel | None):
-            return value
-        if isinstance(value, Mapping) and isinstance(value.get("type"), str) and value["type"] in models:
+        if isinstance(value, BaseModel | Mapping | None):
             return value
         mapping = "" if isinstance(value, str) else f", or a mapping such as {{type: {next(iter(models))}, ...}}"
         raise ValueError(f"should be {_listed(names)}{mapping}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
 from rules.cel.errors import CelError
@@ -42,3 +43,18 @@ def _bytes(value: object) -> bytes:
         return in_text(value).encode()
     except UnicodeEncodeError as error:
         raise CelError(f"it is not valid Unicode: {error}") from error
+
+
+def refusals(allow: Mapping[str, Sequence[str]], chosen: Mapping[str, object]) -> list[str]:
+    """What of the settings that a delivery chose ``allow`` does not permit, in words."""
+    return [
+        f"{name} {str(chosen[name])!r} is not allowed; `allow` has {', '.join(patterns)}"
+        for name, patterns in allow.items()
+        if chosen.get(name) is not None and not is_allowed(str(chosen[name]), patterns)
+    ]
+
+
+def is_allowed(value: str, patterns: Sequence[str]) -> bool:
+    """Whether ``allow`` lets a record choose a value."""
+    # A way up is never allowed: what it leads to is not what the pattern sees.
+    return ".." not in value.split("/") and any(fnmatchcase(value, pattern) for pattern in patterns)

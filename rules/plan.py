@@ -64,13 +64,15 @@ class SinkFacts:
 
     ``encode`` is the format of what goes out; None: unchanged records go out byte for byte, changed ones in the
     source's format. ``templates`` are the sink's own per-record settings that hold ``${CEL}``; a target's settings
-    replace them. ``per_record`` names the settings that a target may set, besides ``key`` and ``headers``.
+    replace them. ``per_record`` names the settings that a target may set, besides ``key`` and ``headers``,
+    and ``allow`` says which values a record may choose, as patterns.
     """
 
     name: str
     encode: Format | None = None
     templates: Mapping[str, Value] = field(default_factory=dict)
     per_record: frozenset[str] = frozenset()
+    allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Lane:
     columns: tuple[str, ...]
     templates: Mapping[str, Value]
     rules: tuple[str, ...]
+    allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def shared(self) -> bool:
@@ -175,6 +178,7 @@ def _lane(number: int, facts: SinkFacts, decode: Format, uses: Sequence[_Use]) -
         columns=tuple(columns),
         templates=facts.templates,
         rules=tuple(dict.fromkeys(use.label for use in uses)),
+        allow=facts.allow,
     )
 
 

@@ -37,7 +37,8 @@ class Ruleset:
 
     - ``version``: the flow's.
     - ``code``: the generated Python, for people who want to see what runs.
-    - ``decode``: the format of what comes in; ``encodings``: by sink, the format of what goes out changed.
+    - ``decode``: the format of what comes in; ``encodings``: by sink, the format of what goes out changed;
+      ``allow``: by sink, which values of its settings a record may choose.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Ruleset:
         self.code = generated.source
         self.decode = decode
         self.encodings = {lane.sink: lane.encode for lane in plan.lanes}
+        self.allow = {lane.sink: lane.allow for lane in plan.lanes}
         self._plan = plan
         self._interpreter = interpreter
         self._route = generated.route

@@ -16,6 +16,7 @@ from rules.decisions import Delivery
 from rules.differences import as_json, diff, readable, record_diff, record_differences
 from rules.faults import Place
 from rules.flow import DEAD_LETTER, DROP, REJECT, Expected, Flow, Given, Test
+from rules.outgoing import refusals
 from rules.plan import Headers
 from rules.ruleset import Ruleset
 
@@ -147,8 +148,14 @@ def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, got: _Got
 
     decisions = ruleset.route(batch, source)
     for delivery in decisions.deliveries:
-        for record in _delivered(delivery, batch, ruleset.encodings[delivery.sink]):
-            came(delivery.sink, record)
+        sink = delivery.sink
+        for record, rule in zip(_delivered(delivery, batch, ruleset.encodings[sink]), delivery.rules, strict=True):
+            # As in the router, where what a record chose and `allow` does not permit is a dead letter.
+            if refused := refusals(ruleset.allow[sink], record):
+                detail = "; ".join(refused)
+                came(DEAD_LETTER, record | {"stage": "sink", "reason": "not_allowed", "rule": rule, "detail": detail})
+            else:
+                came(sink, record)
     key = None if batch.keys is None else batch.keys[0]
     headers = {name: readable(value) for name, value in (batch.headers or [()])[0] or ()}
     whole = _record(batch, ruleset.decode) | {"key": key, "headers": headers}

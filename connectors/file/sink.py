@@ -89,6 +89,11 @@ class FileSinkConfig(Settings):
     rotate: Rotate | None = None
     """When to begin a new file. The present one is moved aside, to `name-<UTC time>-<n>.ext`."""
 
+    def conflict(self, other: Settings) -> str:
+        """A file is written by one sink: two that have the same one would wait for each other for ever."""
+        same = isinstance(other, FileSinkConfig) and Path(other.path) == Path(self.path) and "${" not in self.path
+        return f"both write {self.path}; one sink takes what any number of rules send it" if same else ""
+
     @model_validator(mode="after")
     def _can_be_appended_to(self) -> Self:
         if self.framing is not None and self.framing.cannot_join:

@@ -108,8 +108,8 @@ class FileSource:
 
     **Compressed** files (gzip, and zstd with the extra `zstd`, by their first bytes or name) are read when not
     following; when following, only those that rotation has made of a file that is followed. One that breaks off or is
-    corrupt is delivered as far as it can be read (up to 4 KiB of stored bytes before the fault may be part of it); a
-    dead letter says where it broke.
+    corrupt is delivered as far as it can be read, and a dead letter says where it broke. What stands before the fault
+    may be wrong, too: of a gzip member only its end tells whether it is right.
 
     **Lag**, for each file: the bytes not yet acknowledged (an unfinished last line counts), the records these are at
     the mean size seen, and the age of the oldest of them: the seconds since the file held nothing that is not

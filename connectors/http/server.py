@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -36,21 +37,24 @@ class Server(web.Server):
         """A new connection."""
         return Connection(
             self,
+            self,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # no log line per request; it takes None
+            access_log=None,  # no log line per request
             logger=_log,
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_SECONDS,
             lingering_time=_LINGER_SECONDS,
         )
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return self._open >= self._most
+
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count it."""
         super().connection_made(handler, transport)
         self._open += 1
-        if self._open > self._most:
-            transport.write(_FULL)
-            handler.force_close()
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Count it no longer."""
@@ -61,10 +65,31 @@ class Server(web.Server):
 class Connection(web.RequestHandler):
     """A connection on which what is wrong with a request is said in its answer, and logged nowhere."""
 
-    __slots__ = ()
+    __slots__ = ("_refused", "_server")
+
+    def __init__(self, server: Server, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._server = server
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take it, or answer that there are too many; then nothing that comes on it is looked at."""
+        self._refused = self._server.is_full
+        if not self._refused:
+            super().connection_made(transport)
+        elif isinstance(transport, asyncio.WriteTransport):
+            transport.write(_FULL)
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what comes."""
+        if not self._refused:
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Nobody answers any more to what came last, and was no HTTP."""
+        if self._refused:
+            return
         for message, _ in self._messages:
             _forget_frames(getattr(message, "exc", None))
         super().connection_lost(exc)

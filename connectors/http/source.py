@@ -94,8 +94,8 @@ class HttpSourceConfig(Settings):
 
     def hint(self) -> str:
         """A curl line that posts ``example``; none for port 0, since only the log says which port that became, and
-        none where requests are signed."""
-        if not split_address(self.listen)[1] or self.verify is not None:
+        none where requests are signed or the server's certificate is one that curl may not know."""
+        if not split_address(self.listen)[1] or self.verify is not None or self.tls is not None:
             return ""
         token = "" if self.token is None else '-H "Authorization: Bearer $TOKEN" '
         return f"curl {token}-d {shlex.quote(self.example)} {self.url}"

@@ -114,7 +114,8 @@ sources:
     def __init__(self, config: WebSocketSourceConfig) -> None:
         self._config = config
         self._framing = None
-        if config.framing is not None or config.context.format.type == "csv":
+        # What is acknowledged is whole messages, so that with `ack` each is one record whatever its format.
+        if config.framing is not None or (config.context.format.type == "csv" and config.ack is None):
             self._framing = framing_of(config.framing, config.context.format)
         self._client = Client(config, max_message=config.max_message)
         self._connection: Connection | None = None

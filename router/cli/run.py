@@ -77,7 +77,7 @@ def _greet(daemon: Daemon) -> None:
     command = "sluiceway" if shutil.which("sluiceway") else sys.argv[0]
     lines.append(f"  letters  {command} dead list {' '.join(map(str, configuration.files))}")
     for name, spec in configuration.sources.items():
-        hint = spec.settings.hint()
+        hint = spec.settings.hint() if spec.decode.type == "json" else ""  # the examples are JSON
         if hint:
             lines.append(f"  try source {name}:\n    {hint}")
     lines.append("  Ctrl-C stops it: what was read is delivered first.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from router.config.crosschecks import are_declared
 from router.config.interpolation import Filled
@@ -47,6 +48,9 @@ class Components:
     def connections(self) -> None:
         """Check that every connection is one that some connector could use."""
         known = sorted({*types("source"), *types("sink")})
+        parts = [self.filled.document.node((key,)) for key in ("sources", "sinks")]
+        users = [entry for part in parts if part is not None for _, entry in part.entries.values()]
+        used = {use.data for user in users if (use := user.child("use")) is not None and isinstance(use.data, str)}
         for name, entry in self._entries("connections").items():
             form = Form(entry, f"connection `{name}`")
             mapping = form.mapping((), entry.data, "a mapping such as {type: kafka, brokers: ...}")
@@ -56,7 +60,19 @@ class Components:
                 type_ = form.text(("type",), mapping["type"], "the type of the connectors that use it")
                 if type_ is not None and type_ not in known:
                     form.fault(("type",), f"no connector of type `{type_}` is installed", did_you_mean(type_, known))
+                elif type_ is not None and name not in used:
+                    self._unused(form, type_, mapping)
             self.faults += form.faults
+
+    def _unused(self, form: Form, type_: str, mapping: Mapping[str, object]) -> None:
+        """What nothing uses is not read with its users; its keys at least are to be those of some connector."""
+        known = {"type", *SourceCommon.model_fields, *SinkCommon.model_fields, "allow"}
+        for kind in get_args(Kind):
+            with contextlib.suppress(UnknownConnector, BrokenConnector):
+                known.update(connector_class(kind, type_).Config.model_fields)
+        for key in mapping:
+            if key not in known:
+                form.unknown((key,), sorted(known))
 
     def _entries(self, key: str) -> dict[str, Document]:
         document = self.filled.document
@@ -173,8 +189,10 @@ class _Reading:
         if not isinstance(common, SinkCommon):
             return None
         encode = None if common.encode is None else self._format("encode", common.encode)
-        if encode is not None and encode.cannot_encode:
-            self.form.fault(("encode",), f"nothing can be written in {encode}: {encode.cannot_encode}")
+        if encode is not None and encode.cannot_be_chosen:
+            self.form.fault(
+                ("encode",), f"nothing can be written in {encode}", encode.cannot_be_chosen.removeprefix("it ")
+            )
         if settings is None:
             return None
         return SinkSpec(name, self._type, connector, settings, templates, allow, common, encode, place)

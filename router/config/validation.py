@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -103,7 +103,9 @@ class _Faults:
             else:
                 wanted.setdefault(path, []).append(_message(error) + self._unit(node, error))
         for path, messages in wanted.items():
-            self._report(path, list(dict.fromkeys(messages)))
+            # Of a list or a mapping in which something is wrong it is no fault that it is none of the other kinds.
+            if not any(other[: len(path)] == path for other in wanted if len(other) > len(path)):
+                self._report(path, list(dict.fromkeys(messages)))
 
     def _is_unread(self, node: Node, error: ErrorDetails) -> bool:
         """Whether the value is a text with ``${CEL}``, whose type is only known once it is filled in."""
@@ -149,12 +151,21 @@ class _Faults:
     def _fields(self, path: Key) -> Mapping[str, Any]:
         """The fields of the model that stands at ``path``, as far as they can be told from the outer model."""
         model: Any = self._model
-        for step in path:
+        for depth, step in enumerate(path, 1):
             info = getattr(model, "model_fields", {}).get(step)
-            model = next(
-                (part for part in _members(getattr(info, "annotation", None)) if hasattr(part, "model_fields")), None
-            )
+            members = _members(getattr(info, "annotation", None))
+            models = [part for part in members if hasattr(part, "model_fields")]
+            model = self._member(path[:depth], models)
         return getattr(model, "model_fields", {})
+
+    def _member(self, path: Key, models: Sequence[Any]) -> Any:
+        """Of the models that a value could be, the one that its ``type`` says, or the first."""
+        node = self._form.document.node((*path, "type"))
+        for model in models:
+            kind_of = model.model_fields.get("type")
+            if node is not None and kind_of is not None and kind_of.default == node.data:
+                return model
+        return next(iter(models), None)
 
     def _siblings(self, path: Key) -> list[str]:
         return list(self._fields(path[:-1]))

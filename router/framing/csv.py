@@ -46,12 +46,13 @@ class CsvRows(Framing):
 
     def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
         """Each row with the end of its line. A record that cannot be told from several rows is left out."""
-        data = b"\n".join([*values, b""])
-        if data.count(b"\n") == len(values) or self._count(data) == len(values):
-            return data, {}
-        why = "a payload that is not one row cannot be written as one"
-        failed = {index: why for index, value in enumerate(values) if self._count(value + b"\n") != 1}
-        return b"\n".join([*(value for index, value in enumerate(values) if index not in failed), b""]), failed
+        several = [value for value in values if b"\n" in value]
+        failed: dict[int, str] = {}
+        if several and self._count(b"\n".join([*several, b""])) != len(several):
+            why = "a payload that is not one row cannot be written as one"
+            failed = {index: why for index, value in enumerate(values) if self._count(value + b"\n") != 1}
+            values = [value for index, value in enumerate(values) if index not in failed]
+        return b"\n".join([*values, b""]), failed
 
     def _count(self, data: bytes) -> int:
         """How many rows these are; a negative number when they leave a field open."""
@@ -77,6 +78,19 @@ class CsvRows(Framing):
 def _header_codec(delimiter: str, quote: str) -> Codec:
     """What reads headers: bodies of requests have one each."""
     return Csv(delimiter=delimiter, quote=quote).codec
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names of columns, so that each is one: what repeats is numbered, what is empty is called by its place."""
+    found: dict[str, None] = {}
+    for place, name in enumerate(names, 1):
+        name = name or f"column_{place}"
+        number, made = 1, name
+        while made in found:
+            number += 1
+            made = f"{name}_{number}"
+        found[made] = None
+    return list(found)
 
 
 class CsvFramer(Remnant):
@@ -141,7 +155,7 @@ class CsvFramer(Remnant):
         """Add the rows that these lines end; back comes what waits for more, with ``tail`` at its end."""
         quote = self._quote
         # Quotes come in pairs, so that only a line with an odd number of them can leave a field open.
-        odd = [place for place, line in enumerate(lines) if line.count(quote) & 1] if quote else []
+        odd = [place for place, line in enumerate(lines) if quote in line and line.count(quote) & 1] if quote else []
         rows: list[bytes] = []
         begin, opened = 0, -1
         for place in odd:
@@ -167,7 +181,7 @@ class CsvFramer(Remnant):
         if rows and not self._seen_header:
             self._take_header(rows[0])
             rows = rows[1:]
-        if rows and max(map(len, rows)) > self.limit:
+        if rows and (len(rows[0]) > self.limit or (len(self._data) - self.held > self.limit < max(map(len, rows)))):
             for row in rows:
                 if len(row) > self.limit:
                     at = self.offset + self._data.find(row)
@@ -181,7 +195,7 @@ class CsvFramer(Remnant):
         self._seen_header = True
         text = row.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")  # the mark that spreadsheets write first
         names = _header_codec(self._dialect.delimiter, self._dialect.quote).decode(text.encode())
-        self._columns = [str(name) for name in names] if isinstance(names, list) else []
+        self._columns = _distinct(list(map(str, names))) if isinstance(names, list) else []
 
     def _is_open(self, line: bytes) -> bool:
         """Whether a line ends inside a quoted field. A quote inside a field that is not quoted is a character."""

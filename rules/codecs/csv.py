@@ -24,7 +24,9 @@ class Csv(Format):
     """A row of comma-separated values (RFC 4180).
 
     The event is a map from column to text, or to what `types` makes of it. Where neither the stream nor `columns`
-    names the columns, it is a list.
+    names the columns, it is a list. In a header, a name that repeats gets a number (`name_2`), and an empty one is
+    `column_3`. A sink with `encode: same` passes rows on as they came, without their header; `encode` with `columns`
+    writes one.
     """
 
     type: Literal["csv"] = "csv"
@@ -70,6 +72,13 @@ class Csv(Format):
     def message_framing(self) -> Mapping[str, object]:
         """Every row is a record."""
         return self.stream_framing
+
+    @property
+    def cannot_be_chosen(self) -> str:
+        """Without columns there is no header, and rows of different events do not go together."""
+        if self.columns is None and self.header is not False:
+            return "it should have `columns`, or `header: false` to write of each event the values in their order"
+        return ""
 
     def make(self) -> Codec:
         """The codec."""

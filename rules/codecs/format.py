@@ -143,6 +143,11 @@ class Format(BaseModel, ABC):
         """Why nothing can be written in this format by these settings, and what would be right; empty if it can."""
         return ""
 
+    @property
+    def cannot_be_chosen(self) -> str:
+        """The same of a format that a sink asks for, and does not merely pass on."""
+        return self.cannot_encode
+
     def given(self, event: object) -> tuple[bytes, Mapping[str, object]]:
         """A payload, with its attributes, that is decoded to this event: what a test gives. Raises CelError."""
         return self.codec.encode(event), {}

@@ -35,6 +35,11 @@ class Logfmt(Format):
     """What the values of keys are, besides text: `integer`, `number`, `boolean` (true, false, 1, 0), or `json`. An
     empty value of such a key is null; one that is something else makes the record undecodable."""
 
+    @property
+    def message_framing(self) -> Mapping[str, object]:
+        """Every line is a record."""
+        return self.stream_framing
+
     def make(self) -> Codec:
         """The codec."""
         pairs = _Pairs(self.types)

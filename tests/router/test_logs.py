@@ -40,9 +40,11 @@ def test_what_must_not_be_shown_is_masked_in_messages_and_tracebacks() -> None:
 
 def test_repeats_are_kept_back_and_counted() -> None:
     repeats = RepeatFilter(seconds=0.0, burst=2)
-    records = [logging.LogRecord("x", logging.INFO, "", 0, "sink %s is down", ("a",), None) for _ in range(3)]
+    records = [logging.LogRecord("x", logging.ERROR, "", 0, "sink %s is down", ("a",), None) for _ in range(3)]
     assert all(repeats.filter(record) for record in records), "a window of no length keeps nothing back"
     repeats = RepeatFilter(seconds=3600.0, burst=2)
-    shown = [repeats.filter(logging.LogRecord("x", logging.INFO, "", 0, "down %s", (i,), None)) for i in range(5)]
+    shown = [repeats.filter(logging.LogRecord("x", logging.WARNING, "", 0, "down %s", (i,), None)) for i in range(5)]
     assert shown == [True, True, False, False, False]
+    told = [repeats.filter(logging.LogRecord("x", logging.INFO, "", 0, "up %s", (i,), None)) for i in (1, 2, 3, 3, 3)]
+    assert told == [True, True, True, True, False], "what is no trouble repeats only if it says the same"
     assert repeats.filter(logging.LogRecord("x", logging.INFO, "", 0, "another", (), None))

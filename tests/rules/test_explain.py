@@ -420,9 +420,9 @@ def test_what_cannot_be_decoded_or_was_not_framed_says_so() -> None:
     assert ending.because == ("decode", None, "undecodable", "not JSON: it ends too early, at byte 6")
     assert [(name, sending.to) for name, sending in explanation.goes()] == [("otherwise.undecodable", "quarantine")]
     spoiled = explained(text, b"xx", spoiled={0: "too long"})
-    assert [(name, sending.because) for name, sending in spoiled.goes()] == [
-        ("", ("decode", None, "spoiled", "too long"))
-    ]
+    (ending,) = spoiled.endings
+    assert ending.because == ("decode", None, "spoiled", "too long")
+    assert [(name, sending.to) for name, sending in spoiled.goes()] == [("otherwise.undecodable", "quarantine")]
 
 
 def test_what_no_rule_takes_goes_where_otherwise_says() -> None:

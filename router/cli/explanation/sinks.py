@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from router.config import SinkSpec
-from router.outlet import is_allowed
 from rules.explain.model import Sending
+from rules.outgoing import refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,5 @@ class Sinks:
         return SinkNote(
             type=spec.type,
             settings={name: value for name, value in held.items() if isinstance(value, str | int) and value != ""},
-            refused="; ".join(_refusals(spec.allow, chosen)),
+            refused="; ".join(refusals(spec.allow, chosen)),
         )
-
-
-def _refusals(allow: Mapping[str, tuple[str, ...]], chosen: Mapping[str, object]) -> list[str]:
-    return [
-        f"{name} {str(chosen[name])!r} is not allowed; `allow` has {', '.join(patterns)}"
-        for name, patterns in allow.items()
-        if name in chosen and not is_allowed(str(chosen[name]), patterns)
-    ]

@@ -66,6 +66,11 @@ class Syslog(Format):
     """Whether a message that is not ASCII is written with the mark of UTF-8 before it. RFC 5424 asks for it; many
     receivers show it."""
 
+    @property
+    def message_framing(self) -> Mapping[str, object]:
+        """Every line is a record."""
+        return self.stream_framing
+
     def make(self) -> Codec:
         """The codec."""
         local = zone(self.timezone)
