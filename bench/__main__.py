@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "route", "memory", "http")
+NAMES = ("rules", "route", "memory", "http", "csv_rows")
 MODERATE = {
     "rules": [],
     "route": ["--lines", "3000000", "--runs", "3"],
     "memory": ["--records", "2000000"],
     "http": ["--seconds", "5", "--runs", "3"],
+    "csv_rows": ["--bytes", "200000000", "--runs", "3"],
 }
 
 

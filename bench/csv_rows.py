@@ -118,7 +118,7 @@ class Rows:
 
 def main(arguments: list[str]) -> int:
     """Print a table; exit status 1 when 1 GB is read slower than is promised."""
-    parser = argparse.ArgumentParser(prog="python -m bench csv", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench csv_rows", description=__doc__)
     parser.add_argument("--bytes", type=int, default=SIZE)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--profile", type=Path, help="run the daemon once under cProfile, into this file")

@@ -66,15 +66,15 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which letters: those that agree with everything given. ``since`` and ``until`` (exclusive) are Unix nanoseconds;
-    ``limit`` takes the oldest."""
+    """Which letters: those that agree with everything given, where several texts are given with any of them. ``since``
+    and ``until`` (exclusive) are Unix nanoseconds; ``limit`` takes the oldest."""
 
     flow: str | None = None
-    stage: str | None = None
-    sink: str | None = None
-    rule: str | None = None
-    source: str | None = None
-    reason: str | None = None
+    stage: str | Collection[str] | None = None
+    sink: str | Collection[str] | None = None
+    rule: str | Collection[str] | None = None
+    source: str | Collection[str] | None = None
+    reason: str | Collection[str] | None = None
     since: int | None = None
     until: int | None = None
     ids: Collection[int] | None = None
@@ -285,8 +285,9 @@ def _condition(where: Where, after: int, end: int) -> tuple[str, list[object]]:
     for name in ("flow", "stage", "sink", "rule", "source", "reason"):
         value = getattr(where, name)
         if value is not None:
-            conditions.append(f"{name} = ?")
-            arguments.append(_text(value))
+            texts = [value] if isinstance(value, str) else list(value)
+            conditions.append(f"{name} IN ({', '.join('?' * len(texts))})")
+            arguments += map(_text, texts)
     if where.since is not None:
         conditions.append("time >= ?")
         arguments.append(where.since)

@@ -184,11 +184,13 @@ def schema(kind: Annotated[str, typer.Argument(metavar="config|rules", help="Whi
 
 def _filters(
     flow: FlowOption = None,
-    stage: Annotated[str | None, typer.Option(help="Only those of this stage: decode, contract, rule, sink.")] = None,
-    sink: Annotated[str | None, typer.Option(help="Only those for this sink.")] = None,
-    rule: Annotated[str | None, typer.Option(help="Only those of this rule.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only those from this source.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Only those with this reason.")] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Only those of this stage: decode, contract, rule, sink; may be repeated.")
+    ] = None,
+    sink: Annotated[list[str] | None, typer.Option(help="Only those for this sink; may be repeated.")] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="Only those of this rule; may be repeated.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only those from this source; may be repeated.")] = None,
+    reason: Annotated[list[str] | None, typer.Option(help="Only those with this reason; may be repeated.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")
     ] = None,

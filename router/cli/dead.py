@@ -32,9 +32,11 @@ POLL_SECONDS = 0.2
 def where(since: str | None, until: str | None, **exact: Any) -> Where:
     """The letters that the options name."""
     stages = get_args(Stage)
-    if exact.get("stage") not in (None, *stages):
-        _exit(f"--stage: there is no stage {exact['stage']!r}; there is {', '.join(stages)}", 2)
-    return Where(since=_moment(since, "--since"), until=_moment(until, "--until"), **exact)
+    for stage in exact.get("stage") or ():
+        if stage not in stages:
+            _exit(f"--stage: there is no stage {stage!r}; there is {', '.join(stages)}", 2)
+    given = {name: value or None for name, value in exact.items()}
+    return Where(since=_moment(since, "--since"), until=_moment(until, "--until"), **given)
 
 
 def _see_that_it_is_meant(chosen: Where, everything: bool, action: str) -> None:

@@ -154,6 +154,8 @@ WHERE: list[tuple[dict[str, Any], str]] = [
     ({}, "01234"),
     ({"flow": "a"}, "012"),
     ({"stage": "sink"}, "234"),
+    ({"stage": ["sink", "nope"], "source": ["s3", "s1"]}, "4"),
+    ({"stage": ["decode", "rule"]}, "01"),
     ({"sink": "k1"}, "23"),
     ({"rule": "r1"}, "12"),
     ({"rule": ""}, "0"),
