@@ -342,8 +342,8 @@ async def test_slow_bodies_leave_room_for_the_others() -> None:
         await until(lambda lag: lag.bytes == 0, one.source)
 
 
-async def test_a_connection_too_many_is_told_and_closed() -> None:
-    """Others are served on, and there is room again once somebody has left."""
+async def test_a_connection_too_many_is_told_and_closed(caplog: pytest.LogCaptureFixture) -> None:
+    """Others are served on, there is room again once somebody has left, and no log tells of it."""
     async with client(connections=2) as one:
         first, second = [await connect(one.source) for _ in range(2)]
         reader, third = await connect(one.source)
@@ -366,6 +366,7 @@ async def test_a_connection_too_many_is_told_and_closed() -> None:
             assert status == b"429"
         serving.cancel()
         first[1].close()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_the_answer_to_a_connection_too_many_is_well_formed() -> None:

@@ -21,6 +21,27 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        "connections: {unused: {type: file, compresion: gzip}}\nsources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        ["sluiceway.yaml:1:36: `compresion` is not known here; did you mean `compression`?"],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: file, path: out/a}, y: {type: file, path: out//a}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: [x, y]}]\n",
+        [
+            "sluiceway.yaml:2:39: `y` cannot run beside `x`: both write out//a; one sink takes what any number of rules send it"
+        ],
+    ),
+    (
+        "sources: {a: {type: file, path: [a, 5], framing: {type: newlin}}}\nsinks: {x: {type: file, path: a, encode: csv}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:37: `path[1]` is `5`; should be text",
+            "sluiceway.yaml:1:57: `type` is `newlin`; should be one of newline, null, length, octet_counted, csv, avro, msgpack, whole",
+            "sluiceway.yaml:2:42: nothing can be written in csv; should have `columns`, or `header: false` to write of each event the values in their order",
+        ],
+    ),
+    (
         "",
         "from: a\nrules: [{to: x}]\n",
         [

@@ -92,6 +92,11 @@ def test_the_header_is_no_record_and_may_bear_the_mark_of_spreadsheets(mark: byt
     assert framed.attributes == {ATTRIBUTE: [["id", "a\nb"]]}
 
 
+def test_columns_of_one_name_are_told_apart() -> None:
+    framed = CsvRows().cut(b"a,a,,b,a_2\n1,2,3,4,5\n", 99)
+    assert framed.attributes == {ATTRIBUTE: [["a", "a_2", "column_3", "b", "a_2_2"]]}
+
+
 def test_configured_columns_replace_the_header_or_do_without() -> None:
     stream = b"a,b\n1,2\n"
     assert CsvRows(dialect=Csv(columns=("x", "y"))).cut(stream, 99).values == [b"a,b", b"1,2"]

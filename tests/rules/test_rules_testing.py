@@ -128,3 +128,20 @@ def test_meta_of_a_given_record_is_what_the_rules_see() -> None:
     ruleset = compile_flow(flow, sinks=sinks_of(flow), vars={}, models={})
     (result,) = run_tests(flow, {"s": ruleset, "other": ruleset})
     assert result.passed, str(result)
+
+
+def test_what_allow_does_not_permit_is_a_dead_letter_in_a_test_too() -> None:
+    rules = """
+from: s
+rules: [{name: all, to: {sink: a, topic: "${event.t}"}}]
+tests:
+  - name: one may go, the other not, nor up
+    given: [{event: {t: x.1}}, {event: {t: y}}, {event: {t: x.1/../y}}]
+    then:
+      a: [{topic: x.1}]
+      dead_letter: [{stage: sink, reason: not_allowed, event: {t: y}}, {reason: not_allowed}]
+"""
+    flow = flow_of(rules)
+    facts = SinkFacts("a", per_record=frozenset({"topic"}), allow={"topic": ("x.*",)})
+    (result,) = run_tests(flow, {"s": compile_flow(flow, sinks={"a": facts}, vars={}, models={})})
+    assert result.passed, result
