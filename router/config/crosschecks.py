@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
 from router.framing import Framing
 from router.interfaces import Rejects
+from router.plugins import BrokenConnector, UnknownConnector, sink_class
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
@@ -131,13 +133,26 @@ class _Checks:
                 place = self._place(target, "sink", at_value=True)
                 self._fault(place, f"there is no sink `{target.sink}`", did_you_mean(target.sink, known))
                 continue
-            spec = self._sinks[target.sink]
-            per_record = sorted(spec.settings.per_record()) if spec is not None else list(target.settings)
+            chosen = self._per_record(target.sink)
+            per_record = sorted(target.settings if chosen is None else chosen)
             for name in target.settings:
                 if name not in per_record:
                     what = f"a delivery to `{target.sink}` cannot choose `{name}`"
                     hint = did_you_mean(name, [*per_record, "set", "unset", "emit"])
                     self._fault(self._place(target, name), what, hint)
+
+    def _per_record(self, sink: str) -> frozenset[str] | None:
+        """What deliveries to a sink may choose; None where that cannot be known. It can of a sink with faults."""
+        spec = self._sinks.get(sink)
+        if spec is not None:
+            return spec.settings.per_record()
+        entry = self._document.node(("sinks", sink))
+        use = None if entry is None else entry.child("use")
+        users = [entry, None if use is None else self._document.node(("connections", str(use.data)))]
+        types = [node.data for part in users if part is not None and (node := part.child("type")) is not None]
+        with contextlib.suppress(UnknownConnector, BrokenConnector):
+            return None if not types else sink_class(str(types[0])).Config.per_record()
+        return None
 
     def _place(self, target: Target, key: str, *, at_value: bool = False) -> Place:
         """Where a key of a target stands; the target's own place where it is but a name."""
@@ -166,9 +181,9 @@ class _Checks:
                 if sink not in targets | ENDS and not (misspelt and sink in self._sinks):
                     known = [*sorted(targets), DROP, DEAD_LETTER]
                     self._fault(expected.name_place, f"this flow has no sink `{sink}`", did_you_mean(sink, known))
-                spec = self._sinks.get(sink)
-                known = [*_RECORD, *(sorted(spec.settings.per_record()) if spec is not None else ())]
-                for record in expected.records or () if spec is not None else ():
+                chosen = self._per_record(sink)
+                known = [*_RECORD, *sorted(chosen or ())]
+                for record in expected.records or () if chosen is not None else ():
                     for key in record:
                         if key not in known:
                             what = f"a record at `{sink}` has no `{key}`"

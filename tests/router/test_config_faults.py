@@ -21,6 +21,15 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory, allow: {pth: [a]}}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: {sink: x, pathh: b}}]\ntests: [{name: t, given: [{raw: a}], then: {x: [{topc: c}]}}]\n",
+        [
+            "flow.yaml:2:24: a delivery to `x` cannot choose `pathh`; did you mean `path`?",
+            "flow.yaml:3:48: a record at `x` has no `topc`; did you mean `topic`?",
+            "sluiceway.yaml:2:35: `pth` is no setting that a record may choose; did you mean `path`?",
+        ],
+    ),
+    (
         "connections: {unused: {type: file, compresion: gzip}}\nsources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         ["sluiceway.yaml:1:36: `compresion` is not known here; did you mean `compression`?"],
