@@ -28,7 +28,7 @@ run: $(VENV)/.stamp
 	@exec $(BIN)/sluiceway run deploy/quickstart/sluiceway.yaml
 
 test: $(VENV)/.stamp
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 check: $(VENV)/.stamp
 	$(BIN)/ruff format --check
