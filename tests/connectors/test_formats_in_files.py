@@ -129,7 +129,7 @@ def test_protobuf_goes_to_json_and_back(tmp_path: Path) -> None:
     [
         ("decode: avro", "framing: newline", "in avro: it should have a `schema`"),
         ("decode: json", "framing: avro", "an Avro file should have `encode: {type: avro, schema: ...}`"),
-        ("decode: json", "encode: avro", "it should have a `schema`, such as"),
+        ("decode: json", "encode: avro", "should have a `schema`, such as"),
         ("decode: {type: avro, schema: no.avsc}", "encode: json", "no.avsc cannot be read"),
         ("decode: {type: avro, schema: {type: recrd}}", "encode: json", 'there is no type "recrd"'),
         ("decode: {type: protobuf, descriptor_set: no, message: a.B}", "encode: json", "no cannot be read"),
