@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rules.codecs import Format
+from rules.codecs.format import Columns as Payloads
 from rules.flow import DEAD_LETTER, ENDS, Flow, Rule, Target, Value
 
 UNDECODABLE = "otherwise.undecodable"
@@ -22,12 +23,8 @@ ENDINGS = (UNDECODABLE, INVALID, ERROR, UNMATCHED)
 Headers = Sequence[tuple[str, bytes]]
 
 
-class Columns(Protocol):
+class Columns(Payloads, Protocol):
     """Records that travel together, column by column, as the router's batches hold them."""
-
-    @property
-    def values(self) -> Sequence[bytes]:
-        """The payloads."""
 
     @property
     def keys(self) -> Sequence[bytes | None] | None:
@@ -44,10 +41,6 @@ class Columns(Protocol):
     @property
     def arrived(self) -> int:
         """When the records were read, in Unix nanoseconds: their time where the source has none."""
-
-    @property
-    def attributes(self) -> Mapping[str, Sequence[object]]:
-        """What else the source knows, by name."""
 
     @property
     def is_ascii(self) -> bool:
