@@ -34,13 +34,26 @@ def fields_of(
         text = block.decode()
     except UnicodeDecodeError:
         return None
-    columns = []
-    for at in wanted:
-        starts = ends[:, at - 1] + 1 if at else np.concatenate((np.zeros(1, np.intp), ends[:-1, -1] + 1))
-        spans = zip(starts.tolist(), ends[:, at].tolist(), strict=True)
-        cells = [text[a:b] for a, b in spans] if len(text) == len(block) else [block[a:b].decode() for a, b in spans]
-        columns.append(_unquoted(cells, quote.decode()))
-    return columns
+    data = np.frombuffer(block, np.uint8)
+    return [_column(block, text, data, *_spans(ends, at), quote.decode()) for at in wanted]
+
+
+def _spans(ends: Places, at: int) -> tuple[Places, Places]:
+    """Where a column begins and ends in each row."""
+    if at:
+        return ends[:, at - 1] + 1, ends[:, at]
+    starts = np.zeros(len(ends), np.intp)
+    starts[1:] = ends[:-1, -1] + 1
+    return starts, ends[:, 0]
+
+
+def _column(block: bytes, text: str, data: NDArray[np.uint8], starts: Places, ends: Places, quote: str) -> list[str]:
+    spans = map(slice, starts.tolist(), ends.tolist())
+    cells = list(map(text.__getitem__, spans)) if len(text) == len(block) else [block[span].decode() for span in spans]
+    if quote:
+        for index in np.flatnonzero(data[starts] == ord(quote)).tolist():
+            cells[index] = cells[index][1:-1].replace(quote + quote, quote)
+    return cells
 
 
 def _ends(block: bytes, values: Sequence[bytes], width: int, delimiter: int, quote: int) -> Places | None:
@@ -81,9 +94,3 @@ def _outside(
         if not ((beside == delimiter) | (beside == _NEWLINE) | (beside == quote)).all():
             return None
     return ~(inside | quotes)
-
-
-def _unquoted(cells: list[str], quote: str) -> list[str]:
-    if not quote or quote not in "".join(cells):
-        return cells
-    return [cell[1:-1].replace(quote + quote, quote) if cell.startswith(quote) else cell for cell in cells]
