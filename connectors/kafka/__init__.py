@@ -1,0 +1,1 @@
+"""``kafka``: records from the topics of an Apache Kafka cluster, or whatever speaks its protocol, and into them."""
