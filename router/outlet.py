@@ -12,10 +12,10 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from router.batch import Batch
+from router.batch import Batch, Lease
 from router.errors import NotConnected, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letterbox import LetterBox
@@ -238,8 +238,9 @@ class Outlet:
             return []
         batch, begun = load.take(segment), time.monotonic()
         try:
-            async with asyncio.timeout(self.policy.timeout):
-                await self._sink.write(batch)
+            with _written_under(load.leases):
+                async with asyncio.timeout(self.policy.timeout):
+                    await self._sink.write(batch)
         except WriteError as error:
             self._metrics.write_seconds.observe(time.monotonic() - begun)
             return await self._after_refusal(load, segment, batch, error)
@@ -266,10 +267,12 @@ class Outlet:
         self.error = ""
 
     def _still_leased(self, load: Load, segment: Segment) -> Segment:
+        lost = {lease for lease in load.leases if lease.revoked}
         leases = load.batch.leases
-        if leases is None or not any(lease is not None and lease.revoked for lease in set(leases)):
+        if leases is None or not lost:
             return segment
-        kept = [i for i in segment.indices if (lease := leases[i]) is None or not lease.revoked]
+        kept = [index for index in segment.indices if leases[index] not in lost]
+        self._metrics.revoked.inc(len(segment.indices) - len(kept))
         return Segment(kept, segment.attempts, segment.strikes)
 
     async def _after_refusal(self, load: Load, segment: Segment, batch: Batch, error: WriteError) -> list[Segment]:
@@ -442,3 +445,14 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
+
+
+@contextlib.contextmanager
+def _written_under(leases: Collection[Lease]) -> Iterator[None]:
+    for lease in leases:
+        lease.begin_write()
+    try:
+        yield
+    finally:
+        for lease in leases:
+            lease.end_write()
