@@ -275,7 +275,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     async def _commit(self, assignment: Assignment) -> bool:
         """Commit what is safe, and say whether that is done. Raises KafkaError when it is not allowed."""
         async with self._committing:
-            found = assignment.uncommitted(lambda key: self._consumer.position_of(TopicPartition(*key)))
+            found = self._uncommitted(assignment)
             if not found:
                 return True
             try:
@@ -288,6 +288,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             for partition, offset in found:
                 partition.committed = offset
             return True
+
+    def _uncommitted(self, assignment: Assignment) -> Ends:
+        return assignment.uncommitted(lambda key: self._consumer.position_of(TopicPartition(*key)))
 
     # What goes on beside the reading
 
@@ -324,7 +327,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             if now - searched >= _SEARCH_SECONDS:
                 searched = now
                 self._search()
-            self._due.set()  # positions move past control records without being acknowledged
+            if self._uncommitted(self._assignment):  # positions move past control records without being acknowledged
+                self._due.set()
             await asyncio.sleep(_POLL_SECONDS)
 
     def _check_connection(self) -> None:
