@@ -26,13 +26,13 @@ class Lease:
     What is over stays over, since deliveries may have been left out by then.
     """
 
-    __slots__ = ("_over", "_writes", "_written", "partition", "until")
+    __slots__ = ("_over", "_writing", "_written", "partition", "until")
 
     def __init__(self, partition: str, until: float = math.inf) -> None:
         self.partition = partition
         self.until = until
         self._over = False
-        self._writes = 0
+        self._writing: set[asyncio.Timeout] = set()
         self._written = asyncio.Event()
 
     @property
@@ -46,22 +46,30 @@ class Lease:
         """From now on no delivery under this lease begins; one that is being written finishes."""
         self._over = True
 
-    def begin_write(self) -> None:
-        """A write under this lease begins."""
-        self._writes += 1
-
-    def end_write(self) -> None:
-        """It has ended, whatever became of it."""
-        self._writes -= 1
-        if not self._writes:
-            self._written.set()
-
     async def written(self) -> None:
         """Wait until no write is under way under this lease. After ``revoke()``, none begins: then what was not
         written by this reader of the partition never will be."""
-        while self._writes:
+        while self._writing:
             self._written.clear()
             await self._written.wait()
+
+    def abandon(self) -> None:
+        """Revoke it, and cut off the writes that are under way: they have had their time to finish."""
+        self.revoke()
+        now = asyncio.get_running_loop().time()
+        for limit in self._writing:
+            if not limit.expired():
+                limit.reschedule(now)
+
+    def begin_write(self, limit: asyncio.Timeout) -> None:
+        """A write under this lease begins, which ``limit`` cuts off."""
+        self._writing.add(limit)
+
+    def end_write(self, limit: asyncio.Timeout) -> None:
+        """It has ended, whatever became of it."""
+        self._writing.discard(limit)
+        if not self._writing:
+            self._written.set()
 
 
 @dataclass(slots=True, eq=False)

@@ -238,14 +238,14 @@ class Outlet:
             return []
         batch, begun = load.take(segment), time.monotonic()
         try:
-            with _written_under(load.leases):
-                async with asyncio.timeout(self.policy.timeout):
+            async with asyncio.timeout(self.policy.timeout) as limit:
+                with _written_under(load.leases, limit):
                     await self._sink.write(batch)
         except WriteError as error:
             self._metrics.write_seconds.observe(time.monotonic() - begun)
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
-            return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
+            return await self._after_drop(load, segment, self._why_cut_off(begun))
         except Unavailable as error:
             return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
         except NotConnected as error:
@@ -258,6 +258,11 @@ class Outlet:
         self._metrics.write_seconds.observe(time.monotonic() - begun)
         self._written(len(batch), batch.bytes)
         return []
+
+    def _why_cut_off(self, begun: float) -> str:
+        if time.monotonic() - begun < self.policy.timeout:
+            return "a write was cut off, since a partition in it went to another reader"
+        return f"a write took longer than {self.policy.timeout:g} s"
 
     def _written(self, records: int, size: int) -> None:
         self._metrics.records.inc(records)
@@ -448,11 +453,11 @@ class Outlet:
 
 
 @contextlib.contextmanager
-def _written_under(leases: Collection[Lease]) -> Iterator[None]:
+def _written_under(leases: Collection[Lease], limit: asyncio.Timeout) -> Iterator[None]:
     for lease in leases:
-        lease.begin_write()
+        lease.begin_write(limit)
     try:
         yield
     finally:
         for lease in leases:
-            lease.end_write()
+            lease.end_write(limit)

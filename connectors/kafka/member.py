@@ -42,6 +42,8 @@ _SEARCH_SECONDS = 5.0
 """How often topics are looked for that are not there."""
 _ASK_SECONDS = 5.0
 _LAG_SECONDS = 2.0
+_WRITE_SECONDS = 2.0
+"""How long leaving waits for writes that are under way."""
 _COMMIT_SECONDS = 3.0
 _LEAVE_SECONDS = 4.0
 _HOLD = 0.9
@@ -109,7 +111,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         if self._attending is not None:
             self._attending.cancel()
             await asyncio.wait({self._attending})
-        await _within(_COMMIT_SECONDS, assignment.written())
+        await assignment.written(_WRITE_SECONDS)
         if self._consumer.is_member:
             with contextlib.suppress(KafkaError):
                 await _within(_COMMIT_SECONDS, self._commit(assignment))
@@ -248,7 +250,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         unfinished = [partition.name for partition in assignment.partitions.values() if not partition.is_quiet]
         assignment.revoke()
         if self._consumer.is_member:
-            await _within(limit, assignment.written())
+            await assignment.written(limit)
             await _within(_COMMIT_SECONDS, self._commit_all(assignment))
         if unfinished:
             _log.warning("left to the next owner, since it was not delivered in time: what is read of %s", unfinished)

@@ -129,8 +129,17 @@ class Assignment:
             self._acked.clear()
             await self._acked.wait()
 
-    async def written(self) -> None:
-        """Wait until no write is under way under its leases."""
+    async def written(self, seconds: float) -> None:
+        """Wait until no write is under way under its leases; those that take longer are cut off."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._are_written()
+        except TimeoutError:
+            for partition in self.partitions.values():
+                partition.lease.abandon()
+            await self._are_written()
+
+    async def _are_written(self) -> None:
         for partition in self.partitions.values():
             await partition.lease.written()
 

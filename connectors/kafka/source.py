@@ -67,7 +67,7 @@ class KafkaSourceConfig(KafkaConfig):
     are down and nothing is read."""
     revoke_timeout: Annotated[Duration, Field(gt=0)] = 10.0
     """How long a rebalance may be held up until what was read is delivered and committed; and then again, until the
-    writes are over that are under way. What is left goes to the next owner."""
+    writes are over that are under way, which are cut off otherwise. What is left goes to the next owner."""
     assignment: Literal["roundrobin", "range", "sticky"] = "roundrobin"
     """How the group spreads partitions over its members: all of them must know the same way."""
 

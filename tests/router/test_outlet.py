@@ -363,6 +363,26 @@ async def test_a_lease_knows_of_the_write_that_is_under_way(books: Books) -> Non
         await lease.written()  # which returns at once when nothing is under way
 
 
+async def test_a_lease_can_cut_off_what_is_being_written_under_it(books: Books) -> None:
+    """What is left of the write under other leases is written again, through a new connection."""
+    sink, mine, lost = new_sink(), Lease("0"), Lease("1")
+
+    async def hang(_batch: Batch) -> None:
+        sink.on_write = None
+        await asyncio.Event().wait()
+
+    sink.on_write = hang
+    outlet = outlet_to(sink, books, timeout=60.0)
+    receipt = await outlet.put(part(b"a", b"b", b"c", leases=[mine, lost, None]))
+    async with running(outlet.run):
+        await until(lambda: sink.writes)
+        lost.abandon()
+        await lost.written()
+        await receipt
+    assert sink.values == [b"a", b"c"]
+    assert sink.opens == 2
+
+
 async def test_a_write_that_fails_is_over_too(books: Books) -> None:
     """A lease does not wait for what was given up."""
     sink, lease = new_sink(), Lease("0")
