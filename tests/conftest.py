@@ -11,11 +11,11 @@ from hypothesis import settings
 
 from connectors.kit.promise import NOT_PROMISED
 from tests.certificates import Certificates, make_certificates
-from tests.servers.fixtures import kafka, kafka_distribution_or_skip, mosquitto, start_kafka, start_mosquitto
+from tests.servers.fixtures import kafka, kafka_or_skip, mosquitto, start_kafka, start_mosquitto
 from tests.servers.locks import alone
 from tests.servers.shared import run_folder
 
-__all__ = ["kafka", "kafka_distribution_or_skip", "mosquitto", "start_kafka", "start_mosquitto"]
+__all__ = ["kafka", "kafka_or_skip", "mosquitto", "start_kafka", "start_mosquitto"]
 
 MAY_SKIP = ("shared/cel-conformance", NOT_PROMISED)
 """What the reasons name for which a test may be skipped in CI: the conformance cases are no part of the tree, and a

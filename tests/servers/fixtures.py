@@ -14,8 +14,7 @@ from uuid import uuid4
 import pytest
 
 from tests.certificates import Certificates
-from tests.servers import kafka_distribution
-from tests.servers.kafka import KafkaAddresses, KafkaCluster
+from tests.servers.kafka import KafkaAddresses, KafkaCluster, prepare
 from tests.servers.mosquitto import Mosquitto, MosquittoAddresses
 from tests.servers.process import Unavailable, is_listening
 from tests.servers.shared import run_folder, shared
@@ -25,17 +24,17 @@ StartMosquitto = Callable[..., Mosquitto]
 
 
 @pytest.fixture(scope="session")
-def kafka_distribution_or_skip() -> None:
+def kafka_or_skip() -> None:
     """Jars and Java; the first run on a machine fetches them."""
     try:
-        kafka_distribution.fetch()
+        prepare()
     except Unavailable as lacking:
         pytest.skip(str(lacking))
 
 
 @pytest.fixture(scope="session")
 def kafka(
-    kafka_distribution_or_skip: None, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+    kafka_or_skip: None, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[KafkaAddresses]:
     """One node of Kafka for every test of the run that leaves it alone; topics, groups and transactions need names of
     their own."""
@@ -51,7 +50,7 @@ def kafka(
 
 
 @pytest.fixture
-def start_kafka(kafka_distribution_or_skip: None, certificates: Certificates, tmp_path: Path) -> Iterator[StartKafka]:
+def start_kafka(kafka_or_skip: None, certificates: Certificates, tmp_path: Path) -> Iterator[StartKafka]:
     """Start a cluster of one's own, with the options of KafkaCluster; it is killed when the test ends."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(

@@ -8,7 +8,9 @@ with KafkaCluster(folder, certificates) as cluster:
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +19,10 @@ from typing import Self
 
 from cryptography.hazmat.primitives import serialization
 
-from tests.certificates import Certificates
+from tests.certificates import Certificates, make_certificates
 from tests.servers import kafka_distribution
 from tests.servers.kafka_distribution import Distribution
+from tests.servers.locks import alone
 from tests.servers.ports import claim_port
 from tests.servers.process import ServerProcess
 
@@ -37,6 +40,7 @@ USER, PASSWORD = "alice", "the password of alice"
 QUICK = (*kafka_distribution.QUICK_START, "-Xmx256m")
 FAST = ("-XX:+UseSerialGC", "-Xmx512m")
 """For load: slower to start, and compiled with every optimisation."""
+COMMAND_SECONDS = 120.0
 
 _LOGGING = """\
 rootLogger.level = warn
@@ -105,7 +109,8 @@ class KafkaCluster:
     def start(self) -> None:
         """Start every node that does not run; returns when clients can connect. Raises NotStarted."""
         starting = [node for node in self.nodes if not node.running]
-        self._format([node for node in starting if not node.is_formatted])
+        if not self.nodes[0].is_formatted:
+            self._format()
         for node in starting:
             node.process.launch()
         for node in starting:
@@ -116,39 +121,29 @@ class KafkaCluster:
         for node in self.nodes:
             node.process.kill()
 
-    def stop(self) -> None:
-        """SIGTERM for all of them."""
-        for node in self.nodes:
-            node.process.stop()
-
     def command(self, main: str, *arguments: str) -> str:
         """Run one of Kafka's own commands against the cluster, such as ``org.apache.kafka.tools.AclCommand``; its
         output."""
         to = ("--bootstrap-server", self.addresses.plaintext)
-        done = subprocess.run(
-            self._distribution.command(main, *to, *arguments), capture_output=True, text=True, timeout=120, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"{main} {' '.join(arguments)}: {done.stdout}{done.stderr}")
-        return done.stdout
+        return _run(self._distribution.command(main, *to, *arguments))
 
-    def _format(self, nodes: Sequence[KafkaNode]) -> None:
-        """Lay out the storage of nodes that have none, at once."""
+    def _format(self) -> None:
+        """Lay out the storage of the first node, and of the others after it: they differ in who they are alone."""
+        first, *others = self.nodes
         voters = ",".join(f"{n.number}@{n.listeners['CONTROLLER']}:{n.directory_id}" for n in self.nodes)
-        users = [f"SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
-        given = ["--cluster-id", self._identity, "--initial-controllers", voters]
-        for user in users:
-            given += ["--add-scram", user]
-        formats = []
-        for node in nodes:
-            command = self._distribution.command(
-                "kafka.tools.StorageTool", "format", "--config", str(node.properties), *given
-            )
-            formats.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-        for process in formats:
-            said, _ = process.communicate(timeout=120)
-            if process.returncode:
-                raise RuntimeError(f"the storage of a node of Kafka could not be formatted: {said}")
+        arguments = [
+            f"--config={first.properties}",
+            f"--cluster-id={self._identity}",
+            f"--initial-controllers={voters}",
+        ]
+        arguments += [f"--add-scram=SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
+        command = self._distribution.command("kafka.tools.StorageTool", "format", *arguments)
+        _run(command)
+        for node in others:
+            shutil.copytree(first.data, node.data)
+            identity = {"version": "1", "cluster.id": self._identity}
+            identity |= {"node.id": str(node.number), "directory.id": node.directory_id}
+            (node.data / "meta.properties").write_text(_as_properties(identity))
 
     def _properties(self, node: KafkaNode) -> dict[str, str]:
         copies = min(len(self.nodes), 3)
@@ -164,7 +159,7 @@ class KafkaCluster:
             ),
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in LISTENERS.items()),
             "inter.broker.listener.name": "PLAINTEXT",
-            "log.dirs": str(node.folder / "data"),
+            "log.dirs": str(node.data),
             "auto.create.topics.enable": "false",
             "default.replication.factor": str(copies),
             "min.insync.replicas": str(safe),
@@ -185,12 +180,32 @@ class KafkaCluster:
         }
 
 
+def prepare() -> None:
+    """Have all that a cluster is started from, and Java's archive of classes, with which it starts in two thirds of the
+    time. Only the first call on a machine does anything. Raises Unavailable."""
+    archive = kafka_distribution.fetch().class_archive
+    with alone(archive.with_suffix(".lock")):
+        if not archive.exists():
+            with tempfile.TemporaryDirectory(prefix="sluiceway-kafka-") as work:
+                _archive_classes(archive, Path(work))
+
+
+def _archive_classes(archive: Path, work: Path) -> None:
+    """Java writes the archive of what a node has loaded when the node ends in order."""
+    unfinished = archive.with_suffix(".unfinished")
+    options = [*QUICK, f"-XX:ArchiveClassesAtExit={unfinished}"]
+    with KafkaCluster(work / "kafka", make_certificates(work / "certificates"), options=options) as cluster:
+        cluster.nodes[0].stop()
+    unfinished.rename(archive)
+
+
 class KafkaNode:
     """One broker. ``kill``, ``freeze``, ``thaw``, ``stop`` do that to its process; ``start`` brings it back."""
 
     def __init__(self, number: int, folder: Path) -> None:
         self.number = number
         self.folder = folder
+        self.data = folder / "data"
         self.directory_id = _random_id()
         self.properties = folder / "server.properties"
         self.listeners = {name: f"127.0.0.1:{claim_port()}" for name in LISTENERS}
@@ -208,7 +223,7 @@ class KafkaNode:
     @property
     def is_formatted(self) -> bool:
         """Whether it has storage."""
-        return (self.folder / "data" / "meta.properties").exists()
+        return (self.data / "meta.properties").exists()
 
     def advertised(self, listener: str) -> str:
         """The address that clients of a listener are told."""
@@ -217,7 +232,7 @@ class KafkaNode:
     def configure(self, distribution: Distribution, properties: Mapping[str, str], options: Sequence[str]) -> None:
         """Write its files and say how it is run."""
         self.folder.mkdir(parents=True)
-        self.properties.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+        self.properties.write_text(_as_properties(properties))
         logging = self.folder / "log4j2.properties"
         logging.write_text(_LOGGING)
         command = distribution.command(
@@ -275,6 +290,18 @@ class _Keystores:
             "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
             "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
         }
+
+
+def _as_properties(properties: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def _run(command: Sequence[str]) -> str:
+    """The output of a command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _random_id() -> str:
