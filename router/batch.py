@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +19,57 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Lease:
-    """The right to deliver what came from one partition. A source revokes it when it loses the partition."""
+    """The right to deliver what came from one partition. A source revokes it when it loses the partition.
 
-    __slots__ = ("partition", "revoked")
+    ``until``, on the clock of ``time.monotonic``, is for a source that keeps its partitions only as long as it is heard
+    from, such as by heartbeats: past it the lease is over by itself, also when the process had been stopped meanwhile.
+    What is over stays over, since deliveries may have been left out by then.
+    """
 
-    def __init__(self, partition: str) -> None:
+    __slots__ = ("_over", "_writing", "_written", "partition", "until")
+
+    def __init__(self, partition: str, until: float = math.inf) -> None:
         self.partition = partition
-        self.revoked = False
+        self.until = until
+        self._over = False
+        self._writing: set[asyncio.Timeout] = set()
+        self._written = asyncio.Event()
+
+    @property
+    def revoked(self) -> bool:
+        """Whether no delivery under this lease begins any more."""
+        if not self._over and time.monotonic() > self.until:
+            self._over = True
+        return self._over
 
     def revoke(self) -> None:
         """From now on no delivery under this lease begins; one that is being written finishes."""
-        self.revoked = True
+        self._over = True
+
+    async def written(self) -> None:
+        """Wait until no write is under way under this lease. After ``revoke()``, none begins: then what was not
+        written by this reader of the partition never will be."""
+        while self._writing:
+            self._written.clear()
+            await self._written.wait()
+
+    def abandon(self) -> None:
+        """Revoke it, and cut off the writes that are under way: they have had their time to finish."""
+        self.revoke()
+        now = asyncio.get_running_loop().time()
+        for limit in self._writing:
+            if not limit.expired():
+                limit.reschedule(now)
+
+    def begin_write(self, limit: asyncio.Timeout) -> None:
+        """A write under this lease begins, which ``limit`` cuts off."""
+        self._writing.add(limit)
+
+    def end_write(self, limit: asyncio.Timeout) -> None:
+        """It has ended, whatever became of it."""
+        self._writing.discard(limit)
+        if not self._writing:
+            self._written.set()
 
 
 @dataclass(slots=True, eq=False)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from router.batch import Batch, join
+from router.batch import Batch, Lease, join
 from router.part import Part
+from rules.columns import Constant
 
 Receipt = asyncio.Future[None]
 """Completes when every record of a part is durable at the sink or a dead letter."""
@@ -48,6 +49,7 @@ class Load:
     def __init__(self, admitted: Sequence[Admitted]) -> None:
         self.admitted = admitted
         self.batch = join([entry.part.batch for entry in admitted])
+        self.leases = _leases_of(entry.part.batch for entry in admitted)
         self._ends = list(accumulate(len(entry.part.batch) for entry in admitted))
         self._excluded: set[int] = set()
 
@@ -86,3 +88,12 @@ class Load:
         for entry in self.admitted:
             if not entry.receipt.done():
                 entry.receipt.set_result(None)
+
+
+def _leases_of(batches: Iterable[Batch]) -> frozenset[Lease]:
+    found: set[Lease | None] = set()
+    for batch in batches:
+        column = batch.leases
+        if column is not None:
+            found.update((column.value,) if isinstance(column, Constant) else column)
+    return frozenset(lease for lease in found if lease is not None)

@@ -54,6 +54,7 @@ class SinkMetrics:
     bytes: Counter
     write_seconds: Histogram
     retries: Counter
+    revoked: Counter
     queue_records: Gauge
     queue_bytes: Gauge
     connected: Gauge
@@ -173,6 +174,9 @@ class Metrics:
         self.sink_bytes = self._counter("sink_bytes_total", "Bytes of payload delivered.", "sink")
         self.sink_write_seconds = self._histogram("sink_write_seconds", "One write.", WRITE_SECONDS, "sink")
         self.sink_retries = self._counter("sink_retries_total", "Writes made again.", "sink")
+        self.sink_revoked = self._counter(
+            "sink_revoked_records_total", "Records left to whoever reads their partition now.", "sink"
+        )
         self.sink_queue_records = self._gauge("sink_queue_records", "Records waiting for the sink.", "sink")
         self.sink_queue_bytes = self._gauge("sink_queue_bytes", "Bytes waiting for the sink.", "sink")
         self.end_to_end = self._histogram(
@@ -208,6 +212,7 @@ class Metrics:
             bytes=self.sink_bytes.labels(name),
             write_seconds=self.sink_write_seconds.labels(name),
             retries=self.sink_retries.labels(name),
+            revoked=self.sink_revoked.labels(name),
             queue_records=self.sink_queue_records.labels(name),
             queue_bytes=self.sink_queue_bytes.labels(name),
             connected=self.connected.labels("sink", name),

@@ -12,10 +12,10 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from router.batch import Batch
+from router.batch import Batch, Lease
 from router.errors import NotConnected, StateError, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letterbox import LetterBox
@@ -238,13 +238,14 @@ class Outlet:
             return []
         batch, begun = load.take(segment), time.monotonic()
         try:
-            async with asyncio.timeout(self.policy.timeout):
-                await self._sink.write(batch)
+            async with asyncio.timeout(self.policy.timeout) as limit:
+                with _written_under(load.leases, limit):
+                    await self._sink.write(batch)
         except WriteError as error:
             self._metrics.write_seconds.observe(time.monotonic() - begun)
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
-            return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
+            return await self._after_drop(load, segment, self._why_cut_off(begun))
         except StateError as error:  # what the sink remembers cannot be kept
             return await self._after_delay(segment, Unavailable(str(error)), begun)
         except Unavailable as error:
@@ -260,6 +261,11 @@ class Outlet:
         self._written(len(batch), batch.bytes)
         return []
 
+    def _why_cut_off(self, begun: float) -> str:
+        if time.monotonic() - begun < self.policy.timeout:
+            return "a write was cut off, since a partition in it went to another reader"
+        return f"a write took longer than {self.policy.timeout:g} s"
+
     def _written(self, records: int, size: int) -> None:
         self._metrics.records.inc(records)
         self._metrics.bytes.inc(size)
@@ -268,10 +274,12 @@ class Outlet:
         self.error = ""
 
     def _still_leased(self, load: Load, segment: Segment) -> Segment:
+        lost = {lease for lease in load.leases if lease.revoked}
         leases = load.batch.leases
-        if leases is None or not any(lease is not None and lease.revoked for lease in set(leases)):
+        if leases is None or not lost:
             return segment
-        kept = [i for i in segment.indices if (lease := leases[i]) is None or not lease.revoked]
+        kept = [index for index in segment.indices if leases[index] not in lost]
+        self._metrics.revoked.inc(len(segment.indices) - len(kept))
         return Segment(kept, segment.attempts, segment.strikes)
 
     async def _after_refusal(self, load: Load, segment: Segment, batch: Batch, error: WriteError) -> list[Segment]:
@@ -444,3 +452,14 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
+
+
+@contextlib.contextmanager
+def _written_under(leases: Collection[Lease], limit: asyncio.Timeout) -> Iterator[None]:
+    for lease in leases:
+        lease.begin_write(limit)
+    try:
+        yield
+    finally:
+        for lease in leases:
+            lease.end_write(limit)

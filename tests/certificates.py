@@ -22,7 +22,8 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make them."""
+    """Make them, in a folder that does not exist yet."""
+    folder.mkdir(parents=True)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     trustme.CA().cert_pem.write_to_path(str(folder / "other-ca.pem"))

@@ -11,6 +11,11 @@ from hypothesis import settings
 
 from connectors.kit.promise import NOT_PROMISED
 from tests.certificates import Certificates, make_certificates
+from tests.servers.fixtures import kafka, kafka_or_skip, mosquitto, start_kafka, start_mosquitto
+from tests.servers.locks import alone
+from tests.servers.shared import run_folder
+
+__all__ = ["kafka", "kafka_or_skip", "mosquitto", "start_kafka", "start_mosquitto"]
 
 MAY_SKIP = ("shared/cel-conformance", NOT_PROMISED)
 """What the reasons name for which a test may be skipped in CI: the conformance cases are no part of the tree, and a
@@ -47,5 +52,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """An authority, a server and a client."""
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
+    """An authority, a server and a client; the same for the whole run, since its workers share servers."""
+    folder = run_folder(tmp_path_factory) / "certificates"
+    with alone(folder.with_suffix(".lock")):
+        return Certificates(folder) if folder.exists() else make_certificates(folder)
