@@ -33,7 +33,7 @@ class KafkaSinkConfig(KafkaConfig):
     key: Annotated[str | None, PerRecord()] = None
     """The key: records with the same one go to the same partition, in their order. `${meta.key}` keeps that of the
     source. Without it, or where it is null, there is none."""
-    partition: Annotated[int, Field(ge=0), PerRecord()] | None = None
+    partition: Annotated[Annotated[int, Field(ge=0)] | None, PerRecord()] = None
     """The partition, such as `${meta.partition}`. Without it, or where it is null, the key says which."""
     headers: Annotated[dict[str, str], PerRecord()] = Field(default_factory=dict)
     """Headers, such as `{origin: sluiceway, type: "${event.type}"}`. `${meta.headers}` keeps those of the source."""
