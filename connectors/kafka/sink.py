@@ -103,10 +103,10 @@ def _is_template(value: object) -> bool:
 class KafkaSink:
     """Sends records to topics of Kafka.
 
-    **Records** of a write go out as one batch for each partition, compressed. The key says which partition: the one
-    that Kafka's own producers choose (murmur2). Records without a key go to the same one for a write, and to the next
-    one with the next write. When a topic gets more partitions, keys go to other ones from then on, as with any
-    producer.
+    **Records** of a write go out as one batch for each partition, compressed; `batch: {records, bytes, wait}` says how
+    much a write is, and `wait` is what Kafka calls linger. The key says which partition: the one that Kafka's own
+    producers choose (murmur2). Records without a key go to the same one for a write, and to the next one with the next
+    write. When a topic gets more partitions, keys go to other ones from then on, as with any producer.
 
     **Guarantee**: at least once, and with `idempotence` hardly ever twice: a batch whose answer is lost is sent again
     under the same number, also after the brokers were away, and they drop it if they have it. Records come twice when
