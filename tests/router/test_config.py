@@ -10,6 +10,7 @@ from fuzz_config import ENVIRONMENT, SECRET, write_files
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka import KafkaSink
 from connectors.memory import MemorySink, MemorySource
 from router.config import Configuration, Secrets, load
 from router.config.interpolation import fill
@@ -101,6 +102,18 @@ flows: flow.yaml
     assert isinstance(sink.settings, MemorySink.Config)
     assert (sink.settings.topic, sink.settings.key) == ("shared", "own")
     assert (sink.timeout, sink.ordered, sink.batch.records, sink.batch.wait) == (2.0, False, 2, 1.0)
+
+
+def test_a_template_is_left_out_of_the_settings_only_where_it_cannot_stand(tmp_path: Path) -> None:
+    text = """
+sources: {a: {type: memory}}
+sinks: {x: {type: kafka, brokers: "a:1", topic: "${event.t}", partition: "${event.p}", tombstone: "${event.gone}"}}
+flows: flow.yaml
+"""
+    sink = config(tmp_path, text).sinks["x"]
+    assert isinstance(sink.settings, KafkaSink.Config)
+    assert (sink.settings.topic, sink.settings.partition, sink.settings.tombstone) == ("${event.t}", None, False)
+    assert set(sink.templates) == {"topic", "partition", "tombstone"}
 
 
 def test_flows_are_found_by_pattern_relative_to_the_file_that_names_them(tmp_path: Path) -> None:

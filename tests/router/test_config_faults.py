@@ -193,10 +193,10 @@ FAULTS = [
         ],
     ),
     (
-        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: {type: kafak}}\n",
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nconnections: {m: {type: carrier_pigeon}}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:25: no connector of type `kafak` is installed; known: " + ALL,
+            "sluiceway.yaml:4:25: no connector of type `carrier_pigeon` is installed; known: " + ALL,
         ],
     ),
     (
@@ -730,7 +730,7 @@ FAULTS = [
         "sources: {a: {use: m}}\nsinks: {x: {use: m}}\nconnections: {m: {type: kafak}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; known: file, generate, http, http_poll, memory, stdin, stdout, websocket, websocket_server",
+            "sluiceway.yaml:3:25: no connector of type `kafak` is installed; did you mean `kafka`?",
         ],
     ),
     (
