@@ -28,7 +28,7 @@ def _split(value: Any) -> Any:
         raise ValueError("brokers should be host:port, several separated by commas, or a list of these")
     brokers = tuple(address.strip() for text in texts for address in text.split(",") if address.strip())
     if not brokers:
-        raise ValueError("brokers should name at least one host:port")
+        raise ValueError("brokers should be one host:port at least")
     for address in brokers:
         split_address(address)
     return brokers
@@ -59,7 +59,7 @@ class Sasl(Settings):
         named = {name for name in ("username", "password", "oauth2") if getattr(self, name) is not None}
         wanted = {"oauth2"} if self.mechanism == "OAUTHBEARER" else {"username", "password"}
         if named != wanted:
-            raise ValueError(f"sasl should have {' and '.join(sorted(wanted, reverse=True))} beside {self.mechanism}")
+            raise ValueError(f"{self.mechanism} should stand beside {' and '.join(sorted(wanted, reverse=True))} alone")
         return self
 
 
