@@ -228,16 +228,25 @@ async def test_why_it_does_not_get_in_is_told(kafka: KafkaAddresses, certificate
     topic = await create_topic(kafka.plaintext)
     other = {"tls": {"ca": str(certificates.folder / "other-ca.pem")}}
     assert "certificate verify failed" in await refuses(source_of(kafka.ssl, topic, new_group(), **other))
-    wrong = secured(certificates, "sasl") | {"sasl": {"mechanism": "SCRAM-SHA-256", "username": USER, "password": "no"}}
+    trust = {"ca": str(certificates.ca)}
+    wrong = {"tls": trust, "sasl": {"mechanism": "SCRAM-SHA-256", "username": USER, "password": "no"}}
     said = await refuses(source_of(kafka.sasl, topic, new_group(), **wrong))
     assert said.startswith(f"{kafka.sasl}: ")
     assert "authentication" in said.lower()
     said = await refuses(source_of("127.0.0.1:1,127.0.0.1:2", topic, new_group()))
     assert said.count("Connect call failed") == 2
-    assert await refuses(source_of(kafka.ssl, topic, new_group(), request_timeout="2s")) != ""
-    assert await refuses(
-        source_of(kafka.mtls, topic, new_group(), **secured(certificates, "ssl"), request_timeout="2s")
+    said = await refuses(
+        source_of(kafka.sasl, topic, new_group(), tls=trust, sasl=wrong["sasl"] | {"mechanism": "PLAIN"})
     )
+    assert said == f"{kafka.sasl}: the broker does not take PLAIN (sasl)"
+    for brokers, settings in (
+        (kafka.ssl, {}),
+        (kafka.plaintext, {"tls": trust}),
+        (kafka.sasl, {"tls": trust}),
+        (kafka.mtls, {"tls": trust}),
+    ):
+        said = await refuses(source_of(brokers, topic, new_group(), **settings))
+        assert said.endswith("; does this listener of the broker want the same tls and sasl?")
 
 
 async def test_what_is_forbidden_is_told_and_goes_on_once_it_is_allowed(
