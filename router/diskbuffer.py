@@ -260,6 +260,8 @@ def _prepare(file: Path, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_SCHEMA)
     connection.execute("PRAGMA wal_autocheckpoint = 0")
+    # Some builds overwrite what is deleted with zeros, which would make taking away as expensive as adding.
+    connection.execute("PRAGMA secure_delete = OFF")
     connection.execute(f"PRAGMA journal_size_limit = {2 * _LOG_BYTES}")
 
 

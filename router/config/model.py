@@ -95,10 +95,10 @@ class QueueBounds(Part):
 
 
 class BufferSettings(Part):
-    """A buffer on disk, in `state_dir`."""
+    """What waits for a sink, where it is safe."""
 
     type: Literal["disk"]
-    """Where it is: on `disk`."""
+    """On `disk`, in `state_dir`."""
     bytes: Annotated[Size, Field(gt=0)] = 1 << 30
     """Bytes of payload in the buffer, at most. On disk they take more: keys, headers, and what came as it came."""
 
