@@ -59,7 +59,8 @@ class Daemon:
         self.not_ready = "draining"
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> bool:
-        """Run until ``stop`` is called or every source has ended. True when everything read was settled.
+        """Run until ``stop`` is called or every source has ended. True when everything read was settled, and no
+        delivery from a disk buffer was cut off.
 
         Raises ``StateError`` when the state folder cannot be had, ``SluicewayError`` when the port cannot, ``Refused``
         when records wait in the buffer of a sink that is gone. When cancelled, it ends at once; what is unsettled is
@@ -194,8 +195,8 @@ class Daemon:
         finished = services.create_task(self._finish(ended), name="last deliveries")
         await asyncio.wait([finished], timeout=self.configuration.drain_timeout)
         self.not_ready = "stopped"
-        drained = ended.done()
-        if not finished.done():
+        drained = finished.done()
+        if not drained:
             log.error("not everything was drained in %g s; ending all the same", self.configuration.drain_timeout)
         for task in (*tasks, ended, emptied, finished, stopping):
             task.cancel()
