@@ -17,7 +17,6 @@ from oracle import Findings, Ledger
 from shop import SINKS, Shop
 
 from bench.events import lines
-from router.pipeline import UNSETTLED_BYTES
 
 
 @pytest.fixture
@@ -43,12 +42,13 @@ def unsettled(rig: Rig, source: str) -> int:
     return int(told["records"])
 
 
-def test_killed_while_a_file_is_routed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffers", [False, True], ids=["plain", "disk buffers"])
+def test_killed_while_a_file_is_routed(tmp_path: Path, buffers: bool) -> None:
     """kill -9 at random moments: no line is missing, none torn, all in order, and each kill repeats one window at
     most."""
     events = tmp_path / "events.ndjson"
     events.write_bytes(b"".join(lines(200_000, seed=7)))
-    ordeal = Ordeal(tmp_path, events, kills=6, rng=random.Random(7))
+    ordeal = Ordeal(tmp_path, events, kills=6, rng=random.Random(7), buffers=buffers)
     try:
         status = ordeal.suffer()
     finally:
@@ -62,7 +62,7 @@ def test_killed_while_a_file_is_routed(tmp_path: Path) -> None:
         findings.bound = findings.repeats  # bounded by the window below
     clean(found)
     assert again[0] == 0
-    assert max(again) <= UNSETTLED_BYTES
+    assert max(again) <= ordeal.window
 
 
 def test_a_sink_that_is_away_stalls_its_own_flow_only(rig: Rig) -> None:
