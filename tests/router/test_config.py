@@ -220,6 +220,19 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     ]
 
 
+def test_an_answer_that_does_not_mean_delivery_is_a_warning_unless_it_is_meant(tmp_path: Path) -> None:
+    text = "sources: {a: {type: http}, b: {type: memory}}\nsinks: {x: {type: memory, buffer: {type: disk}}}\n"
+    rules = "from: [a, b]\nrules: [{to: x}]\n"
+    found = config(tmp_path, text + "flows: flow.yaml\n", rules)
+    [warning] = found.warnings
+    assert str(warning).removeprefix(f"{tmp_path}/") == (
+        "sluiceway.yaml:1:11: source `a` does not wait until its records are delivered to `x`; "
+        "its disk buffer has them; `accept: buffered` says so, where every sink has one"
+    )
+    meant = text.replace("http}", "http, accept: buffered}")
+    assert config(tmp_path, meant + "flows: flow.yaml\n", rules).warnings == ()
+
+
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.8.8.8:9600", "[::1]:9600", "localhost:9600"])
 def test_this_machine_alone_needs_no_token(tmp_path: Path, listen: str) -> None:
     found = config(tmp_path, BASE + f"http: {{listen: '{listen}'}}\n").http
