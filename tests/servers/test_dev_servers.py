@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -47,9 +48,23 @@ def connections(script: subprocess.Popen[str]) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(script.stdout.read())["connections"])
 
 
-async def test_whoever_starts_servers_can_use_them_until_they_interrupt(kafka_or_skip: None, mosquitto: object) -> None:
+def check(folder: Path, at: dict[str, Any]) -> str:
+    """What the command finds in a daemon's file with these connections, each used by a source."""
+    sources = {name: {"use": name, "topics": ["a"], "group": "g"} for name in at}
+    config = {"connections": at, "sources": sources, "sinks": {"out": {"type": "stdout"}}, "flows": ["flow.yaml"]}
+    (folder / "sluiceway.yaml").write_text(json.dumps(config))
+    (folder / "flow.yaml").write_text(json.dumps({"from": list(at), "rules": [{"name": "all", "to": "out"}]}))
+    command = [str(Path(sys.executable).with_name("sluiceway")), "check", "sluiceway.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return done.stdout + done.stderr
+
+
+async def test_whoever_starts_servers_can_use_them_until_they_interrupt(
+    kafka_or_skip: None, mosquitto: object, tmp_path: Path
+) -> None:
     with running() as script:
         at = connections(script)
+        assert check(tmp_path, {name: each for name, each in at.items() if each["type"] == "kafka"}).startswith("ok")
         brokers = at["kafka"]["brokers"]
         await produce("made-by-use", b"one", bootstrap_servers=brokers)
         assert await consume("made-by-use", 1, bootstrap_servers=brokers) == [b"one"]
