@@ -40,10 +40,10 @@ def source_of(brokers: str, topics: str | Sequence[str] | None, group: str, **se
     quick: dict[str, Any] = {
         "brokers": brokers,
         "group": group,
-        "session_timeout": "6s",
+        "session_timeout": "30s",
         "heartbeat_interval": "200ms",
         "fetch_max_wait": "100ms",
-        "revoke_timeout": "5s",
+        "revoke_timeout": "10s",
     }
     if topics is not None:
         quick["topics"] = [topics] if isinstance(topics, str) else topics
