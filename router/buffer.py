@@ -38,7 +38,7 @@ from router.window import Passage, Window
 
 log = logging.getLogger(__name__)
 
-SOON = 0.01
+SOON = 0.02
 """So many seconds a sink that keeps up has to take a part before the part is written to disk."""
 GROUP_BYTES = 4 << 20
 """So many bytes of payload are added to the file at once, or one part that is larger."""
