@@ -71,9 +71,8 @@ def main(arguments: list[str]) -> int:
         print(f"{name:10}{cost.cpu:9.2f}{cost.cpu / options.lines * 1e6:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
     ratio, added = buffered.cpu / plain.cpu, (buffered.cpu - plain.cpu) / options.lines * 1e6
     kept = ratio <= CPU_RATIO
-    print(
-        f"a buffer adds {added:.2f} us a record: {ratio:.2f} times the cpu; promised: {CPU_RATIO:g}: {'kept' if kept else 'BROKEN'}"
-    )
+    verdict = "kept" if kept else "BROKEN"
+    print(f"a buffer adds {added:.2f} us a record: {ratio:.2f} times the cpu; promised: {CPU_RATIO:g}: {verdict}")
     return 0 if kept else 1
 
 
