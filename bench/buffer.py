@@ -1,7 +1,8 @@
-"""What a disk buffer costs: the same job with and without one at each sink, as whole processes, by turns.
+"""What a disk buffer costs at most: the same job with and without one at each sink, as whole processes, by turns.
 
-The sinks keep up, so this is what every record pays for the safety of a buffer: being packed, written to disk twice (to
-SQLite's log, and from there to its file) and taken away again.
+The source is faster than the sinks, so that hardly a record is delivered before it is written to disk: each is packed,
+written twice (to SQLite's log, and from there to its file) and taken away again. Where sinks keep up, little of that is
+done.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from bench.measure import Cost
 from bench.route import SINKS, write_configuration
 
 LINES = 1_000_000
-PER_RECORD = 2.0
-"""Microseconds of CPU that a buffer may add to a record of about 250 bytes."""
+CPU_RATIO = 1.75
+"""What is promised: so many times the CPU of the job without buffers, at most."""
 
 
 class Buffered:
@@ -68,9 +69,10 @@ def main(arguments: list[str]) -> int:
     print(f"{'':10}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
     for name, cost in (("plain", plain), ("buffered", buffered)):
         print(f"{name:10}{cost.cpu:9.2f}{cost.cpu / options.lines * 1e6:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
-    added = (buffered.cpu - plain.cpu) / options.lines * 1e6
-    kept = added <= PER_RECORD
-    print(f"a buffer adds {added:.2f} us a record; promised: at most {PER_RECORD:g}: {'kept' if kept else 'BROKEN'}")
+    ratio, added = buffered.cpu / plain.cpu, (buffered.cpu - plain.cpu) / options.lines * 1e6
+    kept = ratio <= CPU_RATIO
+    verdict = "kept" if kept else "BROKEN"
+    print(f"a buffer adds {added:.2f} us a record: {ratio:.2f} times the cpu; promised: {CPU_RATIO:g}: {verdict}")
     return 0 if kept else 1
 
 

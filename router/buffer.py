@@ -1,13 +1,18 @@
 """The disk buffer of a sink: what is in it is safe, and goes on from there to the sink, first in, first out.
 
     put ─► arriving ─► file ─► window ─► outlet ─► sink
-                        ▲                             │
-                        └── taken away once delivered ┘
+               │        ▲        ▲          │
+               └────────┼────────┘          │
+                        └── taken away ◄────┘
 
-A part is admitted to ``arriving`` while the buffer has room, and its receipt completes when it is in the file. What is
-on its way from the file to the sink is in the window: bounded, as the outlet's queue is, and taken away from the file
-only when it is delivered or dead letters, so that a kill repeats one window at most. A part that is added while
-the window has room and nothing waits before it need not be read back from the file.
+A part is admitted to ``arriving`` while the buffer has room. Its receipt completes when it is in the file, or when it
+has come to its end, whichever is first: while the sink keeps up, parts go straight on to the window, and most are
+delivered before they would be written to disk, so that a buffer costs little until it is needed, and a disk that fails
+does not stop a sink that works. Once the sink falls behind, parts wait in the file alone, and come to the window from
+there.
+
+The window is bounded as the outlet's queue is, and a part is taken away from the file only when it is delivered: so a
+kill repeats one window at most.
 """
 
 from __future__ import annotations
@@ -29,9 +34,12 @@ from router.metrics import Metrics
 from router.outlet import Outlet
 from router.part import Part
 from router.retry import Backoff
+from router.window import Passage, Window
 
 log = logging.getLogger(__name__)
 
+SOON = 0.02
+"""So many seconds a sink that keeps up has to take a part before the part is written to disk."""
 GROUP_BYTES = 4 << 20
 """So many bytes of payload are added to the file at once, or one part that is larger."""
 FREE_AGAIN = 0.75
@@ -43,10 +51,13 @@ class BufferedOutlet:
     """The way to one sink by way of its disk buffer, which holds ``limit`` bytes of payload at most.
 
     ``put`` admits parts; ``run`` is the task that adds them to the file and has the outlet deliver them. With
-    ``when_full`` "dead_letter", what finds the buffer full becomes dead letters; with "block" it waits.
+    ``when_full`` "dead_letter", what finds the buffer full becomes dead letters; with "block" it waits. A sink that
+    keeps up has ``soon`` seconds to take a part before it is written to disk.
     """
 
-    def __init__(self, outlet: Outlet, buffer: DiskBuffer, limit: int, when_full: str, metrics: Metrics) -> None:
+    def __init__(
+        self, outlet: Outlet, buffer: DiskBuffer, limit: int, when_full: str, metrics: Metrics, *, soon: float = SOON
+    ) -> None:
         self.name = outlet.name
         self.outlet = outlet
         self.error = ""
@@ -54,18 +65,16 @@ class BufferedOutlet:
         self._file = buffer
         self._limit = limit
         self._when_full = when_full
+        self._soon = soon
         self._metrics = metrics.buffer(outlet.name)
-        self._arriving: deque[Admitted] = deque()
+        self._arriving: deque[Passage] = deque()
         self._arriving_records = 0
         self._arriving_bytes = 0
+        self._committing = False
         self._admission = Admission(self._has_room, self._take)
-        # The window: records from the first one of the file up to, without, this one. Of those, what is not handed to
-        # the outlet yet is in ``_ready``, and what is and has not come to its end in ``_handed``.
-        self._next = buffer.extent.first
-        self._window_bytes = 0
-        self._ready: deque[tuple[int, Part]] = deque()
-        self._handed: deque[tuple[int, Receipt]] = deque()
-        self._delivered = buffer.extent.first
+        self._window = Window(outlet.policy.queue_records, outlet.policy.queue_bytes)
+        # Records of the file up to, without, these numbers have entered the window, and are delivered.
+        self._entered = self._delivered = buffer.extent.first
         self._draining = False
         self._halted = False
         self._to_commit, self._to_feed, self._to_settle = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -101,7 +110,7 @@ class BufferedOutlet:
 
     async def put(self, part: Part) -> Receipt:
         """Admit a part, after all that asked before; waits while the buffer is full. Its receipt completes when it is
-        in the file.
+        in the file, or delivered.
 
         A part larger than the buffer is admitted alone. When cancelled while waiting, the part is not admitted.
         """
@@ -130,7 +139,7 @@ class BufferedOutlet:
     def _has_room(self, entry: Admitted) -> bool:
         batch, policy = entry.part.batch, self.outlet.policy
         return self._fits(entry) and (
-            not self._arriving
+            not self._arriving_records
             or (
                 self._arriving_records + len(batch) <= policy.queue_records
                 and self._arriving_bytes + batch.bytes <= policy.queue_bytes
@@ -138,11 +147,32 @@ class BufferedOutlet:
         )
 
     def _take(self, entry: Admitted) -> None:
-        self._arriving.append(entry)
-        self._arriving_records += len(entry.part.batch)
-        self._arriving_bytes += entry.part.batch.bytes
+        passage, batch = Passage(entry.part, entry.receipt, entry.since), entry.part.batch
+        self._arriving.append(passage)
+        self._arriving_records += len(batch)
+        self._arriving_bytes += batch.bytes
+        if len(self._arriving) == 1 or self._arriving[-2].entered:
+            self._try_enter(passage)
         self._count()
-        self._to_commit.set()
+        if self._arriving[0] is passage:  # when it has to be in the file depends on the first one
+            self._to_commit.set()
+
+    def _try_enter(self, passage: Passage) -> bool:
+        """What comes next enters the window from memory, if nothing waits before it in the file and there is room."""
+        # Whose lease can be revoked waits for the file: from then on nobody else will deliver it.
+        is_bound = passage.part.batch.leases is not None or passage.committing
+        if is_bound or self._entered < self._file.extent.end or not self._window.has_room(passage.part):
+            return False
+        self._window.enter(passage)
+        self._to_feed.set()
+        return True
+
+    def _go_on(self) -> None:
+        """There is room in the window: what has arrived and could not enter it at once does so now."""
+        if self._arriving and not self._arriving[-1].entered:
+            for passage in self._arriving:
+                if not passage.entered and not self._try_enter(passage):
+                    break
 
     def _count(self) -> None:
         self._metrics.records.set(self.records)
@@ -166,7 +196,7 @@ class BufferedOutlet:
         """Return when the buffer is empty; nothing waits for company meanwhile."""
         self._draining = True
         self.outlet.hurry()
-        while self.records:
+        while self.records or self._is_unfinished():
             self._changed.clear()
             await self._changed.wait()
 
@@ -178,11 +208,15 @@ class BufferedOutlet:
     async def finish(self) -> None:
         """After ``halt()``: return when what the sink was handed is delivered and taken away, so that none of it is
         delivered again; at once while the sink is away."""
-        while self.outlet.connected and (self._handed or self._delivered > self._file.extent.first):
+        while self._is_unfinished() or (self.outlet.connected and self._window.handed):
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.1):  # the sink may go away, of which nobody tells
                     await self._changed.wait()
+
+    def _is_unfinished(self) -> bool:
+        """Whether something delivered may be in the file."""
+        return self._committing or self._delivered > self._file.extent.first
 
     # Into the file, and out of it
 
@@ -199,6 +233,7 @@ class BufferedOutlet:
                 await self._commit_once(group)
             except StateError as error:
                 self._fail(error, "cannot be written")
+                self._leave()  # what was delivered meanwhile
                 retry_at = time.monotonic() + backoff.next()
                 if not group:
                     await asyncio.sleep(retry_at - time.monotonic())
@@ -210,7 +245,7 @@ class BufferedOutlet:
     async def _work(self, retry_at: float) -> None:
         """Wait until there is something to take away, or, not before that time, to add."""
         while self._delivered <= self._file.extent.first:
-            left = retry_at - time.monotonic() if self._arriving else math.inf
+            left = max(retry_at, self._due()) - time.monotonic()
             if left <= 0:
                 return
             self._to_commit.clear()
@@ -218,37 +253,76 @@ class BufferedOutlet:
                 async with asyncio.timeout(None if left == math.inf else left):
                     await self._to_commit.wait()
 
-    async def _commit_once(self, group: Sequence[Admitted]) -> None:
-        before = self._file.extent
-        parts = [entry.part.freed() for entry in group]
-        added = [part for part in parts if part is not None]
-        await self._file.commit(added, self._delivered)
-        self._window_bytes -= before.bytes + sum(part.batch.bytes for part in added) - self._file.extent.bytes
-        number = before.end
-        for entry, part in zip(group, parts, strict=True):
-            self._arriving.popleft()
-            self._arriving_records -= len(entry.part.batch)
-            self._arriving_bytes -= entry.part.batch.bytes
-            if part is not None:
-                self._keep(number, part)
-                number += len(part.batch)
-            if not entry.receipt.done():
-                entry.receipt.set_result(None)
-        self._free()
+    def _due(self) -> float:
+        """When there will be something to add, by the monotonic clock."""
+        self._drop_delivered()
+        if not self._arriving:
+            return math.inf
+        first = self._arriving[0]
+        return first.since + self._soon if first.entered and self.outlet.connected else 0.0
 
-    def _group(self) -> list[Admitted]:
+    def _drop_delivered(self) -> None:
+        while self._arriving and self._arriving[0].delivered:
+            self._arriving.popleft()
+
+    def _group(self) -> list[Passage]:
         """What is added next, one part at least if any has arrived."""
-        group: list[Admitted] = []
+        self._drop_delivered()
+        group: list[Passage] = []
         size = 0
-        for entry in self._arriving:
-            size += entry.part.batch.bytes
+        for passage in self._arriving:
+            size += passage.part.batch.bytes
             if group and size > GROUP_BYTES:
                 break
-            group.append(entry)
+            group.append(passage)
         return group
+
+    async def _commit_once(self, group: Sequence[Passage]) -> None:
+        parts = [passage.part.freed() for passage in group]
+        number, delivered = self._file.extent.end, self._delivered
+        self._set_committing(group, True)
+        try:
+            await self._file.commit([part for part in parts if part is not None], delivered)
+        finally:
+            self._set_committing(group, False)
+        for passage, part in zip(group, parts, strict=True):
+            self._arriving.popleft()
+            if not passage.delivered:
+                self._complete(passage)
+            if part is not None:
+                passage.part = part
+                number += len(part.batch)
+                self._added(passage, number)
+        self._window.take_away(delivered)
+        self._free()
+
+    def _set_committing(self, group: Sequence[Passage], committing: bool) -> None:
+        self._committing = committing
+        for passage in group:
+            passage.committing = committing
+
+    def _complete(self, passage: Passage) -> None:
+        """A part that had arrived is safe."""
+        self._arriving_records -= len(passage.part.batch)
+        self._arriving_bytes -= passage.part.batch.bytes
+        if passage.receipt is not None and not passage.receipt.done():
+            passage.receipt.set_result(None)
+
+    def _added(self, passage: Passage, end: int) -> None:
+        """A part is in the file. If it is the next one and there is room, it goes on from memory, unless it did so
+        already."""
+        start = end - len(passage.part.batch)
+        if not passage.entered and start == self._entered and self._window.has_room(passage.part):
+            self._window.enter(passage)
+        passage.end = end
+        if passage.entered:
+            self._entered = end
+        if passage.delivered:
+            self._delivered = end
 
     def _free(self) -> None:
         """There is more room than before, everywhere."""
+        self._go_on()
         self._admission.admit_waiting()
         if self.full and self.bytes <= FREE_AGAIN * self._limit:
             self.full = False
@@ -264,33 +338,15 @@ class BufferedOutlet:
 
     # The window
 
-    def _keep(self, number: int, part: Part) -> None:
-        """A part that was just added goes on from memory, if it is the next one and there is room."""
-        batch, policy = part.batch, self.outlet.policy
-        held = self._next - self._file.extent.first
-        if number == self._next and (
-            held <= 0
-            or (held + len(batch) <= policy.queue_records and self._window_bytes + batch.bytes <= policy.queue_bytes)
-        ):
-            self._enter_window(number, part)
-
-    def _enter_window(self, number: int, part: Part) -> None:
-        self._ready.append((number, part))
-        self._next = number + len(part.batch)
-        self._window_bytes += part.batch.bytes
-
     async def _feed(self) -> None:
         """Hand the outlet what is in the window, and fill the window from the file."""
         backoff = Backoff()
         while True:
-            while self._halted or not (self._ready or self._can_refill()):
+            while self._halted or not (self._window.ready or self._can_refill()):
                 self._to_feed.clear()
                 await self._to_feed.wait()
-            if self._ready:
-                number, part = self._ready[0]
-                receipt = await self.outlet.put(part)
-                self._ready.popleft()
-                self._handed.append((number + len(part.batch), receipt))
+            if self._window.ready:
+                self._window.hand(await self.outlet.put(self._window.ready[0].part))
                 self._to_settle.set()
                 if self._draining:
                     self.outlet.hurry()
@@ -303,28 +359,33 @@ class BufferedOutlet:
                 await asyncio.sleep(backoff.next())
 
     def _can_refill(self) -> bool:
-        """Whether there is more in the file, and the window half empty: so it is read in large pieces."""
-        extent, policy = self._file.extent, self.outlet.policy
-        return (
-            self._next < extent.end
-            and self._next - extent.first <= policy.queue_records // 2
-            and self._window_bytes <= policy.queue_bytes // 2
-        )
+        """Whether there is more in the file, and much room: it is read in large pieces."""
+        return self._entered < self._file.extent.end and self._window.is_half_empty
 
     async def _refill(self) -> None:
-        policy = self.outlet.policy
-        records = policy.queue_records - (self._next - self._file.extent.first)
-        for number, part in await self._file.read(self._next, records, policy.queue_bytes - self._window_bytes):
-            self._enter_window(number, part)
+        for number, part in await self._file.read(self._entered, *self._window.room):
+            self._entered = number + len(part.batch)
+            self._window.enter(Passage(part, end=self._entered))
 
     async def _settle(self) -> None:
-        """Await the receipts of what was handed over, in order; what they are for can be taken away."""
+        """Await the receipts of what was handed over, in order, and have it taken away."""
         while True:
-            while not self._handed:
+            while not self._window.handed:
                 self._to_settle.clear()
                 await self._to_settle.wait()
-            end, receipt = self._handed[0]
-            await asyncio.wait([receipt])  # to await it would cancel it together with this task
-            self._handed.popleft()
-            self._delivered = end
+            await asyncio.wait([self._window.handed[0][1]])  # to await it would cancel it together with this task
+            self._settle_delivered(self._window.deliver())
+
+    def _settle_delivered(self, passage: Passage) -> None:
+        if passage.end is not None:
+            self._delivered = passage.end
             self._to_commit.set()
+            return
+        self._complete(passage)
+        if not passage.committing:
+            self._leave()
+
+    def _leave(self) -> None:
+        """What is delivered and not in the file makes room."""
+        self._window.take_away(self._file.extent.first)
+        self._free()

@@ -12,22 +12,25 @@ from router.testing import Books
 
 
 class Buffered:
-    """A state folder, in it a buffer, behind it a scripted sink. ``limit``: bytes of payload in the buffer."""
+    """A state folder, in it a buffer of at most ``limit`` bytes of payload, behind it a scripted sink."""
 
     def __init__(
         self,
         folder: Path,
         sink: MemorySink | None = None,
+        *,
+        file: DiskBuffer | None = None,
         limit: int = 1 << 20,
         when_full: str = "block",
+        soon: float = 0.0,
         **policy: float,
     ) -> None:
         self.books = Books(folder)
         self.sink = sink or MemorySink(MemorySink.Config())
-        self.file = DiskBuffer.open(folder, "sink")
+        self.file = file or DiskBuffer.open(folder, "sink")
         settings: dict[str, float] = {"backoff": 0.001, "timeout": 5.0, "attempts": 3} | policy
         outlet = Outlet("sink", self.sink, Policy(**settings), letters=self.books.box, metrics=self.books.metrics)  # type: ignore[arg-type]
-        self.outlet = BufferedOutlet(outlet, self.file, limit, when_full, self.books.metrics)
+        self.outlet = BufferedOutlet(outlet, self.file, limit, when_full, self.books.metrics, soon=soon)
 
     def close(self) -> None:
         """Give the folder back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from routing import fate_of
 
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
+from router.diskbuffer import DiskBuffer
 from router.errors import NotConnected
 from router.load import Receipt
+from router.part import Part
 from router.testing import part, part_of, running, until
 
 Make = Callable[..., Buffered]
@@ -187,20 +189,81 @@ async def test_a_put_that_is_cancelled_admits_nothing_and_lets_the_next_one_in(m
     assert sink.values == [b"1" * 8, b"33"]
 
 
-async def test_many_parts_share_a_commit(make: Make) -> None:
-    buffered = make(sink=new_sink(down=True), queue_records=10_000)
-    commits: list[int] = []
-    commit = buffered.file.commit
+class Counting(DiskBuffer):
+    """A buffer file that notes how many parts each commit has added."""
 
-    async def counted(parts: list[object], delivered: int) -> None:
-        commits.append(len(parts))
-        await commit(parts, delivered)  # type: ignore[arg-type]
+    async def commit(self, parts: Sequence[Part], delivered: int) -> None:
+        """Add and take away, and note it."""
+        vars(self).setdefault("commits", []).append(len(parts))
+        await super().commit(parts, delivered)
 
-    vars(buffered.file)["commit"] = counted
+
+async def test_many_parts_share_a_commit(make: Make, tmp_path: Path) -> None:
+    file = Counting.open(tmp_path, "sink")
+    buffered = make(sink=new_sink(down=True), file=file, queue_records=10_000)
     async with running(buffered.outlet.run):
         await put(buffered, *(b"%d" % number for number in range(2000)))
+    commits = vars(file)["commits"]
     assert sum(commits) == 2000
     assert len(commits) < 20
+
+
+async def test_what_a_sink_takes_soon_never_gets_to_the_disk(make: Make) -> None:
+    """Its receipt completes when it is delivered. What the sink takes too long for is written after all."""
+    sink, gate = new_sink(), asyncio.Event()
+    buffered = make(sink=sink, soon=1.0)
+    async with running(buffered.outlet.run):
+        await until(lambda: buffered.outlet.outlet.connected)
+        for number in range(100):
+            await put(buffered, b"%d" % number)
+        assert len(sink.values) == 100
+        assert buffered.file.extent.end == 1
+
+        async def wait(_: Batch) -> None:
+            await gate.wait()
+
+        sink.on_write = wait
+        begun = asyncio.get_running_loop().time()
+        await put(buffered, b"slow", b"slower")
+        assert asyncio.get_running_loop().time() - begun >= 0.9
+        assert buffered.file.extent.records == 2
+        gate.set()
+        await buffered.outlet.drain()
+    assert sink.values[100:] == [b"slow", b"slower"]
+
+
+async def test_what_is_delivered_while_it_is_written_to_disk_is_not_delivered_again(make: Make, tmp_path: Path) -> None:
+    """Nor does a stop come before it is taken away again."""
+    written, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(DiskBuffer):
+        async def commit(self, parts: Sequence[Part], delivered: int) -> None:
+            await super().commit(parts, delivered)
+            written.set()
+            await go_on.wait()
+
+    sink, gate = new_sink(), asyncio.Event()
+
+    async def wait(_: Batch) -> None:
+        await gate.wait()
+
+    sink.on_write = wait
+    buffered = make(sink=sink, file=Slow.open(tmp_path, "sink"), soon=0.01)
+    async with running(buffered.outlet.run):
+        await until(lambda: buffered.outlet.outlet.connected)
+        receipt = await buffered.outlet.put(part(b"1"))
+        await written.wait()
+        assert not receipt.done()
+        gate.set()
+        await receipt
+        assert sink.values == [b"1"]
+        buffered.outlet.halt()
+        finishing = asyncio.create_task(buffered.outlet.finish())
+        await asyncio.sleep(0.02)
+        assert not finishing.done()
+        go_on.set()
+        await finishing
+    assert buffered.file.extent.records == buffered.outlet.records == 0
 
 
 async def test_a_lease_that_is_revoked_after_the_commit_takes_nothing_away(make: Make) -> None:
@@ -304,7 +367,9 @@ async def test_poison_in_the_buffer_is_found(make: Make) -> None:
         min_size=1,
         max_size=4,
     ),
-    bounds=st.fixed_dictionaries({"queue_records": st.integers(1, 8), "batch_records": st.integers(1, 6)}),
+    bounds=st.fixed_dictionaries(
+        {"queue_records": st.integers(1, 8), "batch_records": st.integers(1, 6), "soon": st.sampled_from([0.0, 0.01])}
+    ),
     limit=st.integers(1, 60),
 )
 @settings(max_examples=60, deadline=None)

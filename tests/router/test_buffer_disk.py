@@ -36,7 +36,8 @@ def fill():
 def fresh():
     sink = MemorySink(MemorySink.Config())
     sink.down = True
-    return Buffered(folder, sink, limit=1 << 30, queue_bytes=1 << 20, queue_records=1000, batch_bytes=1 << 18)
+    bounds = {"queue_bytes": 1 << 20, "queue_records": 1000, "batch_bytes": 1 << 18}
+    return Buffered(folder, sink, limit=1 << 30, soon=0.01, **bounds)
 async def put_all(buffered, start, count, receipts):
     for number in range(start, start + count):
         receipts.append(await buffered.outlet.put(part(payload(number))))
@@ -88,6 +89,25 @@ async def main():
         ballast.unlink()
         await until(putting.done, 60)
         await asyncio.gather(*receipts)
+        await buffered.outlet.drain()
+    assert numbers(buffered.sink) == list(range(500))
+    buffered.close()
+    print("whole")
+asyncio.run(main())
+"""
+
+KEEPS_UP = """
+async def main():
+    buffered = fresh()
+    buffered.sink.down = False
+    receipts = []
+    async with running(buffered.outlet.run):
+        await put_all(buffered, 0, 200, receipts)
+        await buffered.outlet.drain()
+        fill()
+        await put_all(buffered, 200, 300, receipts)
+        await asyncio.gather(*receipts)
+        ballast.unlink()
         await buffered.outlet.drain()
     assert numbers(buffered.sink) == list(range(500))
     buffered.close()
@@ -158,6 +178,10 @@ def test_a_disk_that_others_filled_holds_it_up_until_there_is_room(tmp_path: Pat
     assert "error:" in printed
     assert printed.count("cannot be written, and is tried again") < 5
     assert printed.endswith("whole\n")
+
+
+def test_a_full_disk_does_not_stop_a_sink_that_keeps_up(tmp_path: Path) -> None:
+    assert on_a_small_disk(tmp_path, 48, KEEPS_UP).endswith("whole\n")
 
 
 def test_a_process_that_dies_on_a_full_disk_leaves_everything_that_was_acknowledged(tmp_path: Path) -> None:
