@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "route", "buffer", "memory", "http", "csv_rows")
+NAMES = ("rules", "route", "buffer", "memory", "http", "csv_rows", "dead")
 MODERATE = {
     "rules": [],
     "route": ["--lines", "3000000", "--runs", "3"],
@@ -13,6 +13,7 @@ MODERATE = {
     "memory": ["--records", "2000000"],
     "http": ["--seconds", "5", "--runs", "3"],
     "csv_rows": ["--bytes", "200000000", "--runs", "3"],
+    "dead": ["--records", "500000", "--runs", "3"],
 }
 
 
