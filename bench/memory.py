@@ -41,9 +41,7 @@ def run(folder: Path, records: int, rate: float | None) -> list[Sample]:
     config = _prepare(folder, records, rate)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(PLUGINS)])}
     samples: list[Sample] = []
-    measure.run(
-        [measure.SLUICEWAY, "run", str(config)], log=folder / "log", environment=environment, samples=samples
-    )
+    measure.run([measure.SLUICEWAY, "run", str(config)], log=folder / "log", environment=environment, samples=samples)
     return samples
 
 
