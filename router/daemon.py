@@ -37,7 +37,7 @@ from rules.ruleset import Ruleset, SinkFacts, compile_flow
 log = logging.getLogger(__name__)
 
 MOVE_SECONDS = 5.0
-"""So long a daemon that ends goes on to move dead letters; those that are left are moved when it starts again."""
+"""So long a daemon that is stopped goes on to move dead letters; those that are left are moved when it starts again."""
 
 
 class Daemon:
@@ -93,9 +93,7 @@ class Daemon:
                 async with asyncio.TaskGroup() as services:
                     running = self._start_services(services, store)
                     drained = await self._run_pipelines(services, ready)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(MOVE_SECONDS):
-                            await self._mover.finish()
+                    await self._move_last(services)
                     for task in running:
                         task.cancel()
             return drained
@@ -208,6 +206,15 @@ class Daemon:
         if self.admin is not None:
             running.append(services.create_task(supervise("admin pages", self.admin.run), name="admin pages"))
         return running
+
+    async def _move_last(self, services: asyncio.TaskGroup) -> None:
+        """Move the last dead letters, or, once stopped, for ``MOVE_SECONDS`` at most."""
+        stopping = services.create_task(self._stop.wait(), name="stop signal")
+        finished = services.create_task(self._mover.finish(), name="last dead letters")
+        await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([finished], timeout=MOVE_SECONDS)
+        for task in (stopping, finished):
+            task.cancel()
 
     def _build_mover(self, store: DeadLetters) -> Mover:
         moves = Moves(self.configuration.dead_letters.routes)

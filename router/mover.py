@@ -36,6 +36,8 @@ FULL_SECONDS = 0.25
 """So long a sink whose queue is full, and whose letters are not to wait for it, is left alone."""
 AGAIN_SECONDS = 60.0
 """So often everything is looked through: what waited for its replay may not wait any more."""
+AWAY_SECONDS = 1.0
+"""So long it may take to see that a sink is away, when no more comes."""
 HEADERS = ("stage", "flow", "reason")
 
 
@@ -68,11 +70,19 @@ class Mover:
                 group.create_task(self._follow(sink), name=f"dead letters to {sink}")
 
     async def finish(self) -> None:
-        """Move what there is, as far as the sinks take it now."""
-        for sink in self._moves.sinks:
-            after: int | None = 0
-            while after is not None and self._outlets[sink].connected:
-                after = await self._move(sink, after)
+        """Move what there is, to sinks that are not away."""
+        await asyncio.gather(*map(self._finish, self._moves.sinks))
+
+    async def _finish(self, sink: str) -> None:
+        after: int | None = 0
+        while after is not None and self._outlets[sink].connected:
+            moving = asyncio.create_task(self._move(sink, after), name=f"last dead letters to {sink}")
+            try:
+                while self._outlets[sink].connected and not moving.done():
+                    await asyncio.wait([moving], timeout=AWAY_SECONDS)
+                after = moving.result() if moving.done() else None
+            finally:
+                moving.cancel()
 
     async def _follow(self, sink: str) -> None:
         after, looked = 0, time.monotonic()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from router.batch import Batch
@@ -37,20 +38,21 @@ RulesetOf = Callable[[str, str], Ruleset | None]
 
 
 @dataclass(slots=True)
-class _Pace:
-    """How many letters of a job may go now: ``rate`` a second, and no more at once than in a few rounds."""
+class Pace:
+    """How many letters of a job may go: ``rate`` a second, and never more at once than in a few rounds."""
 
     rate: float | None
     _saved: float = 1.0
-    _since: float = field(default_factory=time.monotonic)
+    _since: float = -math.inf
 
-    def allowed(self) -> int:
-        """So many."""
+    def allowed(self, now: float) -> int:
+        """So many, at this moment (of a clock in seconds)."""
         if self.rate is None:
             return PAGE_LETTERS
-        now = time.monotonic()
         most = max(1.0, 3 * PACE_SECONDS * self.rate)
-        self._saved, self._since = min(most, self._saved + (now - self._since) * self.rate), now
+        if self._since > -math.inf:
+            self._saved = min(most, self._saved + (now - self._since) * self.rate)
+        self._since = now
         return min(PAGE_LETTERS, int(self._saved))
 
     def spend(self, letters: int) -> None:
@@ -76,7 +78,7 @@ class Replayer:
         self._ruleset_of = ruleset_of
         self._letters = letters
         self._metrics = metrics
-        self._paces: dict[int, _Pace] = {}
+        self._paces: dict[int, Pace] = {}
         self._in_flight = 0
         self._landed = asyncio.Event()
 
@@ -100,13 +102,13 @@ class Replayer:
         """Send out what may go now; how many letters."""
         launched = 0
         waiting = dict(self._jobs.waiting())
-        self._paces = {job: self._paces.get(job) or _Pace(rate) for job, rate in waiting.items() if rate is not None}
+        self._paces = {job: self._paces.get(job) or Pace(rate) for job, rate in waiting.items() if rate is not None}
         for job, rate in waiting.items():
             while self._in_flight >= IN_FLIGHT:
                 self._landed.clear()
                 await self._landed.wait()
-            pace = self._paces.get(job) or _Pace(rate)
-            if allowed := pace.allowed():
+            pace = self._paces.get(job) or Pace(rate)
+            if allowed := pace.allowed(time.monotonic()):
                 letters = await self._jobs.claim(job, allowed)
                 pace.spend(len(letters))
                 self._send(letters, replays)
