@@ -134,15 +134,12 @@ class DeadLetters:
             return None, Counter()
         return await self.state.write(partial(self._retention.expire, after=after, now=time.time_ns()))
 
-    async def make_room(self) -> Counter[str]:
-        """Delete some of the oldest letters, if all take more room than they may; how many, by flow."""
+    async def make_room(self) -> tuple[bool, Counter[str]]:
+        """Delete some of the oldest letters, if all take more room than they may; whether to go on, and how many are
+        gone, by flow."""
         if self._retention.size is None:
-            return Counter()
+            return False, Counter()
         return await self.state.write(partial(self._retention.make_room, size=0))
-
-    def look_again(self) -> None:
-        """What waited when room was last made may not wait any more."""
-        self._retention.reached = 0
 
     def pages(self) -> tuple[int, int, int]:
         """How many pages the file has, how many of them are free, and how many bytes a page is. Never waits."""
@@ -158,7 +155,7 @@ def _add(
         there = existing(connection, again)
         letters = [letter for letter in letters if not letter.replaces or letter.replaces in there]
     size = sum(_OVERHEAD + len(letter.value) + len(letter.out_value or b"") for letter in letters)
-    expired = retention.make_room(connection, size)
+    _, expired = retention.make_room(connection, size)
     add(connection, letters)
     delete(connection, [id_ for id_ in replayed if id_ not in again], "delivered")
     delete(connection, again, "again")

@@ -21,10 +21,17 @@ _GROUP = 64
 
 
 class Writer:
-    """Writes to a connection that nobody else uses. ``translated`` makes other errors of those of SQLite."""
+    """Writes to a connection that nobody else uses. ``check``, before each transaction, raises what makes it fail;
+    ``translated`` makes other errors of those of SQLite."""
 
-    def __init__(self, connection: sqlite3.Connection, translated: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        check: Callable[[], None],
+        translated: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._connection = connection
+        self._check = check
         self._translated = translated
         self._unwritten: deque[_Write[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, "state-writer")
@@ -50,6 +57,7 @@ class Writer:
                 entries.append(entry)
         failed: Exception | None = None
         try:
+            self._check()
             if len(entries) == 1:
                 transaction(self._connection, entries[0].run)
             elif entries:

@@ -44,12 +44,13 @@ class Keeper:
 
     async def look(self) -> None:
         """Delete what is too old or too much, and give back what was free the last time and still is."""
-        self._store.look_again()
         after: int | None = 0
         while after is not None:
             after, expired = await self._store.expire(after)
             count_expired(self._metrics, expired, "retain")
-        while expired := await self._store.make_room():
+        goes_on = True
+        while goes_on:
+            goes_on, expired = await self._store.make_room()
             count_expired(self._metrics, expired, "max_bytes")
         await self._shrink()
 

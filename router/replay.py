@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 IN_FLIGHT = 5_000
-"""So many letters may be on their way at once: a sink that is away does not hold back the letters of the others."""
+IN_FLIGHT_BYTES = 64 << 20
+"""So much may be on its way at once: a sink that is away does not hold back the letters of the others."""
 PACE_SECONDS = 0.1
 """Where a rate is set, letters go out this often."""
 
@@ -80,6 +81,7 @@ class Replayer:
         self._metrics = metrics
         self._paces: dict[int, Pace] = {}
         self._in_flight = 0
+        self._in_flight_bytes = 0
         self._landed = asyncio.Event()
 
     async def run(self) -> None:
@@ -104,7 +106,7 @@ class Replayer:
         waiting = dict(self._jobs.waiting())
         self._paces = {job: self._paces.get(job) or Pace(rate) for job, rate in waiting.items() if rate is not None}
         for job, rate in waiting.items():
-            while self._in_flight >= IN_FLIGHT:
+            while self._in_flight >= IN_FLIGHT or self._in_flight_bytes >= IN_FLIGHT_BYTES:
                 self._landed.clear()
                 await self._landed.wait()
             pace = self._paces.get(job) or Pace(rate)
@@ -120,7 +122,7 @@ class Replayer:
         for letter in claimed:
             sink = letter.sink if letter.stage == "sink" else ""
             groups[letter.flow, letter.source, letter.version if sink else "", sink].append(letter)
-        self._in_flight += len(claimed)
+        self._count(claimed, 1)
         for (flow, source, _, sink), letters in groups.items():
             replays.create_task(
                 self._replay(flow, source, sink, letters), name=f"replay of {len(letters)} to {sink or flow}"
@@ -141,8 +143,12 @@ class Replayer:
             log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")
         finally:
             self._store.release(ids)
-            self._in_flight -= len(ids)
+            self._count(letters, -1)
             self._landed.set()
+
+    def _count(self, letters: Sequence[Letter], sign: int) -> None:
+        self._in_flight += sign * len(letters)
+        self._in_flight_bytes += sign * sum(len(letter.value) + len(letter.out_value or b"") for letter in letters)
 
     async def _to_sink(self, sink: str, letters: Sequence[Letter], failed: list[Letter]) -> str:
         outlet = self._outlets.get(sink)

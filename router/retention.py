@@ -24,21 +24,32 @@ class Retention:
     size: int | None = None
     moves: Moves = field(default_factory=Moves)
     reached: int = 0
-    """The id up to which room was made: before it there are only letters that wait."""
+    """The id up to which room was last made: where to go on, round and round."""
 
-    def make_room(self, connection: sqlite3.Connection, size: int) -> Counter[str]:
-        """Within a transaction, delete the oldest letters until so many bytes more fit in, or a few pages of them are
-        gone; how many, by flow."""
+    def make_room(self, connection: sqlite3.Connection, size: int) -> tuple[bool, Counter[str]]:
+        """Within a transaction, delete the oldest letters until so many bytes more fit in, or some pages of them were
+        looked at; whether to go on with the next ones, and how many are gone, by flow."""
         expired: Counter[str] = Counter()
-        for _ in range(_PAGES_AT_ONCE if self.size is not None else 0):
-            if used_bytes(connection) + size <= (self.size or 0):
-                break
+        if self.size is None:
+            return False, expired
+        for _ in range(_PAGES_AT_ONCE):
+            if used_bytes(connection) + size <= self.size or not self._can_make_room(connection):
+                return False, expired
             page = self._page(connection, self.reached)
             self.reached = page[-1][0] if page else 0
             expired += delete(connection, [id_ for id_, _, waits in page if not waits])
             if not page:
-                break
-        return expired
+                return False, expired
+        return True, expired
+
+    def _can_make_room(self, connection: sqlite3.Connection) -> bool:
+        """Whether there are letters that wait for nothing: it would be in vain to look at a million that do."""
+        moved, arguments = self.moves.condition()
+        query = (
+            f"SELECT (SELECT coalesce(sum(letters), 0) FROM kinds WHERE NOT {moved}) "  # noqa: S608 - constants; values are bound
+            "+ EXISTS (SELECT 1 FROM stuck)"
+        )
+        return bool(connection.execute(query, arguments).fetchone()[0] > 0)
 
     def expire(self, connection: sqlite3.Connection, after: int, now: int) -> tuple[int | None, Counter[str]]:
         """Within a transaction, delete what is too old, of a page of letters with ids above ``after``; the id at which

@@ -114,7 +114,8 @@ class StateDir:
             self._writing.execute("PRAGMA journal_size_limit = 67108864")
             self._reading = connect(self._file, "FULL", wait=WAIT)
             self._reading.execute("PRAGMA query_only = 1")
-        self._writer = Writer(self._writing, partial(translated, self._file, _HOLDING))
+        self._identity = _identity(self._file)
+        self._writer = Writer(self._writing, self._check, partial(translated, self._file, _HOLDING))
         self._reader = ThreadPoolExecutor(1, "state-reader")
 
     @classmethod
@@ -178,6 +179,7 @@ class StateDir:
         self._saves += 1
         # A save that waits must not be overtaken, and now and then one has to go where the log is copied back.
         if len(entries) <= _SMALL and not self._waiting_saves and self._saves % _SAVES_PER_SYNC:
+            self._check()
             try:
                 with translated(self._file, _HOLDING):
                     return transaction(self._quick, work)
@@ -228,6 +230,13 @@ class StateDir:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check(self) -> None:
+        """Raise StateError when the file is not there any more: SQLite would go on to write where nobody finds it."""
+        if _identity(self._file) != self._identity:
+            raise StateError(
+                f"{self._file} was removed or replaced while it is in use; move it back, or restart to begin anew"
+            )
 
     def _has_waited(self, _: object) -> None:
         self._waiting_saves -= 1
@@ -288,6 +297,15 @@ def _take_lock(folder: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another one at the same place; None when there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _prepare(file: Path) -> None:

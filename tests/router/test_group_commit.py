@@ -36,6 +36,10 @@ def insert(number: int, payload: bytes = b"") -> Callable[[sqlite3.Connection], 
     return work
 
 
+def nothing() -> None:
+    """Nothing makes a transaction fail before it has begun."""
+
+
 def numbers(connection: sqlite3.Connection) -> list[int]:
     return [number for (number,) in connection.execute("SELECT number FROM numbers ORDER BY number")]
 
@@ -44,7 +48,7 @@ async def test_what_waits_together_is_committed_together(connection: sqlite3.Con
     """A hundred writes that come while one is under way need two transactions more, and have their own results."""
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
-    writer, hold = Writer(connection, nullcontext), threading.Event()
+    writer, hold = Writer(connection, nothing, nullcontext), threading.Event()
 
     def wait(_: sqlite3.Connection) -> None:
         hold.wait()
@@ -61,7 +65,7 @@ async def test_what_waits_together_is_committed_together(connection: sqlite3.Con
 
 async def test_one_that_is_cancelled_before_it_began_does_not_happen(connection: sqlite3.Connection) -> None:
     """The others do."""
-    writer, hold = Writer(connection, nullcontext), threading.Event()
+    writer, hold = Writer(connection, nothing, nullcontext), threading.Event()
 
     def wait(_: sqlite3.Connection) -> None:
         hold.wait()
@@ -79,7 +83,7 @@ async def test_one_that_is_cancelled_before_it_began_does_not_happen(connection:
 async def test_a_disk_that_is_full_fails_those_that_found_no_room(connection: sqlite3.Connection) -> None:
     """What is told to be written is there, what is told to have failed is not, and later ones are written again."""
     connection.execute("PRAGMA max_page_count = 40")
-    writer = Writer(connection, nullcontext)
+    writer = Writer(connection, nothing, nullcontext)
     rows = [insert(number, bytes(20_000 if number % 3 else 10)) for number in range(30)]
     results = await asyncio.gather(*map(writer.submit, rows), return_exceptions=True)
     written = [number for number, result in enumerate(results) if result == number]
@@ -118,7 +122,7 @@ def test_each_is_all_or_nothing(writes: list[tuple[int, str]]) -> None:
         return run
 
     async def together(connection: sqlite3.Connection) -> list[object]:
-        writer = Writer(connection, nullcontext)
+        writer = Writer(connection, nothing, nullcontext)
         try:
             return list(
                 await asyncio.gather(*(writer.submit(work(*write)) for write in writes), return_exceptions=True)

@@ -87,6 +87,22 @@ async def test_what_waits_does_not_expire(state: StateDir) -> None:
     assert await values(store) == [b"2", b"3", b"5", b"new"]
 
 
+async def test_behind_many_that_wait_room_is_made_nevertheless(state: StateDir) -> None:
+    """The oldest that wait for nothing go, however many wait before them; when all wait, none does."""
+    store, metrics = DeadLetters(state, Retention(size=1 << 20, moves=Moves((("moved", "lost"),)))), Metrics()
+    keeper = Keeper(store, metrics)
+    await store.add_many([letter(bytes(200), flow="moved") for _ in range(6000)])
+    await keeper.look()
+    assert store.counts() == {"moved": 6000}
+    box = LetterBox(store, metrics)
+    for _ in range(5):
+        await box.put([letter(bytes(200)) for _ in range(500)])
+    await keeper.look()
+    assert store.counts() == {"moved": 6000, "f": 0}
+    labels = {"flow": "f", "setting": "max_bytes"}
+    assert metrics.registry.get_sample_value("sluiceway_expired_letters_total", labels) == 2500
+
+
 async def test_letters_take_no_more_room_than_they_may(state: StateDir) -> None:
     """However many come: the newest are kept, the file does not grow, and all that went is counted."""
     store, metrics = DeadLetters(state, Retention(size=2 << 20)), Metrics()

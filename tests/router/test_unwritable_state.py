@@ -181,6 +181,22 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None
     assert "cannot be used: Read-only file system" in ran.stderr
 
 
+async def test_a_file_that_is_taken_away_is_told(tmp_path: Path) -> None:
+    """What would be written where nobody finds it waits: for the file to come back, or for a restart."""
+    async with running(tmp_path) as daemon:
+        orders, file = memory.source("orders"), tmp_path / "state" / FILE
+        file.rename(tmp_path / "elsewhere")
+        orders.push(large(0, -3, -1))
+        await until(lambda: "was removed or replaced" in daemon.letters.state.error)
+        with pytest.raises(StateError, match="move it back, or restart"):
+            await daemon.letters.state.positions("s").save({"n": 1})
+        assert orders.acked == []
+        (tmp_path / "elsewhere").rename(file)
+        await until(lambda: orders.acked)
+    with StateDir.visit(tmp_path / "state") as state:
+        assert len(await values(state)) == 3
+
+
 async def test_who_insists_waits_until_it_is_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The result comes in the end, and while nobody waits there is no error; who gives up leaves none behind."""
     with StateDir.open(tmp_path) as state:
