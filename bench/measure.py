@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -23,12 +24,31 @@ class Cost:
     rss_mb: float
 
 
-def run(command: Sequence[str], *, log: Path) -> Cost:
-    """Run a command to its end. Its output goes to ``log``; a failure ends the benchmark with the end of it."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Resident memory at some moment, in MB, and seconds since the start."""
+
+    seconds: float
+    rss_mb: float
+
+
+def run(
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    samples: list[Sample] | None = None,
+) -> Cost:
+    """Run a command to its end. Its output goes to ``log``; a failure ends the benchmark with the end of it.
+
+    Its memory, ten times a second, is added to ``samples``.
+    """
     os.sync()  # what an earlier run left to be written is not to be paid by this one
     with log.open("wb") as output:
         began = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        if samples is not None:
+            _watch(process.pid, began, samples)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -36,6 +56,16 @@ def run(command: Sequence[str], *, log: Path) -> Cost:
         tail = log.read_text(errors="replace")[-4000:]
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def _watch(pid: int, began: float, samples: list[Sample]) -> None:
+    """Until it ends."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        with contextlib.suppress(OSError, IndexError):  # it has just ended
+            resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
+            samples.append(Sample(time.monotonic() - began, resident / 1e6))
+        time.sleep(0.1)
 
 
 def interleaved(contenders: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, list[Cost]]:

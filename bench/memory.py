@@ -9,16 +9,14 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench import measure
 from bench.events import events_file
+from bench.measure import Sample
 from bench.route import RULES, SINKS
 
 PART = 500_000
@@ -37,26 +35,13 @@ sources:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Resident memory at some moment, in MB, and seconds since the start."""
-
-    seconds: float
-    rss_mb: float
-
-
 def run(folder: Path, records: int, rate: float | None) -> list[Sample]:
     """Route so many records; the memory over time. ``rate``: records a second that one of the sinks takes."""
     shutil.rmtree(folder, ignore_errors=True)
     config = _prepare(folder, records, rate)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "site"), str(PLUGINS)])}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [measure.SLUICEWAY, "run", str(config)], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-        samples = _watch(process)
-    if process.returncode:
-        sys.exit((folder / "log").read_text(errors="replace")[-4000:])
+    samples: list[Sample] = []
+    measure.run([measure.SLUICEWAY, "run", str(config)], log=folder / "log", environment=environment, samples=samples)
     return samples
 
 
@@ -75,21 +60,6 @@ def _prepare(folder: Path, records: int, rate: float | None) -> Path:
     config = folder / "sluiceway.yaml"
     config.write_text(f"{_DAEMON}sinks:\n{slow}{''.join(sinks)}flows: [events.yaml]\n")
     return config
-
-
-def _watch(process: subprocess.Popen[bytes]) -> list[Sample]:
-    samples, began = [], time.monotonic()
-    status = Path(f"/proc/{process.pid}/statm")
-    page = os.sysconf("SC_PAGE_SIZE")
-    while process.poll() is None:
-        try:
-            resident = int(status.read_text().split()[1]) * page
-        except (OSError, IndexError):
-            break  # it has just ended
-        samples.append(Sample(time.monotonic() - began, resident / 1e6))
-        time.sleep(0.1)
-    process.wait()
-    return samples
 
 
 def growth(samples: Sequence[Sample]) -> float:

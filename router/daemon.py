@@ -16,11 +16,15 @@ from router.deadletters import DeadLetters
 from router.diskbuffer import DiskBuffer
 from router.errors import StateError
 from router.interfaces import Sink, Source
+from router.keeper import Keeper
 from router.letterbox import LetterBox
 from router.metrics import Metrics, version
+from router.mover import Mover, letters_ruleset
+from router.moves import Moves
 from router.outlet import Outlet, Policy
 from router.pipeline import Pipeline
 from router.replay import Replayer
+from router.retention import Retention
 from router.retry import Backoff
 from router.settings import Context
 from router.state import StateDir
@@ -32,6 +36,9 @@ from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
 log = logging.getLogger(__name__)
 
+MOVE_SECONDS = 5.0
+"""So long a daemon that is stopped goes on to move dead letters; those that are left are moved when it starts again."""
+
 
 class Daemon:
     """One running configuration. ``run`` is its life; ``status`` and ``metrics`` tell of it."""
@@ -39,7 +46,7 @@ class Daemon:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.metrics = Metrics(configuration.secrets.mask)
-        self.not_ready = "starting"
+        self.phase = "starting"
         self.admin: AdminServer | None = None
         self.started = time.time()
         self.pipelines: dict[str, Pipeline] = {}
@@ -48,15 +55,26 @@ class Daemon:
         self._stop = asyncio.Event()
         self._direct: dict[str, Outlet] = {}
         self._kept: Mapping[str, int] = {}
+        self._bytes = 0
         self.letters: LetterBox
         self._store: DeadLetters
+        self._mover: Mover
+
+    @property
+    def not_ready(self) -> str:
+        """Why nothing is taken in; empty when it is. What cannot be kept holds up the flows that it belongs to."""
+        return self.phase or self._trouble
+
+    @property
+    def _trouble(self) -> str:
+        return f"the state folder cannot be written: {self.letters.state.error}" if self.letters.state.error else ""
 
     def stop(self) -> None:
         """Stop reading, drain, acknowledge, close. ``run`` returns when that is done, or ``drain_timeout`` is over."""
         if not self._stop.is_set():
             log.info("stopping: no more is read; draining for up to %g s", self.configuration.drain_timeout)
         self._stop.set()
-        self.not_ready = "draining"
+        self.phase = "draining"
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> bool:
         """Run until ``stop`` is called or every source has ended. True when everything read was settled, and no
@@ -67,7 +85,7 @@ class Daemon:
         read again at the next start.
         """
         with StateDir.open(self.configuration.state_dir) as state:
-            store = self._store = DeadLetters(state)
+            store = self._store = self._open_store(state)
             self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
             async with contextlib.AsyncExitStack() as exits:
                 self._build(state, exits)
@@ -75,25 +93,28 @@ class Daemon:
                 async with asyncio.TaskGroup() as services:
                     running = self._start_services(services, store)
                     drained = await self._run_pipelines(services, ready)
+                    await self._move_last(services)
                     for task in running:
                         task.cancel()
             return drained
 
-    async def replay(self, state: StateDir) -> int:
-        """Replay the dead letters whose replay is requested, and nothing else: for when no daemon runs.
-
-        Returns how many. Waits for sinks that are away; when cancelled, what is on its way stays requested.
+    async def replay(self, state: StateDir, stop: asyncio.Event) -> None:
+        """Replay the dead letters whose replay is requested, and nothing else, until ``stop`` is set: for when no
+        daemon runs. Waits for sinks that are away; when cancelled, what is on its way stays requested.
         """
-        store = DeadLetters(state)
+        store = self._open_store(state)
         self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
         outlets = self._build_outlets(state)
         replayer = Replayer(store, outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
-            replayed = await replayer.drain()
+            await replayer.drain(stop)
             for task in running:
                 task.cancel()
-        return replayed
+
+    def _open_store(self, state: StateDir) -> DeadLetters:
+        policy = self.configuration.dead_letters
+        return DeadLetters(state, Retention(policy.retain, policy.max_bytes, Moves(policy.routes)))
 
     def _any_ruleset(self, flow: str, source: str) -> Ruleset | None:
         spec = self.configuration.sources.get(source)
@@ -128,7 +149,10 @@ class Daemon:
     def _build_outlets(self, state: StateDir) -> dict[str, Outlet]:
         outlets = {}
         for name, spec in self.configuration.sinks.items():
-            outgoing = spec.encode or incoming_format(name, self.configuration.flows, self.configuration.sources)
+            configuration = self.configuration
+            outgoing = spec.encode or incoming_format(
+                name, configuration.flows, configuration.sources, configuration.dead_letters
+            )
             context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
             sink = build_sink(spec, context)
             outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
@@ -175,10 +199,27 @@ class Daemon:
             services.create_task(supervise(f"outlet {name}", outlet.run), name=f"outlet {name}")
             for name, outlet in self.outlets.items()
         ]
-        running.append(services.create_task(supervise("replayer", replayer.run), name="replayer"))
+        keeper = Keeper(store, self.metrics)
+        self._mover = self._build_mover(store)
+        for name, run in (("replayer", replayer.run), ("keeper", keeper.run), ("mover", self._mover.run)):
+            running.append(services.create_task(supervise(name, run), name=name))
         if self.admin is not None:
             running.append(services.create_task(supervise("admin pages", self.admin.run), name="admin pages"))
         return running
+
+    async def _move_last(self, services: asyncio.TaskGroup) -> None:
+        """Move the last dead letters, or, once stopped, for ``MOVE_SECONDS`` at most."""
+        stopping = services.create_task(self._stop.wait(), name="stop signal")
+        finished = services.create_task(self._mover.finish(), name="last dead letters")
+        await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([finished], timeout=MOVE_SECONDS)
+        for task in (stopping, finished):
+            task.cancel()
+
+    def _build_mover(self, store: DeadLetters) -> Mover:
+        moves = Moves(self.configuration.dead_letters.routes)
+        rulesets = letters_rulesets(self.configuration)
+        return Mover(store, moves, self._direct, rulesets, metrics=self.metrics)
 
     async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
         """Run the pipelines to their end, or, once stopped, for ``drain_timeout`` at most."""
@@ -187,14 +228,14 @@ class Daemon:
             for name, pipeline in self.pipelines.items()
         ]
         stopping = services.create_task(self._stop.wait(), name="stop signal")
-        self.not_ready = self.not_ready if self._stop.is_set() else ""
+        self.phase = self.phase if self._stop.is_set() else ""
         ready()
         ended = services.create_task(_all(tasks), name="end of all sources")
         emptied = services.create_task(self._empty_buffers(ended), name="end of all buffers")
         await asyncio.wait([emptied, stopping], return_when=asyncio.FIRST_COMPLETED)
         finished = services.create_task(self._finish(ended), name="last deliveries")
         await asyncio.wait([finished], timeout=self.configuration.drain_timeout)
-        self.not_ready = "stopped"
+        self.phase = "stopped"
         drained = finished.done()
         if not drained:
             log.error("not everything was drained in %g s; ending all the same", self.configuration.drain_timeout)
@@ -222,12 +263,14 @@ class Daemon:
 
     def refresh(self) -> None:
         """Read anew how many dead letters there are: the command line may have purged some."""
+        self.metrics.state_writable.set(0 if self._trouble else 1)
         try:
-            kept = self._store.counts()
+            kept, (pages, free, size) = self._store.counts(), self._store.pages()
         except StateError as error:
             log.warning("the dead letters cannot be counted: %s", error)
             return
-        self._kept = kept
+        self._kept, self._bytes = kept, (pages - free) * size
+        self.metrics.dead_letters_bytes.set(self._bytes)
         for flow in {*kept, *(flow.name for flow in self.configuration.flows)}:
             self.metrics.dead_letters_kept.labels(flow).set(kept.get(flow, 0))
 
@@ -253,7 +296,7 @@ class Daemon:
             "config": {"version": configuration.version, "files": [str(path) for path in configuration.files]},
             "started": self.started,
             "ready": not self.not_ready,
-            "state": self.not_ready or "running",
+            "state": self.phase or "running",
             "sources": {
                 name: {"type": configuration.sources[name].type, **pipeline.status()}
                 for name, pipeline in self.pipelines.items()
@@ -270,7 +313,7 @@ class Daemon:
                 }
                 for flow in configuration.flows
             },
-            "dead_letters": {"kept": dict(self._kept), "error": self.letters.error or None},
+            "dead_letters": {"kept": dict(self._kept), "bytes": self._bytes, "error": self.letters.state.error or None},
         }
 
 
@@ -314,6 +357,16 @@ def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
             allow=spec.allow,
         )
         for name, spec in configuration.sinks.items()
+    }
+
+
+def letters_rulesets(configuration: Configuration) -> dict[str, Ruleset]:
+    """By sink, how dead letters that are moved go out. Raises ``rules.faults.Refused``."""
+    facts = sink_facts(configuration)
+    return {
+        name: letters_ruleset(facts[name], {*spec.settings.model_fields_set, *spec.templates}, configuration.vars)
+        for name, spec in configuration.sinks.items()
+        if name in configuration.dead_letters.sinks
     }
 
 

@@ -176,6 +176,17 @@ class Metrics:
             "replayed_letters_total", "Dead letters handed out again, straight to their sink or through the flow.",
             "flow", "to",
         )  # fmt: skip
+        self.expired = self._counter(
+            "expired_letters_total", "Dead letters deleted because of `retain` or `max_bytes`.", "flow", "setting"
+        )
+        self.moved = self._counter("moved_letters_total", "Dead letters moved to a sink.", "flow", "to")
+        self.stuck = self._counter(
+            "stuck_letters_total", "Dead letters that their sink refused, and that stay in the store.", "flow", "to"
+        )
+        self.dead_letters_bytes = self._gauge("dead_letters_bytes", "Bytes of the file with the dead letters, in use.")
+        self.state_writable = self._gauge(
+            "state_writable", "0 while positions or dead letters wait because the state folder cannot be written."
+        )
         self.route_seconds = self._histogram("route_seconds", "Deciding about a batch.", ROUTE_SECONDS, "flow")
         self.routed = self._counter("routed_deliveries_total", "Deliveries decided on.", "flow", "sink")
 

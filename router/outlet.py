@@ -19,6 +19,7 @@ from router.admission import Admission
 from router.batch import Batch, Lease
 from router.errors import NotConnected, StateError, Unavailable, WriteError
 from router.interfaces import Sink
+from router.letter import Letter
 from router.letterbox import LetterBox
 from router.load import Admitted, Load, Receipt, Segment
 from router.metrics import Metrics
@@ -355,12 +356,11 @@ class Outlet:
     async def _dead_letter(self, load: Load, reasons: Mapping[int, str], *, reason: str, attempts: int) -> None:
         if not reasons:
             return
-        letters = []
+        letters: list[Letter] = []
         for index, detail in reasons.items():
             part, position = load.part_of(index)
-            letters.append(
-                part.letter(position, sink=self.name, reason=reason, detail=detail, attempts=max(1, attempts))
-            )
+            letter = part.letter(position, sink=self.name, reason=reason, detail=detail, attempts=max(1, attempts))
+            (letters if part.origin.held is None else part.origin.held).append(letter)
         await self._letters.put(letters)
 
     async def _refuse_disallowed(self, load: Load) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 from router.batch import Batch
-from router.deadletters import Letter, Stage
+from router.letter import Letter, Stage
 from rules.columns import Constant
 from rules.decisions import Decisions, Delivery
 from rules.decisions import Letter as DecidedLetter
@@ -18,17 +18,28 @@ from rules.decisions import Letter as DecidedLetter
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """A batch as it was read, with the flow that decided about it. ``attempts`` counts earlier replays of it."""
+    """A batch as it was read, with the flow that decided about it.
+
+    Of a batch of dead letters, ``ids`` are theirs, ``attempts`` counts earlier tries of them, and what fails again is
+    added to ``held``, for whoever replays them to keep.
+    """
 
     batch: Batch
     flow: str
     source: str
     version: str
     read_at: float = field(default_factory=time.monotonic)
+    ids: Sequence[int] | None = None
     attempts: Sequence[int] | None = None
+    held: list[Letter] | None = None
 
-    def letter(self, index: int, *, stage: Stage, rule: str | None, reason: str, detail: str) -> Letter:
-        """The dead letter of the record at ``index``, whole."""
+    def letter_of(self, decided: DecidedLetter) -> Letter:
+        """The dead letter that the flow decided a record to be."""
+        return self._letter(decided.index, decided.stage, decided.rule or "", decided.reason, decided.detail)
+
+    def _letter(
+        self, index: int, stage: Stage, rule: str, reason: str, detail: str, attempts: int = 1, **out: Any
+    ) -> Letter:
         batch = self.batch
         return Letter(
             time=time.time_ns(),
@@ -36,21 +47,17 @@ class Origin:
             source=self.source,
             version=self.version,
             stage=stage,
-            rule=rule or "",
+            rule=rule,
             reason=reason,
             detail=detail,
-            attempts=1 + (self.attempts[index] if self.attempts else 0),
+            attempts=attempts + (self.attempts[index] if self.attempts else 0),
             value=batch.values[index],
             key=batch.keys[index] if batch.keys is not None else None,
             headers=batch.headers[index] if batch.headers is not None else None,
             record_time=(batch.times[index] if batch.times is not None else None) or batch.arrived,
             attributes={name: column[index] for name, column in batch.attributes.items()},
-        )
-
-    def letter_of(self, decided: DecidedLetter) -> Letter:
-        """The dead letter that the flow decided a record to be."""
-        return self.letter(
-            decided.index, stage=decided.stage, rule=decided.rule, reason=decided.reason, detail=decided.detail
+            replaces=self.ids[index] if self.ids else 0,
+            **out,
         )
 
 
@@ -67,13 +74,14 @@ class Part:
     def letter(self, index: int, *, sink: str, reason: str, detail: str, attempts: int) -> Letter:
         """The dead letter of a delivery that could not be made: what came, and what should have gone out."""
         out = self.batch
-        letter = self.origin.letter(
-            self.indices[index], stage="sink", rule=self.rules[index], reason=reason, detail=detail
-        )
-        return replace(
-            letter,
+        return self.origin._letter(  # noqa: SLF001 - a part of the same thing
+            self.indices[index],
+            "sink",
+            self.rules[index],
+            reason,
+            detail,
+            attempts,
             sink=sink,
-            attempts=letter.attempts - 1 + attempts,
             out_value=out.values[index],
             out_key=out.keys[index] if out.keys is not None else None,
             out_headers=out.headers[index] if out.headers is not None else None,

@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from router.batch import Batch
-from router.errors import EndOfStream, NotConnected, StateError
+from router.errors import EndOfStream, NotConnected
 from router.interfaces import Lag, Rejects, Source
 from router.letterbox import LetterBox
 from router.load import Way
 from router.metrics import Metrics
 from router.part import Origin, parts_of
 from router.retry import Backoff
+from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
 from rules.ruleset import Decisions, Ruleset
 
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 UNSETTLED_BATCHES = 256
 UNSETTLED_BYTES = 16 << 20
+UNKEPT_LETTERS = 10_000
+"""So many dead letters may be on their way to the disk before no more is read."""
+LETTERS_AT_ONCE = 2_000
 SLICE_BYTES = 256 << 10
 """Deciding yields to the loop about this often, so that heartbeats and the admin pages stay alive."""
 LAG_SECONDS = 5.0
@@ -85,7 +89,8 @@ class Pipeline:
         self._reader: asyncio.Task[None] | None = None
         self._in_read = False
         self._finish: Callable[[], Awaitable[None]] | None = getattr(source, "finish", None)
-        self._putting: set[asyncio.Task[None]] = set()
+        self._keeping: set[asyncio.Task[None]] = set()
+        self._unkept_letters = 0
 
     async def run(self) -> None:
         """Read until the source ends or ``stop`` is set, and return when all that was read is settled.
@@ -235,19 +240,39 @@ class Pipeline:
         origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
         receipts: list[asyncio.Future[None]] = []
         if decisions.letters:
-            letters = [origin.letter_of(letter) for letter in decisions.letters]
-            putting = work.create_task(self._letters.put(letters), name=f"dead letters of {self.name}")
-            self._putting.add(putting)
-            putting.add_done_callback(self._putting.discard)
-            receipts.append(putting)
+            await self._wait_for_letters(len(decisions.letters))
+            keeping = work.create_task(self._keep(decisions.letters, origin), name=f"dead letters of {self.name}")
+            self._count_unkept(keeping, len(decisions.letters))
+            receipts.append(keeping)
         for sink, part in parts_of(decisions, origin):
             receipts.append(await self.outlets[sink].put(part))
         queue.put_nowait(_Unsettled(batch, receipts))
 
+    async def _keep(self, decided: Sequence[DecidedLetter], origin: Origin) -> None:
+        """Make dead letters, and keep them: some at a time, since each takes many times the memory of its record."""
+        for start in range(0, len(decided), LETTERS_AT_ONCE):
+            some = decided[start : start + LETTERS_AT_ONCE]
+            await self._letters.put([origin.letter_of(letter) for letter in some])
+
+    def _count_unkept(self, keeping: asyncio.Task[None], letters: int) -> None:
+        def kept(_: object) -> None:
+            self._keeping.discard(keeping)
+            self._unkept_letters -= letters
+            self._room.set()
+
+        self._keeping.add(keeping)
+        self._unkept_letters += letters
+        keeping.add_done_callback(kept)
+
+    async def _wait_for_letters(self, more: int) -> None:
+        while self._unkept_letters and self._unkept_letters + more > UNKEPT_LETTERS:
+            self._room.clear()
+            await self._room.wait()
+
     async def _keep_letters(self) -> None:
         """Before an epoch ends: what cannot be read again must not be lost with it on its way to the dead letters."""
-        if self._putting and not self.source.replays:
-            await asyncio.wait(self._putting)
+        if self._keeping and not self.source.replays:
+            await asyncio.wait(self._keeping)
 
     async def _wait_for_room(self, batch: Batch) -> None:
         while self._unsettled_batches and (
@@ -312,13 +337,9 @@ class Pipeline:
 
     async def _acknowledge(self, batch: Batch) -> None:
         """Acknowledge; while the state folder cannot be written, again and again: to read anew would repeat records."""
-        backoff = Backoff()
-        while True:
-            try:
-                return await self.source.ack(batch.token)
-            except StateError as error:
-                log.error("source %s: the position cannot be kept, so it waits: %s", self.name, error)
-            await asyncio.sleep(backoff.next())
+        await self._letters.state.insist(
+            lambda: self.source.ack(batch.token), f"source {self.name}: the position cannot be kept, so it waits"
+        )
 
     def _abandon(self) -> None:
         if self.unsettled_records and not self.source.replays:

@@ -1,32 +1,64 @@
 """Replay of dead letters: one of stage ``sink`` goes straight to that sink, any other through its flow.
 
-Each letter is replayed once: it is deleted when every delivery of it is durable, or has become a letter of its own.
+Each letter is replayed once: it goes when every delivery of it is durable; where one failed, its new letter takes the
+place of the old one in the same step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from router.batch import Batch
-from router.deadletters import DeadLetters, Letter
+from router.deadletters import PAGE_LETTERS, DeadLetters
+from router.letter import Letter
 from router.letterbox import LetterBox
 from router.load import Receipt, Way
 from router.metrics import Metrics
 from router.part import Origin, Part, parts_of
+from router.replay_jobs import ReplayJobs
 from rules.ruleset import Ruleset
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 IN_FLIGHT = 5_000
-"""So many letters may be on their way at once: a sink that is away does not hold back the letters of the others."""
+IN_FLIGHT_BYTES = 64 << 20
+"""So much may be on its way at once: a sink that is away does not hold back the letters of the others."""
+PACE_SECONDS = 0.1
+"""Where a rate is set, letters go out this often."""
 
 RulesetOf = Callable[[str, str], Ruleset | None]
 """The running ruleset of a flow for records of a source (of any source, when that one is gone)."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many letters of a job may go: ``rate`` a second, and never more at once than in a few rounds."""
+
+    rate: float | None
+    _saved: float = 1.0
+    _since: float = -math.inf
+
+    def allowed(self, now: float) -> int:
+        """So many, at this moment (of a clock in seconds)."""
+        if self.rate is None:
+            return PAGE_LETTERS
+        most = max(1.0, 3 * PACE_SECONDS * self.rate)
+        if self._since > -math.inf:
+            self._saved = min(most, self._saved + (now - self._since) * self.rate)
+        self._since = now
+        return min(PAGE_LETTERS, int(self._saved))
+
+    def spend(self, letters: int) -> None:
+        """So many went."""
+        self._saved -= letters
 
 
 class Replayer:
@@ -42,11 +74,14 @@ class Replayer:
         metrics: Metrics,
     ) -> None:
         self._store = store
+        self._jobs = ReplayJobs(store)
         self._outlets = outlets
         self._ruleset_of = ruleset_of
         self._letters = letters
         self._metrics = metrics
+        self._paces: dict[int, Pace] = {}
         self._in_flight = 0
+        self._in_flight_bytes = 0
         self._landed = asyncio.Event()
 
     async def run(self) -> None:
@@ -54,57 +89,73 @@ class Replayer:
         async with asyncio.TaskGroup() as replays:
             while True:
                 if not await self._launch(replays):
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(POLL_SECONDS if not self._paces else PACE_SECONDS)
 
-    async def drain(self) -> int:
-        """Replay everything that is requested now, and return how many letters that were."""
-        total = 0
+    async def drain(self, stop: asyncio.Event) -> None:
+        """Replay everything that is requested now, until ``stop`` is set; what is on its way is replayed to its end."""
         async with asyncio.TaskGroup() as replays:
-            while launched := await self._launch(replays):
-                total += launched
-        return total
+            while not stop.is_set():
+                if not await self._launch(replays):
+                    if not self._paces:
+                        break
+                    await asyncio.sleep(PACE_SECONDS)
 
     async def _launch(self, replays: asyncio.TaskGroup) -> int:
-        while self._in_flight >= IN_FLIGHT:
-            self._landed.clear()
-            await self._landed.wait()
-        claimed = await self._store.claim()
+        """Send out what may go now; how many letters."""
+        launched = 0
+        waiting = dict(self._jobs.waiting())
+        self._paces = {job: self._paces.get(job) or Pace(rate) for job, rate in waiting.items() if rate is not None}
+        for job, rate in waiting.items():
+            while self._in_flight >= IN_FLIGHT or self._in_flight_bytes >= IN_FLIGHT_BYTES:
+                self._landed.clear()
+                await self._landed.wait()
+            pace = self._paces.get(job) or Pace(rate)
+            if allowed := pace.allowed(time.monotonic()):
+                letters = await self._jobs.claim(job, allowed)
+                pace.spend(len(letters))
+                self._send(letters, replays)
+                launched += len(letters)
+        return launched
+
+    def _send(self, claimed: Sequence[Letter], replays: asyncio.TaskGroup) -> None:
         groups: defaultdict[tuple[str, str, str, str], list[Letter]] = defaultdict(list)
         for letter in claimed:
             sink = letter.sink if letter.stage == "sink" else ""
             groups[letter.flow, letter.source, letter.version if sink else "", sink].append(letter)
-        self._in_flight += len(claimed)
+        self._count(claimed, 1)
         for (flow, source, _, sink), letters in groups.items():
             replays.create_task(
                 self._replay(flow, source, sink, letters), name=f"replay of {len(letters)} to {sink or flow}"
             )
-        return len(claimed)
 
     async def _replay(self, flow: str, source: str, sink: str, letters: Sequence[Letter]) -> None:
         ids = [letter.id for letter in letters]
+        failed: list[Letter] = []
         try:
-            gone = await (self._to_sink(sink, letters) if sink else self._through_flow(flow, source, letters))
+            gone = await (
+                self._to_sink(sink, letters, failed) if sink else self._through_flow(flow, source, letters, failed)
+            )
             if gone:
-                reasons = {
-                    letter.id: ("replay_impossible", f"{gone}; before that: {letter.reason}: {letter.detail}")
-                    for letter in letters
-                }
-                await self._store.fail(reasons)
-            else:
-                await self._store.complete(ids)
-                self._metrics.replayed.labels(flow, "sink" if sink else "flow").inc(len(ids))
-                log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")
+                await self._store.add_many([_impossible(letter, gone) for letter in letters], replayed=ids)
+                return
+            await self._letters.put(failed, replayed=ids)
+            self._metrics.replayed.labels(flow, "sink" if sink else "flow").inc(len(ids))
+            log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")
         finally:
             self._store.release(ids)
-            self._in_flight -= len(ids)
+            self._count(letters, -1)
             self._landed.set()
 
-    async def _to_sink(self, sink: str, letters: Sequence[Letter]) -> str:
+    def _count(self, letters: Sequence[Letter], sign: int) -> None:
+        self._in_flight += sign * len(letters)
+        self._in_flight_bytes += sign * sum(len(letter.value) + len(letter.out_value or b"") for letter in letters)
+
+    async def _to_sink(self, sink: str, letters: Sequence[Letter], failed: list[Letter]) -> str:
         outlet = self._outlets.get(sink)
         if outlet is None:
             return f"the configuration has no sink {sink!r} any more"
         first = letters[0]
-        origin = _origin(letters, flow=first.flow, source=first.source, version=first.version)
+        origin = _origin(letters, failed, flow=first.flow, source=first.source, version=first.version)
         self._metrics.routed.labels(first.flow, sink).inc(len(letters))
         receipt = await outlet.put(
             Part(
@@ -117,23 +168,34 @@ class Replayer:
         await receipt
         return ""
 
-    async def _through_flow(self, flow: str, source: str, letters: Sequence[Letter]) -> str:
+    async def _through_flow(self, flow: str, source: str, letters: Sequence[Letter], failed: list[Letter]) -> str:
         ruleset = self._ruleset_of(flow, source)
         if ruleset is None:
             return f"the configuration has no flow {flow!r} any more"
-        origin = _origin(letters, flow=flow, source=source, version=ruleset.version)
+        origin = _origin(letters, failed, flow=flow, source=source, version=ruleset.version)
         decisions = ruleset.route(origin.batch, source)
         decisions.keep_rejected()  # who sent them has long had an answer
         self._metrics.flow(flow).count(decisions, 0.0)
-        if decisions.letters:
-            await self._letters.put([origin.letter_of(letter) for letter in decisions.letters])
+        failed += [origin.letter_of(letter) for letter in decisions.letters]
         receipts: list[Receipt] = [await self._outlets[name].put(part) for name, part in parts_of(decisions, origin)]
         for receipt in receipts:
             await receipt
         return ""
 
 
-def _origin(letters: Sequence[Letter], *, flow: str, source: str, version: str) -> Origin:
+def _impossible(letter: Letter, why: str) -> Letter:
+    """What becomes of a letter that there is no way for."""
+    return replace(
+        letter,
+        time=time.time_ns(),
+        reason="replay_impossible",
+        detail=f"{why}; before that: {letter.reason}: {letter.detail}",
+        attempts=letter.attempts + 1,
+        replaces=letter.id,
+    )
+
+
+def _origin(letters: Sequence[Letter], failed: list[Letter], *, flow: str, source: str, version: str) -> Origin:
     """The letters' records as they were read."""
     names = {name for letter in letters for name in letter.attributes}
     batch = Batch(
@@ -143,7 +205,15 @@ def _origin(letters: Sequence[Letter], *, flow: str, source: str, version: str) 
         times=[letter.record_time for letter in letters],
         attributes={name: [letter.attributes.get(name) for letter in letters] for name in sorted(names)},
     )
-    return Origin(batch, flow=flow, source=source, version=version, attempts=[letter.attempts for letter in letters])
+    return Origin(
+        batch,
+        flow=flow,
+        source=source,
+        version=version,
+        ids=[letter.id for letter in letters],
+        attempts=[letter.attempts for letter in letters],
+        held=failed,
+    )
 
 
 def _outgoing(letters: Sequence[Letter]) -> Batch:

@@ -5,8 +5,8 @@ The file is in WAL mode, so that ``sluiceway dead`` reads and writes it while a 
 - one on the event loop, for what is small and frequent: positions. A transaction without fsync takes about 15 µs there
   and 80 µs by way of a thread, so a save runs on the loop as long as nothing can make it wait: it never waits for a
   lock, and never copies the log back into the file.
-- one on a thread of its own, for what must survive a power failure or may wait: every ``write()``, one after the
-  other, and the saves that found the file locked.
+- one on a thread of its own, for what must survive a power failure or may wait: every ``write()``, in order, those
+  that wait together in one transaction, and the saves that found the file locked.
 - one on another thread, for reading much.
 """
 
@@ -15,24 +15,30 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from router.errors import StateError
+from router.group_commit import Writer
 from router.interfaces import Json, Positions
+from router.retry import Backoff
 from router.sqlite import WAIT, connect, is_busy, transaction, translated
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 FILE = "sluiceway.db"
 LOCK = "lock"
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE positions (
@@ -41,30 +47,43 @@ CREATE TABLE positions (
     value TEXT NOT NULL,
     PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
-CREATE TABLE letters (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    time INTEGER NOT NULL,
+CREATE TABLE kinds (
+    id INTEGER PRIMARY KEY,
     flow TEXT NOT NULL,
     stage TEXT NOT NULL,
     source TEXT NOT NULL,
     rule TEXT NOT NULL,
     sink TEXT NOT NULL,
     reason TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    attempts INTEGER NOT NULL,
     version TEXT NOT NULL,
+    letters INTEGER NOT NULL,
+    UNIQUE (flow, stage, source, rule, sink, reason, version)
+);
+CREATE TABLE letters (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
     record_time INTEGER,
+    detail TEXT NOT NULL,
     key BLOB,
-    headers BLOB,
-    attributes BLOB NOT NULL,
-    out_key BLOB,
-    out_headers BLOB,
-    out_settings BLOB NOT NULL,
+    came BLOB,
+    goes BLOB,
     value BLOB NOT NULL,
     out_value BLOB
 );
-CREATE TABLE letter_counts (flow TEXT PRIMARY KEY, letters INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE replays (id INTEGER PRIMARY KEY);
+CREATE TABLE stuck (id INTEGER PRIMARY KEY);
+CREATE TABLE replays (id INTEGER PRIMARY KEY, job INTEGER NOT NULL);
+CREATE INDEX replays_by_job ON replays (job, id);
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    rate REAL,
+    requested INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    again INTEGER NOT NULL DEFAULT 0,
+    gone INTEGER NOT NULL DEFAULT 0
+);
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """  # letters.id is AUTOINCREMENT: the id of a letter that is gone never names another one
@@ -87,6 +106,7 @@ class StateDir:
         self._file = path / FILE
         self._saves = 0
         self._waiting_saves = 0
+        self._insisting: dict[object, str] = {}
         with translated(self._file, _HOLDING):
             self._quick = connect(self._file, "NORMAL", wait=WAIT if lock is None else 0)
             self._quick.execute("PRAGMA wal_autocheckpoint = 0")
@@ -94,7 +114,8 @@ class StateDir:
             self._writing.execute("PRAGMA journal_size_limit = 67108864")
             self._reading = connect(self._file, "FULL", wait=WAIT)
             self._reading.execute("PRAGMA query_only = 1")
-        self._writer = ThreadPoolExecutor(1, "state-writer")
+        self._identity = _identity(self._file)
+        self._writer = Writer(self._writing, self._check, partial(translated, self._file, _HOLDING))
         self._reader = ThreadPoolExecutor(1, "state-reader")
 
     @classmethod
@@ -130,9 +151,10 @@ class StateDir:
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in one transaction on the writing thread; what it wrote survives a power failure.
 
-        Calls run in the order they were made. Cancelled, it may or may not have happened, but never in part.
+        Calls run in the order they were made; what came while another was under way shares a transaction, and with it
+        the wait for the disk. Cancelled, or failed, it may or may not have happened, but never in part.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+        return await self._writer.submit(work)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work``, which only reads, on the reading thread. It sees what was committed when it began to read."""
@@ -157,6 +179,7 @@ class StateDir:
         self._saves += 1
         # A save that waits must not be overtaken, and now and then one has to go where the log is copied back.
         if len(entries) <= _SMALL and not self._waiting_saves and self._saves % _SAVES_PER_SYNC:
+            self._check()
             try:
                 with translated(self._file, _HOLDING):
                     return transaction(self._quick, work)
@@ -164,14 +187,34 @@ class StateDir:
                 if not is_busy(error.__cause__):
                     raise
         self._waiting_saves += 1
-        saving = asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+        saving = self._writer.submit(work)
         saving.add_done_callback(self._has_waited)
         # Shielded, because a cancelled one may be under way in the thread: it still counts as waiting.
         return await asyncio.shield(saving)
 
+    async def insist(self, write: Callable[[], Awaitable[T]], what_waits: str) -> T:
+        """What ``write`` returns. While it raises StateError it is tried again, for as long as it takes: ``error`` then
+        says why, and the log what waits."""
+        waiter, backoff = object(), Backoff()
+        try:
+            while True:
+                try:
+                    return await write()
+                except StateError as error:
+                    self._insisting[waiter] = str(error)
+                    log.error("%s: %s", what_waits, error)
+                await asyncio.sleep(backoff.next())
+        finally:
+            self._insisting.pop(waiter, None)
+
+    @property
+    def error(self) -> str:
+        """Why the folder cannot be written, as long as something waits for it; empty when nothing does."""
+        return next(iter(self._insisting.values()), "")
+
     def close(self) -> None:
         """Finish what is being written, and let go of the folder. Idempotent."""
-        self._writer.shutdown()
+        self._writer.close()
         self._reader.shutdown(cancel_futures=True)
         for connection in (self._reading, self._writing, self._quick):
             connection.close()
@@ -188,12 +231,15 @@ class StateDir:
     ) -> None:
         self.close()
 
+    def _check(self) -> None:
+        """Raise StateError when the file is not there any more: SQLite would go on to write where nobody finds it."""
+        if _identity(self._file) != self._identity:
+            raise StateError(
+                f"{self._file} was removed or replaced while it is in use; move it back, or restart to begin anew"
+            )
+
     def _has_waited(self, _: object) -> None:
         self._waiting_saves -= 1
-
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with translated(self._file, _HOLDING):
-            return transaction(self._writing, work)
 
 
 class _SourcePositions:
@@ -253,6 +299,15 @@ def _take_lock(folder: Path) -> int:
     return lock
 
 
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What tells a file from another one at the same place; None when there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _prepare(file: Path) -> None:
     if _version(file):
         return
@@ -267,7 +322,7 @@ def _prepare(file: Path) -> None:
 
 
 def _version(file: Path) -> int:
-    """The version of the schema in the file, 0 when there is none yet. Raises StateError for a newer one."""
+    """The version of the schema in the file, 0 when there is none yet. Raises StateError for one that is not known."""
     if not file.exists():
         return 0
     with translated(file, _HOLDING):
@@ -277,9 +332,10 @@ def _version(file: Path) -> int:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the schema: is it a database?
         finally:
             connection.close()
-    if version > _VERSION:
+    if version not in (0, _VERSION):
+        which = "a newer" if version > _VERSION else "an older"
         raise StateError(
-            f"{file} is of a newer version of sluiceway (schema {version}; this one knows {_VERSION}); "
+            f"{file} is of {which} version of sluiceway (schema {version}; this one knows {_VERSION}); "
             "run that version, or give this instance another state_dir"
         )
     return version

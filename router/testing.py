@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from router.batch import Batch, Lease
-from router.deadletters import DeadLetters, Letter
+from router.deadletters import DeadLetters
 from router.interfaces import Sink, Source
+from router.letter import Letter
 from router.letterbox import LetterBox
 from router.metrics import Metrics
 from router.outlet import Outlet, Policy

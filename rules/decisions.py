@@ -206,10 +206,14 @@ class Decisions:
             self.drops[number].append(index)
         if outcome.unmatched:
             self.strays.append(index)
-        self.letters.extend(Letter(index, *letter) for letter in outcome.letters)
-        self.rejections.extend(Rejection(Letter(index, *letter), why) for letter, why in outcome.rejections)
-        self.errors.update(outcome.errors)
-        self.violations.update(outcome.violations)
+        for letter in outcome.letters:
+            self.letters.append(Letter(index, *letter))
+        for letter, why in outcome.rejections:
+            self.rejections.append(Rejection(Letter(index, *letter), why))
+        for error in outcome.errors:
+            self.errors[error] += 1
+        for check in outcome.violations:
+            self.violations[check] += 1
 
     def _dispatch(self, index: int, raw: bytes, dispatch: Dispatch) -> None:
         lane, lists = self.plan.lanes[dispatch.lane], self.lanes[dispatch.lane]
@@ -231,10 +235,10 @@ class Decisions:
         for lists in self.lanes:
             _pop(lists.indices, index)
             lists.trim()
-        for many in (self.hits, self.missed, self.drops):
+        for many in (self.hits, self.missed, self.drops, (self.strays,)):
             for found in many:
-                _pop(found, index)
-        _pop(self.strays, index)
+                if found and found[-1] == index:
+                    _pop(found, index)
         while self.letters and self.letters[-1].index == index:
             self.letters.pop()
 

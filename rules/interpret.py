@@ -20,6 +20,7 @@ from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Check, Disposition
 from rules.meta import meta_of
 from rules.outgoing import setting
 from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan, unmatched_targets
+from rules.reader.values import expressions
 from rules.shaping import Bindings, Failed, Fill, Filler, Shaper, attempt
 from rules.watch import Watch
 
@@ -31,23 +32,40 @@ class _Violated(Exception):
         self.violations = violations
 
 
-@dataclass(slots=True)
 class _Record:
     """One record on its way: ``event`` is what steps have made of it, ``changed`` whether they have."""
 
-    raw: bytes
-    meta: Mapping[str, object]
-    vars: Mapping[str, object]
-    event: object = None
-    changed: bool = False
-    decoded: bool = False
+    __slots__ = ("_columns", "_index", "_meta", "_names", "_sees_meta", "_source", "changed", "decoded", "event", "raw")
+
+    def __init__(self, columns: Columns, index: int, source: str, names: Bindings, sees_meta: bool) -> None:
+        self.raw = columns.values[index]
+        self.event: object = None
+        self.changed = False
+        self.decoded = False
+        self._columns = columns
+        self._index = index
+        self._source = source
+        self._names = names
+        self._sees_meta = sees_meta
+        self._meta: Mapping[str, object] | None = None
+
+    @property
+    def meta(self) -> Mapping[str, object]:
+        """What the source knows of it, made when somebody asks."""
+        if self._meta is None:
+            self._meta = meta_of(self._columns, self._index, self._source)
+        return self._meta
 
     def has(self, attribute: str) -> bool:
         """Whether the record came with an attribute of this name."""
         return attribute in self.meta
 
     def bindings(self, event: object) -> dict[str, object]:
-        return {"event": event, "meta": self.meta, "vars": self.vars}
+        """What expressions see; ``meta`` only where one of the flow's reads it, since it is costly to make."""
+        found = {"event": event, "vars": self._names}
+        if self._sees_meta:
+            found["meta"] = self.meta
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,8 @@ class Interpreter:
         self._validator = validator
         self._codec = decode.codec
         self._vars = names
+        templates = tuple(lane.templates for lane in plan.lanes)
+        self._sees_meta = any("meta" in expr.cel.variables for expr in expressions((flow, templates)))
         self._checks = self._compile_checks(flow.contract.expect)
         self._rules = [self._compile_rule(number, rule) for number, rule in enumerate(flow.rules)]
         otherwise = flow.otherwise
@@ -164,8 +184,7 @@ class Interpreter:
     def decide(self, columns: Columns, index: int, source: str) -> Outcome:
         """What happens to the record at ``index``. Never fails."""
         outcome = Outcome()
-        raw = columns.values[index]
-        record = _Record(raw, meta_of(columns, index, source), self._vars)
+        record = _Record(columns, index, source, self._vars, self._sees_meta)
         if index in columns.spoiled:
             spoiled: Because = ("decode", None, "spoiled", columns.spoiled[index])
             self._end(outcome, record, UNDECODABLE, spoiled, (Violation("spoiled", "", columns.spoiled[index]),))
@@ -211,7 +230,7 @@ class Interpreter:
     def _violations(self, record: _Record) -> list[Violation]:
         found = [] if self._validator is None else self._validator.violations(record.event, record.raw)
         self._watch.validated(found)
-        return found + _broken(self._checks, record.bindings(record.event), self._watch)
+        return found + _broken(self._checks, record.bindings(record.event), self._watch) if self._checks else found
 
     def _try_rule(self, outcome: Outcome, record: _Record, rule: _Rule) -> bool:
         """Carry out one rule; whether it ends the record's way."""
@@ -292,9 +311,10 @@ class Interpreter:
     ) -> None:
         self._watch.ending(ending, because)
         sending = _Sending(outcome, record, (self._endings_at[ending], ending), because, violations)
-        self._send(
-            sending, self._endings[ending], [_Parcel(record.event, record.changed, record.bindings(record.event))]
-        )
+        targets, parcels = self._endings[ending], list[_Parcel]()
+        if any(target.lane is not None for target in targets):
+            parcels.append(_Parcel(record.event, record.changed, record.bindings(record.event)))
+        self._send(sending, targets, parcels)
 
     def _send(self, sending: _Sending, targets: Sequence[_Target], parcels: Sequence[_Parcel]) -> None:
         for target in targets:

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from connectors.kit import SinkContract, SourceContract
 from router.config import json_schema
-from router.config.model import SinkCommon, SourceCommon
+from router.config.model import DeadLetterPolicy, SinkCommon, SourceCommon
 from router.framing import FRAMINGS
 from router.metrics import Metrics
 from rules import cel
@@ -208,6 +208,7 @@ def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:
     page = ROOT / "docs" / "configuration.md"
     assert settings_in(page, "What every source takes") == {"type", "use", *SourceCommon.model_fields}
     assert settings_in(page, "What every sink takes") == {"type", "use", "allow", *SinkCommon.model_fields}
+    assert settings_in(page, "What becomes of dead letters") == {*DeadLetterPolicy.model_fields}
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])

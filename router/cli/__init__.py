@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from router.deadletters import Where  # only the commands about dead letters need the store
+    from router.cli.chosen import Chosen  # only the commands about dead letters need the store
 else:
-    Where = Any  # typer looks at the types of parameters, not at this one
+    Chosen = Any  # typer looks at the types of parameters, not at this one
 
 app = typer.Typer(
     name="sluiceway",
@@ -195,17 +195,24 @@ def _filters(
         str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Only those before then: a time or an age.")] = None,
+    when: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CEL", help="Only those of which this is true; sees event, meta, reason, detail and so on."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")] = None,
     ids: Annotated[
         list[int] | None, typer.Option("--id", help="Only the letter with this id; may be repeated.")
     ] = None,
-) -> Where:
+) -> Chosen:
     """The letters that these options name."""
-    from router.cli.dead import where
+    from router.cli.chosen import Chosen
 
-    return where(
-        since, until, flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, limit=limit, ids=ids
-    )
+    return Chosen.by(
+        since, until, when,
+        flow=flow, stage=stage, sink=sink, rule=rule, source=source, reason=reason, limit=limit, ids=ids,
+    )  # fmt: skip
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -227,7 +234,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 @dead.command(name="list")
 @filtered
-def dead_list(config: Configs = None, *, chosen: Where, as_json: AsJson = False) -> None:
+def dead_list(config: Configs = None, *, chosen: Chosen, as_json: AsJson = False) -> None:
     """List dead letters, the oldest first."""
     from router.cli.dead import list_letters
 
@@ -251,23 +258,25 @@ def dead_show(
 def dead_replay(
     config: Configs = None,
     *,
-    chosen: Where,
+    chosen: Chosen,
     everything: Everything = False,
-    wait: Annotated[str, typer.Option(help="How long to wait for them to be replayed.")] = "1m",
+    rate: Annotated[float | None, typer.Option(min=0.001, help="At most so many a second.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and say where they would go.")] = False,
+    wait: Annotated[str, typer.Option(help="How long to wait when none of them moves.")] = "1m",
 ) -> None:
     """Replay dead letters: of stage sink straight to that sink, of any other through the flow.
 
     A running daemon replays them; without one this command does. Each goes when its delivery is durable; one that
-    fails again stays, as a new letter with one attempt more.
+    fails again stays, as a new letter with one attempt more. Interrupted, it leaves the rest where it is.
     """
-    from router.cli.dead import replay_letters
+    from router.cli.replay import replay_letters
 
-    replay_letters(paths(config), chosen, everything, wait)
+    replay_letters(paths(config), chosen, everything=everything, wait=wait, rate=rate, dry_run=dry_run)
 
 
 @dead.command(name="purge")
 @filtered
-def dead_purge(config: Configs = None, *, chosen: Where, everything: Everything = False) -> None:
+def dead_purge(config: Configs = None, *, chosen: Chosen, everything: Everything = False) -> None:
     """Delete dead letters for good."""
     from router.cli.dead import purge_letters
 

@@ -14,7 +14,7 @@ from router.cli.faults import load_or_exit, show
 from router.cli.record import Given, Record, about_of, of_letter, refuse
 from router.config import Configuration, SourceSpec
 from router.daemon import ruleset_of
-from router.deadletters import Letter
+from router.letter import Letter
 from rules.explain import Explanation
 from rules.faults import Refused
 from rules.flow import Flow

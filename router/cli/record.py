@@ -16,10 +16,10 @@ import typer
 
 from router.batch import Batch, Headers
 from router.config import SourceSpec
-from router.deadletters import Letter
 from router.framing import PIECE, Framed, Framing, framing_of
 from router.framing.csv import CsvRows
 from router.framing.lines import Newline
+from router.letter import Letter
 from rules.cel.errors import CelError
 from rules.cel.temporal import Timestamp
 from rules.meta import FIXED

@@ -6,6 +6,7 @@ from router.config.loading import load
 from router.config.model import (
     BatchPolicy,
     Configuration,
+    DeadLetterPolicy,
     Http,
     QueueBounds,
     RetryPolicy,
@@ -20,6 +21,7 @@ from router.config.secrets import Secrets
 __all__ = [
     "BatchPolicy",
     "Configuration",
+    "DeadLetterPolicy",
     "Http",
     "QueueBounds",
     "RetryPolicy",

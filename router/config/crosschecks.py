@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
+from router.config.model import KEYS, DeadLetterPolicy, SinkSpec, SourceSpec, incoming_format
 from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
@@ -37,12 +37,14 @@ def cross_check(
     sinks: Mapping[str, SinkSpec | None],
     flows: Sequence[Flow],
     models: Mapping[str, type[Any] | None],
+    letters: DeadLetterPolicy,
     texts: Mapping[str, bytes],
     faults: list[Fault],
 ) -> list[Fault]:
     """Add every fault to ``faults``; return what is no fault and yet probably not meant."""
-    checks = _Checks(document, sources, sinks, models, texts, faults)
+    checks = _Checks(document, sources, sinks, models, letters, texts, faults)
     checks.names(flows)
+    checks.letters(flows)
     checks.readers(flows)
     checks.framings(flows)
     checks.conflicts()
@@ -63,6 +65,7 @@ class _Checks:
         sources: Mapping[str, SourceSpec | None],
         sinks: Mapping[str, SinkSpec | None],
         models: Mapping[str, type[Any] | None],
+        letters: DeadLetterPolicy,
         texts: Mapping[str, bytes],
         faults: list[Fault],
     ) -> None:
@@ -70,6 +73,7 @@ class _Checks:
         self._sources = sources
         self._sinks = sinks
         self._models = models
+        self._letters = letters
         self._texts = texts
         self._faults = faults
 
@@ -86,6 +90,17 @@ class _Checks:
                     flow.place, what, f"the first is in {first[flow.name].place.file}; should have another `flow:`"
                 )
             first.setdefault(flow.name, flow)
+
+    def letters(self, flows: Sequence[Flow]) -> None:
+        """Dead letters are moved to sinks that exist, by flows that exist."""
+        names = [flow.name for flow in flows]
+        for flow, sink in self._letters.routes:
+            path = ("dead_letters", "to") if flow is None else ("dead_letters", "to", flow)
+            if sink not in self._sinks and are_declared(self._document, "sinks"):
+                self._fault(self._document.place(path), f"there is no sink `{sink}`", did_you_mean(sink, self._sinks))
+            if flow is not None and flow not in names:
+                place = self._document.key_place(path)
+                self._fault(place, f"there is no flow `{flow}`", did_you_mean(flow, names))
 
     def readers(self, flows: Sequence[Flow]) -> None:
         """Every source that a flow reads exists, and no other flow reads it."""
@@ -105,7 +120,7 @@ class _Checks:
             framing = None if spec is None else getattr(spec.settings, "framing", None)
             if spec is None or not isinstance(framing, Framing):
                 continue
-            why = framing.of(spec.encode or incoming_format(name, flows, self._sources)).cannot_join
+            why = framing.of(spec.encode or incoming_format(name, flows, self._sources, self._letters)).cannot_join
             if why:
                 place = self._document.place(("sinks", name, "framing"))
                 self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
@@ -232,6 +247,7 @@ class _Checks:
         """Sources that no flow reads, and sinks that no flow names."""
         read = {name for flow in flows for name, _ in flow.sources}
         named = {target.sink for flow in flows for target in sink_targets(flow.rules, flow.otherwise)}
+        named |= self._letters.sinks
         for name in self._sources:
             if name not in read:
                 yield Fault(self._document.key_place(("sources", name)), f"no flow reads source `{name}`")

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from router.config.components import Components
 from router.config.crosschecks import cross_check
 from router.config.interpolation import Filled, fill
-from router.config.model import KEYS, Configuration, Http, Part, SinkCommon, SourceCommon
+from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
 from router.config.validation import document_of, validate
 from router.units import Duration
@@ -90,6 +90,7 @@ class _Loading:
         self._check_keys()
         top = self._validated((), Top, Top.model_fields)
         http = self._http()
+        letters = self._dead_letters()
         self._check_defaults()
         components = Components(self._filled, self._folder)
         components.connections()
@@ -98,7 +99,7 @@ class _Loading:
         models = import_models(self._document, self._folder.resolve(), self.faults)
         texts = self._flow_texts()
         flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
-        warnings = cross_check(self._document, sources, sinks, flows, models, texts, self.faults)
+        warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, self.faults)
         if self.faults or top is None:
             return None
         return Configuration(
@@ -108,6 +109,7 @@ class _Loading:
             http=http,
             vars=top.vars,
             drain_timeout=top.drain_timeout,
+            dead_letters=letters,
             sources={name: spec for name, spec in sources.items() if spec is not None},
             sinks={name: spec for name, spec in sinks.items() if spec is not None},
             flows=tuple(flows),
@@ -160,6 +162,18 @@ class _Loading:
             hint = "should have a `token`, or listen on 127.0.0.1"
             self.faults.append(Fault(self._document.place(("http", "listen")), what, hint))
         return http if isinstance(http, Http) else None
+
+    def _dead_letters(self) -> DeadLetterPolicy:
+        node = self._document.node(("dead_letters",))
+        if node is None or node.data is None:
+            return DeadLetterPolicy()
+        if not isinstance(node.data, dict):
+            form = Form(self._document)
+            form.wrong(("dead_letters",), node.data, "a mapping such as {retain: 30d, max_bytes: 10GiB}")
+            self.faults += form.faults
+            return DeadLetterPolicy()
+        made = self._validated(("dead_letters",), DeadLetterPolicy)
+        return made if isinstance(made, DeadLetterPolicy) else DeadLetterPolicy()
 
     def _check_defaults(self) -> None:
         node = self._document.node(("defaults",))

@@ -19,7 +19,10 @@ from rules.faults import Fault, Place
 from rules.flow import Flow, Value
 from rules.reader import sink_targets
 
-KEYS = ("state_dir", "http", "vars", "drain_timeout", "connections", "models", "defaults", "sources", "sinks", "flows")
+KEYS = (
+    *("state_dir", "http", "vars", "drain_timeout", "dead_letters"),
+    *("connections", "models", "defaults", "sources", "sinks", "flows"),
+)
 """What the daemon's file may say."""
 
 Class = type[Any]
@@ -63,6 +66,31 @@ class Http(Part):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+class DeadLetterPolicy(Part):
+    """What becomes of dead letters. They are written to the state folder first, whatever is said here."""
+
+    to: str | dict[str, str] | None = None
+    """A sink that they are moved to, as JSON; or several, by flow: `{orders: lost_orders}`. Without it, or of a flow
+    that is not named, they stay in the state folder."""
+    retain: Annotated[Duration, Field(gt=0)] | None = None
+    """How long those that stay are kept. Older ones are deleted, counted and logged."""
+    max_bytes: Annotated[Size, Field(ge=1 << 20)] | None = None
+    """How much of the disk the file with the dead letters may use. The oldest ones are deleted, counted and logged, so
+    that new ones find room. What waits to be moved or replayed is not deleted, and may take more."""
+
+    @property
+    def routes(self) -> tuple[tuple[str | None, str], ...]:
+        """Flows and the sinks of their letters; None for every flow."""
+        if self.to is None:
+            return ()
+        return ((None, self.to),) if isinstance(self.to, str) else tuple(self.to.items())
+
+    @property
+    def sinks(self) -> frozenset[str]:
+        """The sinks that letters are moved to."""
+        return frozenset(sink for _, sink in self.routes)
 
 
 class BatchPolicy(Part):
@@ -206,9 +234,11 @@ class SinkSpec:
         return self.common.ordered
 
 
-def incoming_format(sink: str, flows: Iterable[Flow], sources: Mapping[str, SourceSpec | None]) -> Format:
+def incoming_format(
+    sink: str, flows: Iterable[Flow], sources: Mapping[str, SourceSpec | None], letters: DeadLetterPolicy
+) -> Format:
     """The format of what a sink gets that sends records out as they came: that of all sources whose flows name it, if
-    they agree; otherwise JSON."""
+    they agree; otherwise JSON, which dead letters are."""
     found = {
         spec.decode
         for flow in flows
@@ -216,7 +246,7 @@ def incoming_format(sink: str, flows: Iterable[Flow], sources: Mapping[str, Sour
         for name, _ in flow.sources
         if (spec := sources.get(name)) is not None
     }
-    return found.pop() if len(found) == 1 else Json()
+    return found.pop() if len(found) == 1 and sink not in letters.sinks else Json()
 
 
 @dataclass(frozen=True)
@@ -233,6 +263,7 @@ class Configuration:
     http: Http | None
     vars: Mapping[str, object] = field(repr=False)
     drain_timeout: float
+    dead_letters: DeadLetterPolicy
     sources: Mapping[str, SourceSpec]
     sinks: Mapping[str, SinkSpec]
     flows: tuple[Flow, ...]

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel
 
 from router.config.loading import Top
-from router.config.model import SELECTORS, Http, SinkCommon, SourceCommon
+from router.config.model import SELECTORS, DeadLetterPolicy, Http, SinkCommon, SourceCommon
 from router.plugins import BrokenConnector, Kind, connector_class, types
 from rules.schema import DRAFT
 from rules.schema import json_schema as rules_schema
@@ -47,6 +47,7 @@ def _config_schema() -> Schema:
                 "anyOf": [_of(Http, "http", definitions), {"enum": [False, None]}],
                 "description": "Where metrics, health and the admin pages are served. `false`: nowhere.",
             },
+            "dead_letters": _of(DeadLetterPolicy, "dead-letters", definitions),
             "connections": _named("What several sources and sinks share.", _connection(definitions)),
             "models": _named(
                 "Pydantic models that contracts may name.", {"type": "string", "examples": ["shop.models:Order"]}

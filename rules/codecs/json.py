@@ -59,7 +59,7 @@ def _not_json(payload: bytes, error: Exception) -> str:
     if at := _AT.fullmatch(str(error)):
         # Of what follows the value, msgspec names the byte behind the first one.
         return f"{at[1]} at byte {int(at[2]) - (at[1] == 'trailing characters')}"
-    if half := _HALF.search(payload):
+    if b"\\u" in payload and (half := _HALF.search(payload)):
         return f"{half[1].decode()} is half of a character at byte {half.start(1)}"
     return f"it ends too early, at byte {len(payload)}"
 

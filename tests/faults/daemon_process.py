@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,6 +129,14 @@ class Daemon:
                 labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
                 samples[f"{sample.name}{{{labels}}}"] = sample.value
         return samples
+
+    def not_ready(self) -> str:
+        """Why ``/readyz`` says no; empty when it does not."""
+        try:
+            self._get("/readyz")
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+        return ""
 
     def _get(self, page: str) -> str:
         with urllib.request.urlopen(self.url + page, timeout=10) as answer:

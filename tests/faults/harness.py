@@ -20,7 +20,8 @@ from oracle import LETTERS, Findings, Id, Ledger, Oracle, lines_of
 from shop import ALPHA, BETA, SINKS, Shop
 from small_disk import CannotMount, SmallDisk
 
-from router.deadletters import DeadLetters, Letter
+from router.deadletters import DeadLetters
+from router.letter import Letter
 from router.outlet import Policy
 from router.pipeline import UNSETTLED_BYTES
 from router.state import StateDir

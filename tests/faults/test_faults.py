@@ -266,8 +266,12 @@ def test_a_full_state_disk_loses_nothing(disks: Rig) -> None:
     wait_until(
         lambda: "disk is full" in str(disks.daemon.status()["dead_letters"]), "the full disk shows in the status"
     )
+    wait_until(lambda: disks.daemon.metrics()["sluiceway_state_writable{}"] == 0, "the full disk shows in the metrics")
+    assert "disk is full" in disks.daemon.not_ready()
     disks.state_disk.free()
     clean(disks.settle())
+    assert disks.daemon.not_ready() == ""
+    assert disks.daemon.metrics()["sluiceway_state_writable{}"] == 1
 
 
 def _shows_letters(rig: Rig, flow: str, letters: int) -> bool:

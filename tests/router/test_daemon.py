@@ -15,9 +15,10 @@ import pytest
 from connectors import memory
 from router.config import load
 from router.daemon import Daemon
-from router.deadletters import DeadLetters, Where
+from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError, StateError
 from router.interfaces import Lag
+from router.replay_jobs import ReplayJobs
 from router.state import StateDir
 from router.testing import until
 
@@ -200,6 +201,13 @@ async def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
             await Daemon(load([config(other, taken)])).run()
 
 
+async def request_replay(store: DeadLetters) -> None:
+    jobs = ReplayJobs(store)
+    job = await jobs.begin()
+    async for ids in store.ids():
+        await jobs.request(job, ids)
+
+
 async def test_letters_are_replayed_to_the_sink_or_through_the_flow_each_once(tmp_path: Path) -> None:
     vip = memory.sink("vip")
     vip.on_write = lambda batch: memory.refuse(batch, *batch.values)
@@ -211,7 +219,7 @@ async def test_letters_are_replayed_to_the_sink_or_through_the_flow_each_once(tm
             before = [(letter.stage, letter.attempts) async for letter in store.find()]
             assert sorted(before) == [("decode", 1), ("sink", 1)]
             vip.on_write = None
-            await store.request_replay(Where())
+            await request_replay(store)
             async with asyncio.timeout(10):
                 while [letter.stage async for letter in store.find()] != ["decode"] or not vip.values:
                     await asyncio.sleep(0.05)
@@ -260,7 +268,7 @@ async def test_the_accounts_hold_after_a_replay(tmp_path: Path) -> None:
         memory.source("orders").push(memory.records({"n": 1}, {"m": 2}))
         await until(lambda: memory.source("orders").acked)
         with StateDir.visit(tmp_path / "state") as state:
-            await DeadLetters(state).request_replay(Where())
+            await request_replay(DeadLetters(state))
         count = daemon.metrics.registry.get_sample_value
         labels = {"flow": "orders", "to": "flow"}
         await until(lambda: count("sluiceway_replayed_letters_total", labels))

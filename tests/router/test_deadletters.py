@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.deadletters import DeadLetters, Letter, Where
+from router.deadletters import DeadLetters
 from router.errors import StateError
+from router.letter import Letter
+from router.letter_filter import Where
 from router.state import FILE, StateDir
 
 REPOSITORY = Path(__file__).parents[2]
@@ -46,6 +48,10 @@ async def found(store: DeadLetters, **where: Any) -> list[Letter]:
 
 async def values(store: DeadLetters, **where: Any) -> list[bytes]:
     return [letter.value for letter in await found(store, **where)]
+
+
+async def purge(store: DeadLetters, **where: Any) -> int:
+    return await store.purge(store.ids(Where(**where)))
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -178,12 +184,13 @@ WHERE: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("where", "expected"), WHERE)
 async def test_filters(store: DeadLetters, where: dict[str, Any], expected: str) -> None:
-    """find, request_replay and purge take the same letters, those that agree with everything given."""
+    """Letters and their ids are found by the same filter, those that agree with everything given."""
     await store.add_many(FILTERED)
     assert b"".join(await values(store, **where)).decode() == expected
-    assert await store.request_replay(Where(**where)) == len(expected)
-    assert b"".join(one.value for one in await store.claim()).decode() == expected
-    assert await store.purge(Where(**where)) == len(expected)
+    assert (
+        "".join(str(id_ - 1) for page in [page async for page in store.ids(Where(**where))] for id_ in page) == expected
+    )
+    assert await purge(store, **where) == len(expected)
     left = "".join(c for c in "01234" if c not in expected)
     assert b"".join(await values(store)).decode() == left
     assert sum(store.counts().values()) == len(left)
@@ -209,7 +216,7 @@ async def test_finding_goes_through_pages_and_ends(store: DeadLetters) -> None:
 async def test_ids_are_never_given_twice(store: DeadLetters) -> None:
     """The id of a letter that was purged names no other one later."""
     await store.add_many([letter(), letter()])
-    await store.purge(Where())
+    await purge(store)
     await store.add_many([letter()])
     assert [one.id for one in await found(store)] == [3]
 
@@ -217,106 +224,33 @@ async def test_ids_are_never_given_twice(store: DeadLetters) -> None:
 async def test_a_purge_gives_the_space_back(store: DeadLetters, state: StateDir) -> None:
     """After a purge of everything the file is small again."""
     await store.add_many([letter(bytes(10_000)) for _ in range(2000)])
-    assert await store.purge(Where()) == 2000
+    assert await purge(store) == 2000
     await state.write(lambda connection: None)
     size = state.look_up("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")[0][0]
     assert size < 1 << 20
     assert store.counts() == {"f": 0}
 
 
-async def test_a_replay_takes_each_letter_once(store: DeadLetters) -> None:
-    """Oldest first, never one that is on its way, and one that is delivered goes."""
-    await store.add_many([letter(str(n).encode()) for n in range(6)])
-    assert await store.claim() == []
-    assert await store.request_replay(Where(ids=[2, 4, 6])) == 3
-    assert await store.request_replay(Where(ids=[2, 4, 5])) == 1
-    first = await store.claim(limit=2)
-    assert [one.id for one in first] == [2, 4]
-    assert await store.request_replay(Where(ids=[1])) == 1
-    assert [one.id for one in await store.claim()] == [1, 5, 6]
-    assert await store.claim() == []
-    assert len(await values(store)) == 6
-    await store.complete([2, 4])
-    assert await values(store) == [b"0", b"2", b"4", b"5"]
-    assert store.counts() == {"f": 4}
-    store.release([5, 6])
-    assert [one.id for one in await store.claim()] == [5, 6]
-
-
-async def test_two_that_claim_at_once_get_different_letters(store: DeadLetters) -> None:
-    """No letter is given to both."""
-    await store.add_many([letter() for _ in range(20)])
-    await store.request_replay(Where())
-    claims = await asyncio.gather(*(store.claim(limit=6) for _ in range(4)))
-    assert [one.id for claim in claims for one in claim] == list(range(1, 21))
-
-
-async def test_claims_are_bounded_in_bytes(store: DeadLetters) -> None:
-    """A claim stops once its payloads, outgoing ones included, reach the size; one letter always comes."""
-    await store.add_many([letter(bytes(60), out_value=bytes(40)) for _ in range(5)])
-    await store.request_replay(Where())
-    assert len(await store.claim(size=250)) == 3
-    assert len(await store.claim(size=0)) == 1
-
-
-async def test_what_fails_again_is_a_new_letter(store: DeadLetters) -> None:
-    """It has one attempt more, what it was made of, a new id and time, and waits for no replay; the old one goes."""
-    old = letter(
-        b"payload", stage="sink", sink="k", key=b"k", attempts=3, headers=[("a", b"b")], out_value=b"out",
-        attributes={"topic": "t"}, out_settings={"path": "p"}, flow="g",
-    )  # fmt: skip
-    await store.add_many([old, letter(b"other")])
-    await store.request_replay(Where())
-    await store.claim()
-    await store.fail({1: ("timeout", "no answer \udc80"), 99: ("gone", "")})
-    other, new = await found(store)
-    assert other.value == b"other"
-    assert new.id == 3
-    assert new.time > old.time
-    assert (new.reason, new.detail, new.attempts) == ("timeout", "no answer \\udc80", 4)
-    for name in ("value", "key", "headers", "attributes", "out_value", "out_settings", "stage", "sink", "flow"):
-        assert getattr(new, name) == getattr(old, name)
-    assert await store.claim() == []
-    assert store.counts() == {"f": 1, "g": 1}
-
-
-async def test_letters_replace_others_in_one_step(store: DeadLetters) -> None:
-    """A replay that failed elsewhere leaves its new letters in the place of the old one."""
-    await store.add_many([letter(b"old"), letter(b"stays")])
-    await store.request_replay(Where(ids=[1]))
-    await store.claim()
-    await store.add_many([letter(b"n1", flow="g"), letter(b"n2")], replacing=[1])
-    assert await values(store) == [b"stays", b"n1", b"n2"]
-    assert store.counts() == {"f": 2, "g": 1}
-    assert await store.claim() == []
+async def test_letters_take_the_place_of_others_in_one_step(store: DeadLetters) -> None:
+    """What became of a replay is there, and what was replayed is not; what it became of nothing is delivered."""
+    await store.add_many([letter(b"old"), letter(b"stays"), letter(b"delivered")])
+    new = [letter(b"n1", flow="g", replaces=1), letter(b"n2", replaces=1), letter(b"n3")]
+    await store.add_many(new, replayed=[1, 3])
+    assert await values(store) == [b"stays", b"n1", b"n2", b"n3"]
+    assert store.counts() == {"f": 3, "g": 1}
 
 
 async def test_what_was_purged_during_its_replay_stays_purged(store: DeadLetters) -> None:
-    """Neither complete nor fail brings it back, and the count stays right."""
-    await store.add_many([letter(), letter()])
-    await store.request_replay(Where())
-    await store.claim()
-    await store.purge(Where())
-    await store.fail({1: ("again", "")})
-    await store.complete([2])
-    assert await found(store) == []
-    assert store.counts() == {"f": 0}
-
-
-async def test_a_killed_replay_begins_again(tmp_path: Path) -> None:
-    """What was claimed and not completed is claimed by the next instance."""
-    with StateDir.open(tmp_path) as state:
-        store = DeadLetters(state)
-        await store.add_many([letter(b"a"), letter(b"b")])
-        await store.request_replay(Where())
-        assert len(await store.claim()) == 2
-        await store.complete([1])
-    with StateDir.open(tmp_path) as state:
-        assert [one.value for one in await DeadLetters(state).claim()] == [b"b"]
+    """Neither its delivery nor its failure brings it back, and the count stays right."""
+    await store.add_many([letter(), letter(), letter()])
+    await purge(store, ids=[1, 2])
+    await store.add_many([letter(replaces=1), letter(b"again", replaces=3)], replayed=[1, 2, 3])
+    assert await values(store) == [b"again"]
+    assert store.counts() == {"f": 1}
 
 
 async def test_a_command_beside_the_daemon(state: StateDir, store: DeadLetters) -> None:
-    """A visitor's purge and request are seen by the instance, which meanwhile adds letters; counts stay exact."""
+    """A visitor's purge is seen by the instance, which meanwhile adds letters; counts stay exact."""
     await store.add_many([letter(str(n).encode(), rule=str(n % 2)) for n in range(3000)])
 
     async def keep_adding() -> None:
@@ -326,12 +260,9 @@ async def test_a_command_beside_the_daemon(state: StateDir, store: DeadLetters) 
 
     with StateDir.visit(state.path) as visitor:
         command = DeadLetters(visitor)
-        _, purged, requested = await asyncio.gather(
-            keep_adding(), command.purge(Where(rule="0")), command.request_replay(Where(rule="1"))
-        )
-        assert (purged, requested) == (1500, 1500)
+        _, purged = await asyncio.gather(keep_adding(), purge(command, rule="0"))
+        assert purged == 1500
         assert command.counts() == store.counts() == {"f": 2500}
-    assert {one.rule for one in await store.claim(limit=5000)} == {"1"}
     assert len(await values(store)) == 2500
 
 
@@ -351,7 +282,8 @@ async def test_a_store_that_another_process_locks_waits(state: StateDir, store: 
 
 ADDER = """
 import asyncio, sys
-from router.deadletters import DeadLetters, Letter
+from router.deadletters import DeadLetters
+from router.letter import Letter
 from router.state import StateDir
 async def main():
     with StateDir.open(sys.argv[1]) as state:
@@ -390,7 +322,9 @@ async def test_letters_survive_kill_9_all_or_none(tmp_path: Path) -> None:
 
 SMALL_DISK = """
 import asyncio, os, sys
-from router.deadletters import DeadLetters, Letter, Where
+from router.deadletters import DeadLetters
+from router.letter import Letter
+from router.letter_filter import Where
 from router.errors import StateError
 from router.state import StateDir
 async def main():
@@ -412,7 +346,7 @@ async def main():
         assert len([letter async for letter in store.find()]) == added
         os.unlink(ballast)
         await store.add_many([Letter(time=1, flow="f", stage="rule", source="s", reason="r", value=b"last")])
-        assert await store.purge(Where(limit=51)) == 51
+        assert await store.purge(store.ids(Where(limit=51))) == 51
         assert store.counts() == {"f": added - 50}
     print("whole")
 asyncio.run(main())
@@ -452,4 +386,4 @@ async def test_a_damaged_store_is_told(tmp_path: Path) -> None:
         with pytest.raises(StateError, match="damaged"):
             await found(store)
         with pytest.raises(StateError, match="damaged"):
-            await store.purge(Where())
+            await purge(store)

@@ -9,13 +9,12 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.dead import time_text
 from router.cli.explanation.expressions import Expressions
 from router.cli.explanation.hiding import Hiding
 from router.cli.explanation.lines import GUIDE, Line
 from router.cli.explanation.sinks import Sinks
 from router.cli.explanation.values import MASK, Values
-from router.deadletters import Letter
+from router.letter import Letter, time_text
 from rules.cel.values import ABSENT
 from rules.explain import Explanation
 from rules.explain.model import Changes, Check, Contract, Evaluation, Filling, Parcel, Sending, Step

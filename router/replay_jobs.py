@@ -1,0 +1,117 @@
+"""What is asked to be replayed: letters, by the job that asked for them.
+
+A command begins a job and names its letters; the daemon that runs, or the next one, or the command itself replays
+them. The job tells the command what became of each.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+
+from router.deadletters import PAGE_BYTES, PAGE_LETTERS, DeadLetters
+from router.letter import Letter
+from router.letter_table import select
+
+_KEPT_SECONDS = 7 * 86_400
+"""So long a job that has ended is kept for whoever asks how it ended."""
+_REQUESTED = (
+    "replays CROSS JOIN letters USING (id) CROSS JOIN kinds ON kinds.id = kind "
+    "WHERE job = ? AND replays.id NOT IN (SELECT value FROM json_each(?)) ORDER BY replays.id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a job stands, in letters: so many were requested, of which so many were delivered, became letters again, or
+    are gone (purged, or taken over by another job)."""
+
+    requested: int
+    delivered: int
+    again: int
+    gone: int
+
+    @property
+    def waiting(self) -> int:
+        """How many are still to be replayed, or on their way."""
+        return self.requested - self.delivered - self.again - self.gone
+
+
+class ReplayJobs:
+    """The jobs of a store. Every method raises StateError when the store cannot be read or written."""
+
+    def __init__(self, letters: DeadLetters) -> None:
+        self._letters = letters
+        self._state = letters.state
+
+    async def begin(self, rate: float | None = None) -> int:
+        """A new job, without letters yet, whose letters are replayed at so many a second at most."""
+        return await self._state.write(partial(_begin, rate=rate))
+
+    async def request(self, job: int, ids: Collection[int]) -> None:
+        """Have these letters replayed, as far as they are there. One that another job waits for is this job's now."""
+        await self._state.write(partial(_request, job=job, ids=ids))
+
+    async def withdraw(self, job: int) -> None:
+        """What is not on its way yet stays where it is. Cancelled, or failed, some may still be replayed."""
+        while await self._state.write(partial(_withdraw, job=job)):
+            pass
+
+    def progress(self, job: int) -> Progress:
+        """How it stands. Takes microseconds."""
+        columns = "requested, delivered, again, gone"
+        found = self._state.look_up(f"SELECT {columns} FROM jobs WHERE id = ?", (job,))  # noqa: S608 - constants
+        return Progress(*found[0]) if found else Progress(0, 0, 0, 0)
+
+    def waiting(self) -> list[tuple[int, float | None]]:
+        """The jobs whose letters wait, and their rates. Takes microseconds."""
+        left = "requested > delivered + again + gone"
+        return self._state.look_up(f"SELECT id, rate FROM jobs WHERE {left} ORDER BY id")  # noqa: S608 - constants
+
+    async def claim(self, job: int, limit: int = PAGE_LETTERS, size: int = PAGE_BYTES) -> list[Letter]:
+        """Letters that a job waits for, oldest first, at most ``limit`` and about ``size`` bytes of payload.
+
+        A claimed letter is not claimed again until it is released, nor lost if the process dies: it stays until it is
+        deleted, or replaced.
+        """
+        return await self._letters.take(partial(_requested, job=job, limit=limit, size=size))
+
+
+def _begin(connection: sqlite3.Connection, *, rate: float | None) -> int:
+    now = time.time_ns()
+    connection.execute(
+        "DELETE FROM jobs WHERE time < ? AND id NOT IN (SELECT job FROM replays)", (now - _KEPT_SECONDS * 10**9,)
+    )
+    return int(connection.execute("INSERT INTO jobs (time, rate) VALUES (?, ?)", (now, rate)).lastrowid or 0)
+
+
+def _request(connection: sqlite3.Connection, *, job: int, ids: Collection[int]) -> None:
+    listed = (json.dumps(list(ids)),)
+    taken = connection.execute(
+        "SELECT count(*), job FROM replays WHERE id IN (SELECT value FROM json_each(?)) GROUP BY job", listed
+    ).fetchall()
+    connection.executemany("UPDATE jobs SET gone = gone + ? WHERE id = ?", taken)
+    # Through letters: what was purged since the ids were found has no replay.
+    made = connection.execute(
+        "INSERT OR REPLACE INTO replays SELECT id, ? FROM letters WHERE id IN (SELECT value FROM json_each(?))",
+        (job, *listed),
+    ).rowcount
+    connection.execute("UPDATE jobs SET requested = requested + ? WHERE id = ?", (made, job))
+
+
+def _withdraw(connection: sqlite3.Connection, *, job: int) -> int:
+    gone = connection.execute(
+        "DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE job = ? LIMIT ?)", (job, PAGE_LETTERS)
+    ).rowcount
+    connection.execute("UPDATE jobs SET gone = gone + ? WHERE id = ?", (gone, job))
+    return gone
+
+
+def _requested(
+    connection: sqlite3.Connection, taken: Collection[int], *, job: int, limit: int, size: int
+) -> list[Letter]:
+    return select(connection, _REQUESTED, (job, json.dumps(list(taken))), limit, size)
