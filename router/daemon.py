@@ -127,7 +127,7 @@ class Daemon:
         return Context(
             name=name,
             folder=self.configuration.folder,
-            positions=state.positions(name),
+            positions=state.positions(name if kind == "source" else f"{kind} {name}"),
             format=payloads,
             count=self.metrics.connector(kind, name),
         )

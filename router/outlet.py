@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from router.batch import Batch, Lease
-from router.errors import NotConnected, Unavailable, WriteError
+from router.errors import NotConnected, StateError, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letterbox import LetterBox
 from router.load import Admitted, Load, Receipt, Segment
@@ -246,6 +246,8 @@ class Outlet:
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
             return await self._after_drop(load, segment, self._why_cut_off(begun))
+        except StateError as error:  # what the sink remembers cannot be kept
+            return await self._after_delay(segment, Unavailable(str(error)), begun)
         except Unavailable as error:
             return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
         except NotConnected as error:
@@ -425,7 +427,7 @@ class Outlet:
                 await self._sink.open()
         except TimeoutError:
             return f"opening took longer than {self.policy.timeout:g} s"
-        except (NotConnected, OSError) as error:
+        except (NotConnected, OSError, StateError) as error:
             return str(error) or type(error).__name__
         except Exception as error:
             log.error("sink %s: open failed in an unforeseen way", self.name, exc_info=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -95,6 +96,8 @@ def _part(delivery: Delivery, origin: Origin) -> Part:
         keys=keys,
         headers=headers,
         times=None if batch.times is None else _take(batch.times, indices, whole),
+        ids=None if batch.ids is None else _distinct(_take(batch.ids, indices, whole)),
+        ids_last=batch.ids_last,
         leases=None if batch.leases is None else _take(batch.leases, indices, whole),
         settings={name: column for name, column in settings.items() if name not in ("key", "headers")},
     )
@@ -110,3 +113,17 @@ def _take(column: Sequence[Any], indices: Sequence[int], whole: bool) -> Sequenc
         return [column[index] for index in indices]
     picked: Sequence[Any] = itemgetter(*indices)(column)  # half the time of any loop
     return picked
+
+
+def _distinct(ids: Sequence[str | None]) -> Sequence[str | None]:
+    """The ids of deliveries: a record may go to a sink more than once, in an order that is the same each time."""
+    if len(set(ids) - {None}) == len(ids) - ids.count(None):
+        return ids
+    seen: Counter[str] = Counter()
+    distinct: list[str | None] = []
+    for name in ids:
+        times = seen[name] if name is not None else 0
+        distinct.append(f"{name}/{times}" if times else name)
+        if name is not None:
+            seen[name] += 1
+    return distinct

@@ -169,10 +169,9 @@ class HttpSource:
     200 is answered the same within `window`, with `Idempotency-Replayed: true`, and not delivered again, by this
     process or the next: the key is kept before the answer goes out. A repetition that comes while the first is on its
     way waits for the same answer, also when the first was answered 503 because it took too long. No other answer takes
-    the key. What this cannot exclude: when the process is killed after a sink has a record and before the answer is
-    sent, which is a matter of one write of the sink, or of the slowest one's with several, the client learns nothing,
-    sends again, and the record is delivered again. Rules see the key in `meta.headers`, so that a sink can
-    know such a record by it.
+    the key. Where the process is killed after a sink has a record and before its key is kept, the client learns
+    nothing and sends again: a `file` sink knows such a record and does not write it twice; other sinks get it again,
+    and rules see the key in `meta.headers`, so that those can be told how to know it.
 
     **Signatures** are checked over the body as it is sent, before it is unpacked:
 
@@ -239,7 +238,8 @@ class HttpSource:
         the path."""
         if self._memory is not None:
             self._memory.load()
-        self._intake = Intake(self._config.path, self._config.bounds)
+        window = 0.0 if self._config.idempotency is None else self._config.idempotency.window
+        self._intake = Intake(self._config.path, self._config.bounds, window)
         found = listener(self._config.listen)
         await found.join(self._config.path, self._handle, self._config.terms, self._config.context.folder)
         self._listener = found
@@ -310,6 +310,7 @@ class HttpSource:
             body = await self._body(http, request, intake, deadline)
             if request.key:
                 request.fingerprint = idempotency.fingerprint(body, request.content_type)
+                request.id = idempotency.identity(self._config.context.name, request.key, request.fingerprint)
                 outcome = await self._repeated(request, intake, deadline)
                 if outcome is not None:
                     return reply(outcome, REPLAYED)

@@ -20,7 +20,7 @@ from tests.servers.topics import create_topic
 
 @pytest.fixture(scope="module")
 def cluster(
-    kafka_distribution_or_skip: None, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
+    kafka_or_skip: None, certificates: Certificates, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[KafkaCluster]:
     """Its proxies are this module's alone."""
     with KafkaCluster(tmp_path_factory.mktemp("kafka"), certificates) as cluster:
@@ -77,7 +77,7 @@ class TestKafkaSource(SourceContract):
         self.proxy.cut()
 
     async def come_back(self) -> None:
-        await self.proxy.accept()
+        self.proxy.accept()
 
     async def lose_partition(self) -> None:
         self.rival = AIOKafkaConsumer(
