@@ -31,10 +31,10 @@ http: {{listen: "127.0.0.1:0"}}
 sources:
   events: {{type: file, path: {source}, follow: false}}
 sinks:
-  orders: {{type: file, path: out/orders.ndjson}}
-  paying: {{type: file, path: out/paying.ndjson}}
-  sensors: {{type: file, path: out/sensors.ndjson}}
-  archive: {{type: file, path: out/archive.ndjson}}
+  orders: {{type: file, path: out/orders.ndjson{buffer}}}
+  paying: {{type: file, path: out/paying.ndjson{buffer}}}
+  sensors: {{type: file, path: out/sensors.ndjson{buffer}}}
+  archive: {{type: file, path: out/archive.ndjson{buffer}}}
 flows: [events.yaml]
 """
 
@@ -58,12 +58,12 @@ otherwise: {unmatched: dead_letter}
 """
 
 
-def write_configuration(folder: Path, source: Path) -> Path:
-    """The daemon's file for routing ``source`` into ``folder/out``."""
+def write_configuration(folder: Path, source: Path, *, buffer: str = "") -> Path:
+    """The daemon's file for routing ``source`` into ``folder/out``. ``buffer``: that of each sink, as YAML."""
     (folder / "out").mkdir(parents=True, exist_ok=True)
     (folder / "events.yaml").write_text(RULES)
     config = folder / "sluiceway.yaml"
-    config.write_text(DAEMON.format(source=json.dumps(str(source))))
+    config.write_text(DAEMON.format(source=json.dumps(str(source)), buffer=buffer and f", buffer: {buffer}"))
     return config
 
 

@@ -80,6 +80,24 @@ class Part:
             out_settings={name: column[index] for name, column in out.settings.items()},
         )
 
+    def freed(self) -> Part | None:
+        """The part without leases, for whoever answers for it from now on; without the records, too, whose lease is
+        revoked, and None where that leaves none."""
+        leases = self.batch.leases
+        if leases is None:
+            return self
+        kept = [index for index, lease in enumerate(leases) if lease is None or not lease.revoked]
+        if len(kept) == len(leases):
+            return replace(self, batch=replace(self.batch, leases=None))
+        if not kept:
+            return None
+        return Part(
+            batch=replace(self.batch.select(kept), leases=None),
+            origin=self.origin,
+            indices=[self.indices[index] for index in kept],
+            rules=[self.rules[index] for index in kept],
+        )
+
 
 def parts_of(decisions: Decisions, origin: Origin) -> list[tuple[str, Part]]:
     """The parts, by sink, that a batch's decisions make of it. One that is the whole batch is passed on, not copied."""

@@ -118,9 +118,17 @@ class Journal:
         self._last = 0
 
     def unwritten(self, ids: Sequence[str | None]) -> list[int]:
-        """The indices of those that have not been written yet."""
+        """The indices of those that have not been written yet; of the same id, the first."""
         until, now = self._written, self._clock()
-        return [index for index, name in enumerate(ids) if name is None or until.get(name, 0) <= now]
+        seen: set[str] = set()
+        indices = []
+        for index, name in enumerate(ids):
+            if name is not None:
+                if name in seen or until.get(name, 0) > now:
+                    continue
+                seen.add(name)
+            indices.append(index)
+        return indices
 
     async def recover(self, run: Callable[[Callable[[], list[bool]]], Awaitable[list[bool]]]) -> None:
         """Remember what was written, by this process or one before it. ``run`` runs what looks into files.

@@ -82,6 +82,9 @@ class HttpSourceConfig(Settings):
     """How much may wait for its answer."""
     timeout: Annotated[Duration, Field(gt=0)] = 30.0
     """How long a request may take from its headers to its answer: 408 while its body is still coming, then 503."""
+    accept: Literal["delivered", "buffered"] = "delivered"
+    """When a request is answered 200: once its records are `delivered`, or once they are `buffered`, which takes a disk
+    buffer at every sink of the flow: then no answer waits for a sink until its buffer is full."""
     idempotency: Idempotency | None = Idempotency()
     """How a request that is sent again is known; `null` does not look for it."""
     example: str = '{"hello": "world"}'
@@ -99,6 +102,10 @@ class HttpSourceConfig(Settings):
             return ""
         token = "" if self.token is None else '-H "Authorization: Bearer $TOKEN" '
         return f"curl {token}-d {shlex.quote(self.example)} {self.url}"
+
+    def acknowledged(self) -> Literal["delivered", "buffered"]:
+        """As `accept` says."""
+        return self.accept
 
     def conflict(self, other: Settings) -> str:
         """Sources may share an address if each has its own path, and all the same TLS and number of connections."""
@@ -132,7 +139,8 @@ class HttpSource:
     """Takes records that are posted over HTTP, and answers each request once all of its records are safe.
 
     A POST to `path` is answered 200 and `{"accepted": n}` when all of its n records are delivered, dropped by a rule,
-    or dead letters. A record that cannot be decoded or breaks its contract is thus accepted, too, unless the flow says
+    or dead letters; with `accept: buffered`, when they are in the disk buffers of their sinks. A record that cannot be
+    decoded or breaks its contract is thus accepted, too, unless the flow says
     [`otherwise: {invalid: reject}`](../rules.md#otherwise): then the request is answered 422 with the violations of
     each of its records, and nothing of it is kept. Whatever was not answered with 200 is to be sent again.
 
@@ -147,9 +155,13 @@ class HttpSource:
     **Packed** bodies (`Content-Encoding: gzip`, and `zstd` with the extra `zstd`) are unpacked. `max_body` holds before
     and after.
 
+    **Buffered** records are safe: of a sink with a [disk buffer](../configuration.md#disk-buffers) no answer waits for
+    more. `accept: buffered` says that this is meant, and is refused unless every sink of the flow has one; without it,
+    `sluiceway check` warns of each that has.
+
     | answer | |
     |---|---|
-    | 200 | everything in the request is delivered, dropped by a rule, or a dead letter |
+    | 200 | everything in the request is delivered (or buffered), dropped by a rule, or a dead letter |
     | 400 | the body holds no record or is not whole, packed or unpacked; or the idempotency key is none |
     | 401 | the bearer token or the signature is missing or not right, or its time is outside `tolerance` |
     | 404, 405 | another path, another method than POST |

@@ -28,7 +28,7 @@ def _split(value: Any) -> Any:
         raise ValueError("brokers should be host:port, several separated by commas, or a list of these")
     brokers = tuple(address.strip() for text in texts for address in text.split(",") if address.strip())
     if not brokers:
-        raise ValueError("brokers should name at least one host:port")
+        raise ValueError("brokers should be one host:port at least")
     for address in brokers:
         split_address(address)
     return brokers
@@ -59,7 +59,7 @@ class Sasl(Settings):
         named = {name for name in ("username", "password", "oauth2") if getattr(self, name) is not None}
         wanted = {"oauth2"} if self.mechanism == "OAUTHBEARER" else {"username", "password"}
         if named != wanted:
-            raise ValueError(f"sasl should have {' and '.join(sorted(wanted, reverse=True))} beside {self.mechanism}")
+            raise ValueError(f"{self.mechanism} should stand beside {' and '.join(sorted(wanted, reverse=True))} alone")
         return self
 
 
@@ -99,7 +99,6 @@ class KafkaConfig(Settings):
         Returns what every client of aiokafka takes to do the same; they would keep to themselves what was wrong.
         Raises NotConnected that tells it of each broker, or that a file of ``tls`` cannot be used.
         """
-        from aiokafka.conn import create_conn
         from aiokafka.errors import KafkaError
 
         arguments = {
@@ -109,20 +108,28 @@ class KafkaConfig(Settings):
         }
         failures = []
         for address in self.brokers:
-            host, port = split_address(address)
             try:
                 async with asyncio.timeout(min(self.request_timeout, _HANDSHAKE_SECONDS)):
-                    connection = await create_conn(host, port, **arguments)
+                    await _greet(address, arguments)
             except (OSError, KafkaError, TimeoutError) as error:
                 failures.append((address, error))
                 continue
-            await connection.close()
             return {
                 **arguments,
                 "bootstrap_servers": list(self.brokers),
                 "metadata_max_age_ms": milliseconds(self.metadata_max_age),
             }
-        raise NotConnected("; ".join(f"{address}: {reason(error)}" for address, error in failures)) from failures[0][1]
+        why = "; ".join(f"{address}: {self._why_not(error)}" for address, error in failures)
+        raise NotConnected(why) from failures[0][1]
+
+    def _why_not(self, error: Exception) -> str:
+        from aiokafka.errors import KafkaConnectionError, UnsupportedSaslMechanismError
+
+        if isinstance(error, UnsupportedSaslMechanismError) and self.sasl is not None:
+            return f"the broker does not take {self.sasl.mechanism} (sasl)"
+        if isinstance(error, KafkaConnectionError | ConnectionResetError):
+            return f"{reason(error)}; does this listener of the broker want the same tls and sasl?"
+        return reason(error)
 
     def _security(self) -> dict[str, Any]:
         folder = self.context.folder
@@ -137,6 +144,20 @@ class KafkaConfig(Settings):
                 arguments["sasl_plain_username"] = self.sasl.username
                 arguments["sasl_plain_password"] = self.sasl.password.get_secret_value()
         return {**arguments, "security_protocol": protocol}
+
+
+async def _greet(address: str, arguments: dict[str, Any]) -> None:
+    """Connect to a broker and ask it something. Raises what is wrong."""
+    from aiokafka.conn import create_conn
+    from aiokafka.protocol.metadata import MetadataRequest
+
+    host, port = split_address(address)
+    connection = await create_conn(host, port, **arguments)
+    try:
+        # Only now does a broker hang up on somebody who has not said who it is.
+        await connection.send(MetadataRequest([]))
+    finally:
+        await connection.close()
 
 
 def milliseconds(seconds: float) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -34,14 +35,21 @@ _LEAVE_SECONDS = 2.0
 
 
 class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """A member of a consumer group. ``arguments`` are aiokafka's. Nothing is committed but by ``commit_offsets``."""
+    """A member of a consumer group. ``arguments`` are aiokafka's. Nothing is committed but by ``commit_offsets``.
+
+    ``getmany`` gives records as aiokafka has parsed them (``Record``), without making a ``ConsumerRecord`` of each,
+    which takes as long as all the rest.
+    """
 
     _coordinator: Any
     _fetcher: Any
 
-    def __init__(self, *, assignor: str, **arguments: Any) -> None:
+    def __init__(self, *, assignor: str, known_as: str = "", **arguments: Any) -> None:
         # A class of its own for each: the sticky one keeps on its class what it has assigned.
         strategy = type(assignor, (_ASSIGNORS[assignor],), {})
+        self.known_as = known_as
+        """The name under which the group may know this member: before it joins from an earlier connection, after it has
+        left if it could not say so. Joining as somebody else would have to wait until that one's session is over."""
         super().__init__(partition_assignment_strategy=[strategy], enable_auto_commit=False, **arguments)
 
     async def join(
@@ -57,6 +65,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         """
         # Without a subscription, which would have it wait for topics that are not there.
         await self.start()
+        self._fetcher._records = _Unwrapped()  # noqa: SLF001
         coordinator = self._coordinator
         beat = coordinator._do_heartbeat  # noqa: SLF001 - nothing else tells of it
 
@@ -68,6 +77,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
             return is_member
 
         coordinator._do_heartbeat = noted  # noqa: SLF001
+        coordinator.member_id = self.known_as
         if pattern is None:
             self.subscribe(topics=list(topics), listener=listener)
         else:
@@ -158,9 +168,11 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         await self._client.close()
 
     async def _say_goodbye(self, coordinator: Any, is_joining: bool) -> None:
-        """One that is known by an instance id keeps its partitions until it comes back, or its session ends."""
-        if coordinator.generation <= 0 or coordinator.coordinator_id is None or self._group_instance_id is not None:
+        """One that has an instance id keeps its partitions until it comes back, or its session ends."""
+        self.known_as = ""
+        if coordinator.generation <= 0 or self._group_instance_id is not None:
             return
+        self.known_as = coordinator.member_id
         request = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
         # A broker that holds back its answer to a JoinGroup reads nothing else from that connection; on the other, it
         # may hold back its answer to a fetch.
@@ -168,6 +180,21 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._client.send(coordinator.coordinator_id, request, group=group)
+            self.known_as = ""
+
+
+class _Unwrapped(OrderedDict[TopicPartition, Any]):
+    """What the fetcher has fetched and nobody has taken yet, or the errors that stand in its place."""
+
+    def __setitem__(self, key: TopicPartition, result: Any) -> None:
+        records = getattr(result, "_partition_records", None)
+        if records is not None:
+            records._consumer_record = _as_it_is  # noqa: SLF001 - it is called for each record
+        super().__setitem__(key, result)
+
+
+def _as_it_is(_partition: TopicPartition, record: object) -> object:
+    return record
 
 
 async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:

@@ -1,4 +1,4 @@
-"""One membership in a consumer group: from joining it to leaving it, through every rebalance in between."""
+"""A membership in a consumer group: from joining it to leaving it, through every rebalance in between."""
 
 from __future__ import annotations
 
@@ -58,13 +58,14 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     and it is watched whether the group is still heard of.
     """
 
-    def __init__(self, config: KafkaSourceConfig, arguments: dict[str, Any]) -> None:
+    def __init__(self, config: KafkaSourceConfig, arguments: dict[str, Any], known_as: str) -> None:
         self._config = config
         self._consumer = GroupConsumer(
             **arguments,
             group_id=config.group,
             group_instance_id=config.group_instance_id,
             assignor=config.assignment,
+            known_as=known_as,
             auto_offset_reset="none",  # it would be silent
             isolation_level=config.isolation_level,
             fetch_min_bytes=config.fetch_min_bytes,
@@ -101,8 +102,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         await _within(_JOIN_SECONDS, self._assigned.wait())
         self._check()
 
-    async def leave(self) -> None:
+    async def leave(self) -> str:
         """Commit what is safe, leave the group and release everything. Idempotent; may follow a ``join`` that failed.
+        Returns the name under which the group may still know it, for the next one to be ``known_as``.
 
         What was read and not acknowledged is not delivered any more, but for what is being written: that is waited for.
         """
@@ -116,6 +118,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             with contextlib.suppress(KafkaError):
                 await _within(_COMMIT_SECONDS, self._commit(assignment))
         await _within(_LEAVE_SECONDS, self._consumer.leave(is_joining=self._is_between))
+        return self._consumer.known_as
 
     # Reading
 
@@ -236,6 +239,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._config.context.count("missed_record", missed)
         if target < offset:
             assignment.begin_again(key)
+        assignment.partitions[key].committed = offset  # so that it is not where the group stands, which is told once
         consumer.seek(key, target)
 
     # Rebalances

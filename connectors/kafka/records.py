@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from connectors.kafka.partitions import Partition
 from router import Batch, Constant, Headers
 
-if TYPE_CHECKING:
-    from aiokafka import ConsumerRecord
-
 T = TypeVar("T")
 
-Records = Sequence["ConsumerRecord[bytes | None, bytes | None]"]
+
+class Record(Protocol):
+    """A record as aiokafka has parsed it."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """In Unix milliseconds; -1 where there is none."""
+
+    @property
+    def key(self) -> bytes | None:
+        """What it belongs to."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The payload; None for a tombstone."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names, which may repeat, and values."""
+
+
+Records = Sequence[Record]
 Found = Sequence[tuple[Partition, Records]]
 """Records by partition, in order within each."""
 
@@ -23,7 +45,7 @@ BATCH_BYTES = 4 << 20
 
 def cut(found: Found) -> Iterator[Found]:
     """The same records in groups that are small enough for a batch."""
-    if sum([record.serialized_value_size for _, records in found for record in records]) <= BATCH_BYTES:
+    if sum([len(record.value or b"") for _, records in found for record in records]) <= BATCH_BYTES:
         yield found
         return
     group: list[tuple[Partition, Records]] = []
@@ -31,7 +53,7 @@ def cut(found: Found) -> Iterator[Found]:
     for partition, records in found:
         start = 0
         for index, record in enumerate(records):
-            size = max(0, record.serialized_value_size)
+            size = len(record.value or b"")
             if held + size > BATCH_BYTES and (group or index > start):
                 yield [*group, (partition, records[start:index])] if index > start else group
                 group, held, start = [], 0, index
@@ -43,11 +65,12 @@ def cut(found: Found) -> Iterator[Found]:
 def batch_of(found: Found, null: bytes) -> Batch:
     """The records as a batch; ``null`` stands for the value of one that has none (a tombstone)."""
     records = found[0][1] if len(found) == 1 else [record for _, records in found for record in records]
-    values = [record.value for record in records]
-    tombstones: Sequence[bool] = Constant(False, len(values))
-    if None in values:
-        tombstones = [value is None for value in values]
-        values = [null if value is None else value for value in values]
+    given = [record.value for record in records]
+    tombstones: Sequence[bool] = Constant(False, len(given))
+    values = cast("list[bytes]", given)
+    if None in given:
+        tombstones = [value is None for value in given]
+        values = [null if value is None else value for value in given]
     keys = [record.key for record in records]
     return Batch(
         values=values,
@@ -93,9 +116,7 @@ def _headers(records: Records) -> list[Headers | None] | None:
     return [[(name, value or b"") for name, value in pairs] if pairs else None for pairs in headers]
 
 
-def _times(records: Records) -> list[int | None]:
+def _times(records: Records) -> Sequence[int | None]:
     """In nanoseconds; -1 is what records have that were written before there were times."""
-    times: list[int | None] = [record.timestamp * 1_000_000 for record in records]
-    if min([record.timestamp for record in records]) < 0:
-        return [None if record.timestamp < 0 else record.timestamp * 1_000_000 for record in records]
-    return times
+    times = [record.timestamp * 1_000_000 for record in records]
+    return times if min(times) >= 0 else [None if time < 0 else time for time in times]

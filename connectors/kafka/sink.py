@@ -33,7 +33,7 @@ class KafkaSinkConfig(KafkaConfig):
     key: Annotated[str | None, PerRecord()] = None
     """The key: records with the same one go to the same partition, in their order. `${meta.key}` keeps that of the
     source. Without it, or where it is null, there is none."""
-    partition: Annotated[int, Field(ge=0), PerRecord()] | None = None
+    partition: Annotated[Annotated[int, Field(ge=0)] | None, PerRecord()] = None
     """The partition, such as `${meta.partition}`. Without it, or where it is null, the key says which."""
     headers: Annotated[dict[str, str], PerRecord()] = Field(default_factory=dict)
     """Headers, such as `{origin: sluiceway, type: "${event.type}"}`. `${meta.headers}` keeps those of the source."""
@@ -103,10 +103,10 @@ def _is_template(value: object) -> bool:
 class KafkaSink:
     """Sends records to topics of Kafka.
 
-    **Records** of a write go out as one batch for each partition, compressed. The key says which partition: the one
-    that Kafka's own producers choose (murmur2). Records without a key go to the same one for a write, and to the next
-    one with the next write. When a topic gets more partitions, keys go to other ones from then on, as with any
-    producer.
+    **Records** of a write go out as one batch for each partition, compressed; `batch: {records, bytes, wait}` says how
+    much a write is, and `wait` is what Kafka calls linger. The key says which partition: the one that Kafka's own
+    producers choose (murmur2). Records without a key go to the same one for a write, and to the next one with the next
+    write. When a topic gets more partitions, keys go to other ones from then on, as with any producer.
 
     **Guarantee**: at least once, and with `idempotence` hardly ever twice: a batch whose answer is lost is sent again
     under the same number, also after the brokers were away, and they drop it if they have it. Records come twice when

@@ -50,9 +50,9 @@ class KafkaSourceConfig(KafkaConfig):
     fetch_max_wait: Annotated[Duration, Field(gt=0)] = 0.5
     """... and for how long at most."""
     fetch_max_bytes: Bytes = 50 * 2**20
-    """How much a broker answers at most, but for a record that is larger. So much is held in memory for each broker."""
+    """How much a broker answers at most, but for a record that is larger."""
     max_partition_fetch_bytes: Bytes = 2**20
-    """The same for each partition."""
+    """The same for each partition. While nothing is read, so much waits in memory for each."""
     check_crcs: bool = True
     """Whether to look for damage on the way."""
     client_rack: str | None = None
@@ -85,11 +85,13 @@ class KafkaSourceConfig(KafkaConfig):
         if bool(self.topics) == (self.pattern is not None):
             raise ValueError("topics or pattern should say what to read, one of the two")
         if self.heartbeat_interval >= self.session_timeout * 0.9:
-            raise ValueError("heartbeat_interval should be well below session_timeout, such as a third of it")
+            raise ValueError("heartbeat_interval should not come near session_timeout; a third of it is good")
         if self.revoke_timeout * 2 >= self.max_poll_interval:
-            raise ValueError("revoke_timeout should be less than half of max_poll_interval, or the rebalance goes on")
+            raise ValueError(
+                "revoke_timeout should not reach half of max_poll_interval, or a rebalance ends without us"
+            )
         if self.fetch_max_wait >= self.request_timeout:
-            raise ValueError("fetch_max_wait should be less than request_timeout, or fetches are given up")
+            raise ValueError("fetch_max_wait should not reach request_timeout, or every fetch is given up")
         return self
 
     def conflict(self, other: Settings) -> str:
@@ -156,13 +158,14 @@ sources:
         # What a tombstone is to JSON; an empty text would be none.
         self._null = b"null" if config.context.format.type == "json" else b""
         self._member: Member | None = None
+        self._known_as = ""
 
     async def open(self) -> None:
         """Connect and join the group. Raises NotConnected."""
         from connectors.kafka.member import Member
 
         arguments = await self._config.reach()
-        self._member = Member(self._config, arguments)
+        self._member = Member(self._config, arguments, self._known_as)
         await self._member.join()
 
     async def read(self) -> Batch:
@@ -188,7 +191,7 @@ sources:
         """Commit what is acknowledged, and leave the group."""
         member, self._member = self._member, None
         if member is not None:
-            await member.leave()
+            self._known_as = await member.leave()
 
     def _opened(self) -> Member:
         if self._member is None:

@@ -64,7 +64,7 @@ async def write(sink: FileSink, *batches: Batch) -> None:
 async def test_what_was_written_is_not_written_again(tmp_path: Path) -> None:
     """An id that comes again is passed over, in the same process and in the next; what has none is written."""
     positions = MemoryPositions()
-    await write(make(tmp_path, positions), batch("a", "b"), batch("b", "c"))
+    await write(make(tmp_path, positions), batch("a", "b"), batch("b", "c", "c"))
     mixed = Batch([b'{"is":"a"}', b'{"is":"x"}', b'{"is":"d"}'], ids=["a", None, "d"], ids_last=1000)
     await write(make(tmp_path, positions), mixed, Batch([b'{"is":"y"}']))
     assert names(tmp_path / "a.ndjson") == "abcxdy"

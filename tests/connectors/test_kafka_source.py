@@ -249,6 +249,9 @@ async def test_records_that_were_deleted_before_they_were_read_are_told_and_coun
         assert events["missed_record"] == missed
         await put(kafka.plaintext, topic, b"new")
         assert values(await read(source, 1)) == [b"new"]
+    async with opened(source_of(kafka.plaintext, topic, group, context=context)) as source:
+        assert values(await read(source, len(wanted) + 1)) == [*wanted, b"new"]
+        assert events["offset_out_of_range"] == 1, "it is told once"
     assert f"{topic}-0: offset 2 is out of range, there is 7 to 10; going on at {2 + missed}, {missed} " in caplog.text
 
 

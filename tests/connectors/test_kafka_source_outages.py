@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaProducer
 from kafka_peers import (
     SECONDS,
@@ -148,6 +152,39 @@ async def test_a_connection_that_is_cut_is_made_anew(start_kafka: StartKafka) ->
         assert events["rebalance"] == 1
 
 
+async def test_who_could_not_say_goodbye_is_known_when_it_comes_back(start_kafka: StartKafka) -> None:
+    """It does not wait for the end of its own session."""
+    cluster = start_kafka()
+    topic = await create_topic(cluster.addresses.plaintext)
+    await put(cluster.addresses.plaintext, topic, b"0")
+    async with await proxied(cluster) as proxy:
+        source = source_of(cluster.addresses.proxied, topic, new_group(), session_timeout="2m")
+        async with opened(source):
+            await read(source, 1)
+            proxy.refuse()
+            proxy.cut()
+        proxy.accept()
+        async with opened(source):
+            assert values(await read(source, 1)) == [b"0"]
+
+
+async def test_a_record_that_is_damaged_is_never_passed_over(start_kafka: StartKafka) -> None:
+    """It is told, again and again, and nothing after it is read or committed."""
+    cluster = start_kafka()
+    brokers, (node,) = cluster.addresses.plaintext, cluster.nodes
+    topic, group = await create_topic(brokers), new_group()
+    for value in (b"first", b"damaged", b"last"):
+        await put(brokers, topic, value)
+    await asyncio.to_thread(node.stop)
+    (log,) = (node.folder / "data").glob(f"{topic}-0/*.log")
+    log.write_bytes(log.read_bytes().replace(b"damaged", b"DAMAGED"))
+    await asyncio.to_thread(node.start)
+    source = source_of(brokers, topic, group)
+    for _ in range(2):
+        assert "CRC" in await refuses(source)
+    await stands_at(brokers, group, topic, {0: 0})
+
+
 # Who may come in
 
 
@@ -191,16 +228,25 @@ async def test_why_it_does_not_get_in_is_told(kafka: KafkaAddresses, certificate
     topic = await create_topic(kafka.plaintext)
     other = {"tls": {"ca": str(certificates.folder / "other-ca.pem")}}
     assert "certificate verify failed" in await refuses(source_of(kafka.ssl, topic, new_group(), **other))
-    wrong = secured(certificates, "sasl") | {"sasl": {"mechanism": "SCRAM-SHA-256", "username": USER, "password": "no"}}
+    trust = {"ca": str(certificates.ca)}
+    wrong = {"tls": trust, "sasl": {"mechanism": "SCRAM-SHA-256", "username": USER, "password": "no"}}
     said = await refuses(source_of(kafka.sasl, topic, new_group(), **wrong))
     assert said.startswith(f"{kafka.sasl}: ")
     assert "authentication" in said.lower()
     said = await refuses(source_of("127.0.0.1:1,127.0.0.1:2", topic, new_group()))
     assert said.count("Connect call failed") == 2
-    assert await refuses(source_of(kafka.ssl, topic, new_group(), request_timeout="2s")) != ""
-    assert await refuses(
-        source_of(kafka.mtls, topic, new_group(), **secured(certificates, "ssl"), request_timeout="2s")
+    said = await refuses(
+        source_of(kafka.sasl, topic, new_group(), tls=trust, sasl=wrong["sasl"] | {"mechanism": "PLAIN"})
     )
+    assert said == f"{kafka.sasl}: the broker does not take PLAIN (sasl)"
+    for brokers, settings in (
+        (kafka.ssl, {}),
+        (kafka.plaintext, {"tls": trust}),
+        (kafka.sasl, {"tls": trust}),
+        (kafka.mtls, {"tls": trust}),
+    ):
+        said = await refuses(source_of(brokers, topic, new_group(), **settings))
+        assert said.endswith("; does this listener of the broker want the same tls and sasl?")
 
 
 async def test_what_is_forbidden_is_told_and_goes_on_once_it_is_allowed(
@@ -232,3 +278,46 @@ async def test_what_is_forbidden_is_told_and_goes_on_once_it_is_allowed(
     async with opened(source):
         await put(cluster.addresses.plaintext, topic, b"1")
         assert values(await read(source, 1)) == [b"1"]
+
+
+def unsecured(claims: dict[str, object]) -> str:
+    """A token that nobody has signed."""
+    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
+    return ".".join([*(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts), ""])
+
+
+async def test_a_token_of_an_oauth_server_lets_it_in(start_kafka: StartKafka, certificates: Certificates) -> None:
+    login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
+    cluster = start_kafka(
+        settings={
+            "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+            "listener.name.sasl.oauthbearer.sasl.jaas.config": f'{login} unsecuredLoginStringClaim_sub="broker";',
+        }
+    )
+    topic = await create_topic(cluster.addresses.plaintext)
+    await put(cluster.addresses.plaintext, topic, b"1")
+    given = [0]
+
+    async def give(request: web.Request) -> web.Response:
+        form = await request.post()
+        if form["client_secret"] != "right":
+            return web.json_response({"error": "invalid_client"}, status=401)
+        given[0] += 1
+        token = unsecured({"sub": "alice", "iat": time.time(), "exp": time.time() + 600})
+        return web.json_response({"access_token": token, "token_type": "Bearer", "expires_in": 600})
+
+    application = web.Application()
+    application.router.add_post("/token", give)
+    async with TestServer(application) as server:
+
+        def settings(secret: str) -> dict[str, Any]:
+            oauth2 = {"client_id": "us", "client_secret": secret, "credentials": "body"}
+            sasl = {"mechanism": "OAUTHBEARER", "oauth2": {"token_url": str(server.make_url("/token")), **oauth2}}
+            return {"tls": {"ca": str(certificates.ca)}, "sasl": sasl}
+
+        async with opened(source_of(cluster.addresses.sasl, topic, new_group(), **settings("right"))) as source:
+            assert values(await read(source, 1)) == [b"1"]
+        assert given == [1], "a token is asked for once"
+        assert "invalid_client" in await refuses(
+            source_of(cluster.addresses.sasl, topic, new_group(), **settings("no"))
+        )

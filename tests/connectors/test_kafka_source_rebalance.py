@@ -199,3 +199,26 @@ async def test_a_member_with_an_instance_id_comes_back_without_a_rebalance(kafka
         async with opened(source_of(kafka.plaintext, topic, group, group_instance_id="two")) as other:
             assert {lag.partition for lag in await other.lag()} == before
         assert events["rebalance"] == 2
+
+
+@pytest.mark.parametrize("assignment", ["roundrobin", "range", "sticky"])
+async def test_members_share_the_partitions_and_take_over_those_of_one_that_leaves(
+    kafka: KafkaAddresses, assignment: str
+) -> None:
+    topic, group = await create_topic(kafka.plaintext, 4), new_group()
+    every = {f"{topic}-{partition}" for partition in range(4)}
+
+    async def held(source: KafkaSource) -> set[str]:
+        return {lag.partition for lag in await source.lag()}
+
+    async with opened(source_of(kafka.plaintext, topic, group, assignment=assignment)) as one:
+        assert await held(one) == every
+        async with opened(source_of(kafka.plaintext, topic, group, assignment=assignment)) as two:
+            async with asyncio.timeout(SECONDS):
+                while len(await held(one)) != 2:
+                    await asyncio.sleep(0.05)
+            assert await held(one) | await held(two) == every
+            assert len(await held(two)) == 2
+        async with asyncio.timeout(SECONDS):
+            while await held(one) != every:
+                await asyncio.sleep(0.05)

@@ -47,13 +47,13 @@ sinks:
     brokers: "{brokers}"
     request_timeout: 3s
     topic: {sink}
+    partition: "${{meta.partition}}"
     headers: {{lease: "${{meta.lease}}"}}
 flows: [all.yaml]
 """
 _FLOW = """\
 from: [a]
-rules:
-  - {name: all, to: {sink: out, partition: "${meta.partition}"}}
+rules: [{name: all, to: out}]
 """
 _KEY = re.compile(rb'"key":"(k\d+)"')
 
