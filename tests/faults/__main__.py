@@ -17,8 +17,13 @@ import kill_http
 import run
 import run_kafka
 
-MAINS = {"kill": kill.main, "fuzz-http": fuzz_http.main, "kill-http": kill_http.main, "kafka": run_kafka.main,
-         "kafka-group": kafka_group.main}
+MAINS = {
+    "kill": kill.main,
+    "fuzz-http": fuzz_http.main,
+    "kill-http": kill_http.main,
+    "kafka": run_kafka.main,
+    "kafka-group": kafka_group.main,
+}
 
 if __name__ == "__main__":
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says a lot about brokers that are away

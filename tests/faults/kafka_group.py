@@ -65,7 +65,7 @@ class Everything(Shop):
         super().__init__(malformed=0)
 
     @staticmethod
-    def judge(source: str, line: bytes) -> Verdict:  # noqa: ARG004 - whichever it is
+    def judge(source: str, line: bytes) -> Verdict:
         """To the sink, as it is."""
         found = _KEY.search(line)
         return Verdict(sinks={"out": None}, key=found[1] if found else b"")
@@ -170,7 +170,10 @@ class Ordeal:
         floors = {source: at if source in owned else 1 << 62 for source, at in self.world.committed().items()}
         exposed = self.world.exposed(floors)
         self.repeatable.update(exposed)
-        print(f"  kill {self.kills}: {len(owned)} partition(s), {exposed.get('out', 0)} written and not committed", flush=True)
+        print(
+            f"  kill {self.kills}: {len(owned)} partition(s), {exposed.get('out', 0)} written and not committed",
+            flush=True,
+        )
         member.start()
 
     def _feed(self) -> None:

@@ -128,7 +128,7 @@ class KafkaRig:
     # What may come again
 
     def expect_repeats_of_kill(self) -> None:
-        """The daemon is dead: what it had written and not committed may come again, once. It is counted, not guessed."""
+        """The daemon is dead: what it had written and not committed may come again, once. That is counted."""
         time.sleep(0.3)  # what it had sent is with the brokers by then
         self._expect(self.world.committed())
 

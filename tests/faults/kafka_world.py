@@ -85,7 +85,9 @@ class KafkaWorld:
         """The topics of the sources."""
         self.sinks: dict[str, str] = {}
         """The topics of the sinks."""
-        self._lines = {f"{source}{number}": Made(load, f"{source}{number}") for source in sources for number in range(PARTITIONS)}
+        self._lines = {
+            f"{source}{number}": Made(load, f"{source}{number}") for source in sources for number in range(PARTITIONS)
+        }
         self.oracle = Oracle(load, self._lines)
         self._misplaced: list[str] = []
         self._places: dict[tuple[str, bytes], int] = {}

@@ -272,8 +272,8 @@ class Oracle:
     # In the middle of it
 
     def exposed(self, floors: Mapping[str, int]) -> dict[str, int]:
-        """How many records have arrived at each place that have such a number or a later one, by source: those that come
-        again, once, when whoever sent them begins anew there."""
+        """How many records have arrived at each place that have such a number, by source, or a later one: those that
+        come again, once, when whoever sent them begins anew there."""
         found = {
             name: sum(seen.count(1, floors.get(source, 0)) for source, seen in place.seen.items())
             for name, place in self._places.items()

@@ -170,9 +170,8 @@ class Campaign(Generic[R]):
             tally = self._tallies[kind]
             cells = "".join(f"{tally.sums[column]:>11}" for column in COLUMNS)
             print(f"{kind:24}{tally.times:>6}{tally.records:>11}{cells}")
-        print(
-            f"\n{'every record is accounted for' if not self.complaints else f'BROKEN: {len(self.complaints)} complaint(s), above'}"
-        )
+        broken = f"BROKEN: {len(self.complaints)} complaint(s), above"
+        print(f"\n{broken if self.complaints else 'every record is accounted for'}")
         if self.complaints:
             print(f"\nthe daemon's log ends with\n{self.rig.daemon.log.read_text(errors='replace')[-3000:]}")
         return bool(self.complaints)
