@@ -144,13 +144,12 @@ class Ordeal:
         self._stop_feeding()
         self._opened.close()
 
-    def suffer(self, seconds: float, every: float) -> dict[str, Findings]:
-        """Kill one and start it again, every so many seconds; what the oracle found when all is done."""
+    def suffer(self, kills: int, every: float) -> dict[str, Findings]:
+        """Kill one and start it again, about every so many seconds; what the oracle found when all is done."""
         for member in self.members:
             member.start()
         self._feeder.start()
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        for _ in range(kills):
             time.sleep(every * self._rng.uniform(0.8, 1.2))
             self._kill(self._rng.choice(self.members))
         self._stop_feeding()
@@ -203,7 +202,7 @@ def main(arguments: list[str]) -> int:
     with own_cluster(1) as cluster:
         brokers = cluster.addresses.plaintext
         with Ordeal(brokers, options.rate, random.Random(options.seed)) as ordeal:
-            found = ordeal.suffer(options.seconds, options.every)
+            found = ordeal.suffer(max(1, round(options.seconds / options.every)), options.every)
             fed = len(ordeal.world)
     findings = found["out"]
     print(f"{fed:,} records in {PARTITIONS} partitions, {ordeal.kills} kills, {ordeal.owners.changes} changes of owner")
