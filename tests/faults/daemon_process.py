@@ -22,18 +22,24 @@ PLUGINS = Path(__file__).with_name("plugins")
 
 _DISTRIBUTION = """\
 Metadata-Version: 2.1
-Name: sluiceway-wire
+Name: sluiceway-faults
 Version: 1
+"""
+_ENTRY_POINTS = """\
+[sluiceway.sinks]
+wire = sluiceway_wire:WireSink
+[sluiceway.sources]
+leased_kafka = sluiceway_leases:LeasedKafkaSource
 """
 _URL = re.compile(r"http://[0-9.]+:\d+(?=/metrics)")
 
 
 def install_plugins(folder: Path) -> str:
-    """Make a distribution of the wire sink, as pip would leave it, in ``folder``; the PYTHONPATH that finds it."""
-    info = folder / "sluiceway_wire-1.dist-info"
+    """Make a distribution of the plugins, as pip would leave it, in ``folder``; the PYTHONPATH that finds it."""
+    info = folder / "sluiceway_faults-1.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text(_DISTRIBUTION)
-    (info / "entry_points.txt").write_text("[sluiceway.sinks]\nwire = sluiceway_wire:WireSink\n")
+    (info / "entry_points.txt").write_text(_ENTRY_POINTS)
     return os.pathsep.join([str(folder), str(PLUGINS)])
 
 

@@ -171,10 +171,7 @@ class Rig:
 
     def letters(self) -> list[Letter]:
         """Every dead letter there is."""
-        if not (self.folder / "state" / "sluiceway.db").exists():
-            return []
-        with StateDir.visit(self.folder / "state") as state:
-            return asyncio.run(_all_letters(state))
+        return letters_in(self.folder / "state")
 
     def oracle(self) -> Oracle:
         """An oracle that has seen everything since the last ``judge``."""
@@ -256,6 +253,14 @@ class Mark:
         self.numbers = numbers or {}
         self.ends = ends or {}
         self.letter = letter
+
+
+def letters_in(folder: Path) -> list[Letter]:
+    """Every dead letter that is kept in a state folder."""
+    if not (folder / "sluiceway.db").exists():
+        return []
+    with StateDir.visit(folder) as state:
+        return asyncio.run(_all_letters(state))
 
 
 async def _all_letters(state: StateDir) -> list[Letter]:

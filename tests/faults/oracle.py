@@ -46,6 +46,16 @@ class Load(Protocol):
         """What must become of this line of a source."""
 
 
+class Lines(Protocol):
+    """The lines that one source was given so far, by number."""
+
+    def __len__(self) -> int:
+        """How many there are by now."""
+
+    def line(self, number: int) -> bytes:
+        """A line without its newline."""
+
+
 class Ledger:
     """The lines that one source was given, by number, in a file: the truth that everything is held against."""
 
@@ -127,14 +137,14 @@ class Oracle:
     """Judges what became of the records of some ledgers, from the numbers in ``since`` on.
 
     Feed it every line of every sink and every dead letter, in the order in which they are there; then ask
-    ``findings()``. Records before ``since`` were judged earlier: seen again, they are repeats.
+    ``findings()``. Records before ``since`` were judged earlier: seen again, they are repeats. It may go on after that:
+    with ``conclude()``, or with more of the same.
     """
 
-    def __init__(self, load: Load, ledgers: Mapping[str, Ledger], since: Mapping[str, int] | None = None) -> None:
+    def __init__(self, load: Load, ledgers: Mapping[str, Lines], since: Mapping[str, int] | None = None) -> None:
         self._load = load
         self._ledgers = ledgers
         self._since = {source: (since or {}).get(source, 0) for source in ledgers}
-        self._ends = {source: len(ledger) for source, ledger in ledgers.items()}
         self._places: dict[str, _Place] = {}
         self._refusable: dict[str, set[Id]] = {}
         self._refused: dict[str, set[Id]] = {}
@@ -160,7 +170,7 @@ class Oracle:
             place.findings.note("unknown" if _is_whole(line) else "torn", line)
             return False
         source, number = record
-        if source not in self._ends or not 0 <= number < self._ends[source]:
+        if source not in self._ledgers or not 0 <= number < len(self._ledgers[source]):
             place.findings.note("unknown", line)
             return False
         verdict = self._load.judge(source, given := self._ledgers[source].line(number))
@@ -176,7 +186,7 @@ class Oracle:
         """One dead letter: the record as it was read, and where it failed."""
         place = self._place(LETTERS)
         record = self._load.identify(value)
-        if record is None or record[0] != source or not 0 <= record[1] < self._ends.get(source, 0):
+        if record is None or record[0] != source or not 0 <= record[1] < len(self._ledgers.get(source, ())):
             place.findings.note("unknown", value)
             return
         given = self._ledgers[source].line(record[1])
@@ -204,14 +214,16 @@ class Oracle:
             place.findings.note("misrouted", (stage, value))
             return
         self._letters[record, stage] += 1
-        if self._letters[record, stage] > wanted:
+        if self._letters[record, stage] > wanted or record[1] < self._since[record[0]]:
             place.findings.note("repeats", value)
             place.findings.repeated_bytes += len(value)
 
     def _count(self, place: _Place, source: str, number: int, key: bytes, size: int) -> bool:
         seen = place.seen.get(source)
         if seen is None:
-            seen = place.seen[source] = bytearray(self._ends[source])
+            seen = place.seen[source] = bytearray()
+        if len(seen) <= number:
+            seen.extend(bytes(len(self._ledgers[source]) - len(seen)))
         if seen[number] or number < self._since[source]:
             place.findings.note("repeats", (source, number))
             place.findings.repeated_bytes += size
@@ -231,7 +243,7 @@ class Oracle:
         for place in self._places.values():
             place.findings.expected = place.findings.lost = 0
         for source, ledger in self._ledgers.items():
-            for number in range(self._since[source], self._ends[source]):
+            for number in range(self._since[source], len(ledger)):
                 self._look_for(source, number, ledger.line(number))
         for name, place in self._places.items():
             refusable = self._refusable.get(name, set())
@@ -246,9 +258,9 @@ class Oracle:
         for sink in verdict.sinks:
             place = self._place(sink)
             place.findings.expected += 1
-            seen = place.seen.get(source)
+            seen = place.seen.get(source, b"")
             refused = (source, number) in self._refused.get(sink, ())
-            if not (seen is not None and seen[number]) and not refused:
+            if not (number < len(seen) and seen[number]) and not refused:
                 place.findings.note("lost", line)
         for stage, wanted in verdict.letters.items():
             place = self._place(LETTERS)
@@ -256,6 +268,25 @@ class Oracle:
             there = min(wanted, self._letters[(source, number), stage])
             for _ in range(wanted - there):
                 place.findings.note("lost", (stage, line))
+
+    # In the middle of it
+
+    def exposed(self, floors: Mapping[str, int]) -> dict[str, int]:
+        """How many records have arrived at each place that have such a number, by source, or a later one: those that
+        come again, once, when whoever sent them begins anew there."""
+        found = {
+            name: sum(seen.count(1, floors.get(source, 0)) for source, seen in place.seen.items())
+            for name, place in self._places.items()
+        }
+        return found | {LETTERS: sum(number >= floors.get(source, 0) for (source, number), _ in self._letters)}
+
+    def conclude(self) -> None:
+        """What was judged by now is not judged again: it may only come again, which is a repeat."""
+        self._since = {source: len(ledger) for source, ledger in self._ledgers.items()}
+        self._letters.clear()
+        for place in self._places.values():
+            place.findings = Findings()
+            place.late.clear()
 
     def _place(self, name: str) -> _Place:
         place = self._places.get(name)

@@ -7,9 +7,11 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
+from daemon_process import Daemon
 from fault_kinds import CALM, DISKS, FAULTS, Stage
 from harness import SOURCES, Rig
 from oracle import Findings
@@ -33,57 +35,146 @@ class Tally:
                 self.sums[column] += getattr(findings, column)
 
 
+class Played(Protocol):
+    """What a round needs of a rig."""
+
+    daemon: Daemon
+    rng: random.Random
+
+    def feed(self, source: str, count: int) -> object:
+        """Give a source so many records more."""
+
+    def settle(self) -> dict[str, Findings]:
+        """Wait until nothing is on its way any more; what the oracle found."""
+
+
+R = TypeVar("R", bound=Played)
+
+
 class Feeder(threading.Thread):
     """Feeds both sources at about ``rate`` records a second each, until told to stop."""
 
-    def __init__(self, rig: Rig, rate: int) -> None:
+    def __init__(self, rig: Played, rate: int) -> None:
         super().__init__(name="feeder")
         self._rig = rig
         self._rate = rate
         self._enough = threading.Event()
+        self.fed = 0
 
     def run(self) -> None:
         """Feed in bursts of chance sizes."""
         while not self._enough.wait(0.05):
             for source in SOURCES:
-                self._rig.feed(source, 1 + int(self._rig.rng.expovariate(20 / self._rate)))
+                self._feed(source, 1 + int(self._rig.rng.expovariate(20 / self._rate)))
 
-    def stop(self) -> None:
-        """Return when the last record is in."""
+    def stop(self, at_least: int = 0) -> None:
+        """Return when the last record is in; so many more than were fed until now, if those were fewer."""
         self._enough.set()
         self.join()
+        while self.fed < at_least:
+            for source in SOURCES:
+                self._feed(source, min(self._rate, 1 + (at_least - self.fed) // len(SOURCES)))
+
+    def _feed(self, source: str, count: int) -> None:
+        self._rig.feed(source, count)
+        self.fed += count
 
 
-def play(rig: Rig, kinds: Sequence[str], rng: random.Random, rate: int = 1500) -> tuple[dict[str, Findings], list[str]]:
-    """One round: these faults, at chance moments, over a running load. What the oracle found, and other complaints."""
-    stage = Stage(rig, rng, wounded=any(kind not in CALM for kind in kinds))
-    feeder = Feeder(rig, rate)
-    feeder.start()
-    delays = [rng.uniform(0.1, 0.8) for _ in kinds]
-    threads = [
-        threading.Thread(target=_act, args=(stage, kind, delay), name=kind)
-        for kind, delay in zip(kinds, delays, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    time.sleep(rng.uniform(0.2, 0.6))
-    feeder.stop()
-    for source in SOURCES:
-        rig.feed(source, 1)  # a file that was just rotated has a successor that is not empty
-    found = rig.settle()
-    if not rig.daemon.runs:
-        stage.complaints.append("the daemon is gone")
-    return found, stage.complaints
+class Campaign(Generic[R]):
+    """Rounds of faults on one rig, and what they did. ``calm``: the kinds that keep nothing from draining in time."""
 
+    def __init__(
+        self, rig: R, faults: Mapping[str, Callable[[Stage[R]], None]], calm: Collection[str], seed: int, rate: int
+    ) -> None:
+        self.rig = rig
+        self.complaints: list[str] = []
+        self.acted = 0
+        self._faults = faults
+        self._calm = calm
+        self._seed = seed
+        self._rate = rate
+        self._rounds = 0
+        self._tallies: dict[str, Tally] = {}
 
-def _act(stage: Stage, kind: str, delay: float) -> None:
-    time.sleep(delay)
-    try:
-        FAULTS[kind](stage)
-    except Exception as error:  # noqa: BLE001 - told at the end of the round, which goes on
-        stage.complaints.append(f"{kind}: {type(error).__name__}: {error}")
+    def next_round(self, kinds: Sequence[str], records: int = 0) -> None:
+        """One round of chance, in which each kind has its turn first. ``records``: fed at least, for each fault."""
+        self._rounds += 1
+        rng = random.Random(f"{self._seed}/{self._rounds}")
+        first = kinds[(self._rounds - 1) % len(kinds)]
+        others = rng.sample(list(kinds), min(rng.choice((0, 1, 1, 2)), len(kinds)))
+        self.round(list(dict.fromkeys([first, *others])), rng, records)
+
+    def round(self, kinds: Sequence[str], rng: random.Random, records: int = 0) -> None:
+        """One round of these faults."""
+        began = time.monotonic()
+        found, complaints = self._play(kinds, rng, records * len(kinds))
+        self.acted += len(kinds)
+        for kind in (*kinds, "all rounds"):
+            tally = self._tallies.setdefault(kind, Tally())
+            tally.times += 1
+            tally.add(found)
+        complaints += [
+            f"({' + '.join(kinds)}), {place}: {kind}: {example}"
+            for place, findings in found.items()
+            if findings.violations
+            for kind, example in (findings.examples.items() or [("repeats", "more than the bound")])
+        ]
+        print(
+            f"  round {self._rounds:3}  {time.monotonic() - began:5.1f} s  "
+            f"{sum(findings.expected for findings in found.values()):6} deliveries  "
+            f"{sum(findings.repeats for findings in found.values()):5} repeats  "
+            f"{'ok ' if not complaints else 'BAD'}  {' + '.join(kinds)}",
+            flush=True,
+        )
+        for complaint in complaints:
+            print(f"    {complaint}", flush=True)
+        self.complaints += [f"round {self._rounds}: {complaint}" for complaint in complaints]
+
+    def _play(self, kinds: Sequence[str], rng: random.Random, records: int) -> tuple[dict[str, Findings], list[str]]:
+        """These faults, at chance moments, over a running load. What the oracle found, and other complaints."""
+        wounded = any(kind not in self._calm for kind in kinds)
+        stage = Stage(self.rig, rng, wounded=wounded, alone=len(kinds) == 1)
+        feeder = Feeder(self.rig, self._rate)
+        feeder.start()
+        delays = [rng.uniform(0.1, 0.8) for _ in kinds]
+        threads = [
+            threading.Thread(target=self._act, args=(stage, kind, delay), name=kind)
+            for kind, delay in zip(kinds, delays, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        time.sleep(rng.uniform(0.2, 0.6))
+        feeder.stop(records)
+        for source in SOURCES:
+            self.rig.feed(source, 1)  # a file that was just rotated has a successor that is not empty
+        found = self.rig.settle()
+        if not self.rig.daemon.runs:
+            stage.complaints.append("the daemon is gone")
+        return found, stage.complaints
+
+    def _act(self, stage: Stage[R], kind: str, delay: float) -> None:
+        time.sleep(delay)
+        try:
+            self._faults[kind](stage)
+        except Exception as error:  # noqa: BLE001 - told at the end of the round, which goes on
+            stage.complaints.append(f"{kind}: {type(error).__name__}: {error}")
+
+    def report(self) -> bool:
+        """Stop the daemon and print the table; whether any promise was broken."""
+        if status := self.rig.daemon.stop():
+            self.complaints.append(f"the last SIGTERM: exit status {status}")
+        print(f"\n{'fault':24}{'times':>6}{'deliveries':>11}" + "".join(f"{column:>11}" for column in COLUMNS))
+        for kind in [*(kind for kind in self._faults if kind in self._tallies), "all rounds"]:
+            tally = self._tallies[kind]
+            cells = "".join(f"{tally.sums[column]:>11}" for column in COLUMNS)
+            print(f"{kind:24}{tally.times:>6}{tally.records:>11}{cells}")
+        broken = f"BROKEN: {len(self.complaints)} complaint(s), above"
+        print(f"\n{broken if self.complaints else 'every record is accounted for'}")
+        if self.complaints:
+            print(f"\nthe daemon's log ends with\n{self.rig.daemon.log.read_text(errors='replace')[-3000:]}")
+        return bool(self.complaints)
 
 
 def main(arguments: list[str]) -> int:
@@ -96,63 +187,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--buffers", action="store_true", help="with a disk buffer at each sink")
     options = parser.parse_args(arguments)
     print(f"faults for {options.seconds:g} s, seed {options.seed}", flush=True)
-    tallies: dict[str, Tally] = {}
-    complaints: list[str] = []
     with Rig(disks=True, buffers=options.buffers, seed=options.seed) as rig:
         kinds = [kind for kind in options.only or FAULTS if rig.small_disk or kind not in DISKS]
         if not rig.small_disk:
             print(f"left out: {', '.join(DISKS)}: {rig.why_no_disks}")
         rig.daemon.start()
-        deadline, number = time.monotonic() + options.seconds, 0
+        campaign = Campaign(rig, FAULTS, CALM, options.seed, options.rate)
+        deadline = time.monotonic() + options.seconds
         while time.monotonic() < deadline:
-            number += 1
-            rng = random.Random(f"{options.seed}/{number}")
-            chosen = [kinds[(number - 1) % len(kinds)], *rng.sample(kinds, min(rng.choice((0, 1, 1, 2)), len(kinds)))]
-            complaints += _round(rig, number, list(dict.fromkeys(chosen)), rng, options.rate, tallies)
-        status = rig.daemon.stop()
-        if status:
-            complaints.append(f"the last SIGTERM: exit status {status}")
-        broken = _report(tallies, complaints)
-        if broken:
-            print(f"\nthe daemon's log ends with\n{rig.daemon.log.read_text(errors='replace')[-3000:]}")
-    return 1 if broken else 0
-
-
-def _round(
-    rig: Rig, number: int, kinds: list[str], rng: random.Random, rate: int, tallies: dict[str, Tally]
-) -> list[str]:
-    began = time.monotonic()
-    found, complaints = play(rig, kinds, rng, rate)
-    for kind in (*kinds, "all rounds"):
-        tally = tallies.setdefault(kind, Tally())
-        tally.times += 1
-        tally.add(found)
-    wrong = [
-        f"round {number} ({' + '.join(kinds)}), {place}: {kind}: {example}"
-        for place, findings in found.items()
-        if findings.violations
-        for kind, example in (findings.examples.items() or [("repeats", "more than the bound")])
-    ]
-    complaints = [f"round {number}: {complaint}" for complaint in complaints] + wrong
-    records = sum(findings.expected for findings in found.values())
-    repeats = sum(findings.repeats for findings in found.values())
-    print(
-        f"  round {number:3}  {time.monotonic() - began:5.1f} s  {records:6} deliveries  {repeats:5} repeats  "
-        f"{'ok ' if not complaints else 'BAD'}  {' + '.join(kinds)}",
-        flush=True,
-    )
-    for complaint in complaints:
-        print(f"    {complaint}", flush=True)
-    return complaints
-
-
-def _report(tallies: dict[str, Tally], complaints: list[str]) -> bool:
-    print(f"\n{'fault':18}{'times':>6}{'deliveries':>11}" + "".join(f"{column:>11}" for column in COLUMNS))
-    for kind in [*(kind for kind in FAULTS if kind in tallies), "all rounds"]:
-        tally = tallies[kind]
-        cells = "".join(f"{tally.sums[column]:>11}" for column in COLUMNS)
-        print(f"{kind:18}{tally.times:>6}{tally.records:>11}{cells}")
-    print(
-        f"\n{'every record is accounted for' if not complaints else f'BROKEN: {len(complaints)} complaint(s), above'}"
-    )
-    return bool(complaints)
+            campaign.next_round(kinds)
+        return int(campaign.report())

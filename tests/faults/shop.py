@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from zlib import crc32
 
+import orjson
 from oracle import Id, Verdict
 
 ALPHA = """\
@@ -45,7 +45,7 @@ otherwise: {unmatched: drop}
 """
 
 SINKS = ("disk", "small", "wire")
-_ID = re.compile(rb'\{"id":"([a-z]+)/(\d+)"[,}]')
+_ID = re.compile(rb'\{"id":"([a-z]\d*)/(\d+)"[,}]')
 _PLANS = ("free", "pro", "team", "free")
 _TYPES = ("order", "order", "view", "heartbeat", "click")
 _WORDS = ("häuser", "東京", "plain", "a\\\\b", "emoji 🚰", 'quo\\"te', "tab\\there", "\\u2028")
@@ -53,7 +53,9 @@ _WORDS = ("häuser", "東京", "plain", "a\\\\b", "emoji 🚰", 'quo\\"te', "tab
 
 class Shop:
     """Makes the records, and knows what must become of them. ``malformed``: one record in so many is not JSON, one
-    breaks the contract, one makes a rule fail and one is parked; 0 for none."""
+    breaks the contract, one makes a rule fail and one is parked; 0 for none.
+
+    A source is ``a`` or ``b``, or a partition of one: ``a0``, ``a1``."""
 
     def __init__(self, malformed: int = 250, padding: int = 60) -> None:
         self._malformed = malformed
@@ -92,10 +94,10 @@ class Shop:
     def judge(source: str, line: bytes) -> Verdict:
         """The two rules files above, by hand."""
         try:
-            event = json.loads(line)
+            event = orjson.loads(line)
         except ValueError:
             return Verdict(letters={"decode": 1})
-        return _alpha(event) if source == "a" else _beta(event)
+        return _alpha(event) if source[0] == "a" else _beta(event)
 
 
 def _alpha(event: dict[str, object]) -> Verdict:

@@ -226,3 +226,30 @@ def test_a_ledger_is_read_back(tmp_path: Path) -> None:
     again.append([b"three\n"])
     assert [again.line(number) for number in range(len(again))] == [b"one", b"\xff\x00", b"three"]
     again.close()
+
+
+def test_it_goes_on_after_a_judgement(ledgers: dict[str, Ledger], world: World) -> None:
+    """What was judged is not expected again; a record or a letter of it that comes is a repeat, and one of its key that
+    follows is still in order."""
+    oracle = judged(ledgers, world)
+    oracle.findings()
+    oracle.conclude()
+    assert total(oracle.findings()) == {}
+    assert sum(findings.expected for findings in oracle.findings().values()) == 0
+    oracle.arrived("disk", world["disk"][7])
+    origin, stage, at, value = world[LETTERS][0].split(b"|", 3)
+    oracle.lettered(origin.decode(), stage.decode(), at.decode(), value)
+    assert total(oracle.findings()) == {"repeats": 2}
+    oracle.conclude()
+    assert total(oracle.findings()) == {}
+
+
+def test_what_may_come_again_is_counted(ledgers: dict[str, Ledger], world: World) -> None:
+    """The records and letters that are there with a number from a floor on."""
+    oracle = judged(ledgers, world)
+    everything = oracle.exposed({})
+    assert everything["disk"] == len(world["disk"])
+    assert everything[LETTERS] == len(world[LETTERS])
+    assert set(oracle.exposed({"a": COUNT, "b": COUNT}).values()) == {0}
+    late = [line for line in world["disk"] if (SHOP.identify(line) or ("", 0))[1] >= 1500]
+    assert oracle.exposed({"a": 1500, "b": 1500})["disk"] == len(late)

@@ -14,7 +14,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Self, TypeVar
 
 from tests.servers.ports import claim_port
@@ -39,6 +39,7 @@ class TcpProxy:
         self.address = f"127.0.0.1:{port or claim_port()}"
         self.delay = 0.0
         self.rate: int | None = None
+        self.garbled: Callable[[bytes], bytes] | None = None
         self.accepted = 0
         """Connections so far."""
         self._forwarding = asyncio.Event()
@@ -77,9 +78,14 @@ class TcpProxy:
         """Forward nothing: connections stay open and new ones are accepted, and nobody answers."""
         self._forwarding.clear()
 
+    def garble(self, nonsense: Callable[[bytes], bytes]) -> None:
+        """What the target answers is replaced, as it comes in, by what this makes of it."""
+        self.garbled = nonsense
+
     def heal(self) -> None:
-        """Be neither slow nor a black hole. What was held back arrives, as what TCP sends again does."""
+        """Be neither slow, nor a black hole, nor garbled. What was held back arrives, as what TCP sends again does."""
         self.slow()
+        self.garbled = None
         self._forwarding.set()
 
     def refuse(self) -> None:
@@ -147,21 +153,31 @@ class _Connection:
         await self._proxy.until_due(asyncio.get_running_loop().time())
         upstream, target = await asyncio.open_connection(*_split(self._proxy.target), limit=CHUNK_BYTES)
         self._writers.append(target)
-        await self._forward_both(((reader, target), (upstream, writer)))
+        await self._forward_both(reader, target, upstream, writer)
         for each in self._writers:
             each.close()
             await each.wait_closed()
 
-    async def _forward_both(self, ways: Iterable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+    async def _forward_both(
+        self,
+        reader: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        upstream: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for source, destination in ways:
+            for source, destination in ((reader, target), (upstream, writer)):
                 held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(HELD_CHUNKS)
-                tasks.create_task(self._take(source, held))
+                tasks.create_task(self._take(source, held, is_answer=source is upstream))
                 tasks.create_task(self._give(held, destination))
 
-    async def _take(self, source: asyncio.StreamReader, held: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _take(
+        self, source: asyncio.StreamReader, held: asyncio.Queue[tuple[float, bytes]], *, is_answer: bool
+    ) -> None:
         now = asyncio.get_running_loop().time
         while data := await source.read(CHUNK_BYTES):
+            if is_answer and self._proxy.garbled is not None:
+                data = self._proxy.garbled(data)
             await held.put((now(), data))
         await held.put((now(), b""))
 
@@ -240,8 +256,12 @@ class ProxyThread:
         """Forward nothing."""
         self._call(self._proxy.black_hole)
 
+    def garble(self, nonsense: Callable[[bytes], bytes]) -> None:
+        """Replace what the target answers."""
+        self._call(lambda: self._proxy.garble(nonsense))
+
     def heal(self) -> None:
-        """Be neither slow nor a black hole."""
+        """Be neither slow, nor a black hole, nor garbled."""
         self._call(self._proxy.heal)
 
     def refuse(self) -> None:
