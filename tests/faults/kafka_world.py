@@ -22,7 +22,7 @@ from loop_thread import LoopThread
 from murmurhash2 import murmurhash2
 from oracle import LETTERS, Findings, Load, Oracle
 
-from router.deadletters import Letter
+from router.letter import Letter
 from tests.servers.topics import create_topic
 
 PARTITIONS = 4
