@@ -83,6 +83,8 @@ class Batch:
     - ``arrived``: when the batch was read (Unix nanoseconds): the time of records that have none of their own.
     - ``attributes``: what else the source knows, by name: rules see ``attributes["topic"][i]`` as ``meta.topic``.
     - ``settings``: towards a sink, what each delivery chose of the sink's per-record settings (``path``, ``topic``).
+    - ``ids``: what is the same for a record whenever it comes again, and for no other within ``ids_last`` seconds. A
+      sink that can remembers for as long what it has written, and writes nothing twice; others ignore them.
     - ``leases``: the right to deliver each record, of sources that can lose it.
     - ``size`` (bytes of all payloads) and ``ascii`` (whether they hold nothing but ASCII): where the source knows them
       by the way, which saves counting (-1, None: it does not).
@@ -96,6 +98,8 @@ class Batch:
     times: Sequence[int | None] | None = None
     attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
     settings: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    ids: Sequence[str | None] | None = None
+    ids_last: float = math.inf
     leases: Sequence[Lease | None] | None = None
     spoiled: Mapping[int, str] = field(default_factory=dict)
     arrived: int = field(default_factory=time.time_ns)
@@ -128,6 +132,8 @@ class Batch:
             times=_pick_optional(self.times, indices),
             attributes={name: _pick(column, indices) for name, column in self.attributes.items()},
             settings={name: _pick(column, indices) for name, column in self.settings.items()},
+            ids=_pick_optional(self.ids, indices),
+            ids_last=self.ids_last,
             leases=_pick_optional(self.leases, indices),
             spoiled=_pick_marks(self.spoiled, indices),
             arrived=self.arrived,
@@ -147,6 +153,8 @@ def join(batches: Sequence[Batch]) -> Batch:
         headers=_chain([batch.headers for batch in batches], sizes),
         times=_chain([batch.times for batch in batches], sizes),
         settings={name: _chain([b.settings.get(name) for b in batches], sizes) or () for name in settings},
+        ids=_chain([batch.ids for batch in batches], sizes),
+        ids_last=min(batch.ids_last for batch in batches),
         leases=_chain([batch.leases for batch in batches], sizes),
     )
 

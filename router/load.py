@@ -8,13 +8,25 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Protocol
 
 from router.batch import Batch, Lease, join
 from router.part import Part
 from rules.columns import Constant
 
 Receipt = asyncio.Future[None]
-"""Completes when every record of a part is durable at the sink or a dead letter."""
+"""Completes when every record of a part is safe: durable at the sink, a dead letter, or in the sink's disk buffer."""
+
+
+class Way(Protocol):
+    """The way to one sink, as those see it who send parts there: an outlet, or the disk buffer before one."""
+
+    async def put(self, part: Part) -> Receipt:
+        """Admit a part, after all that asked before; waits while there is no room. Returns its receipt. When cancelled
+        while waiting, the part is not admitted."""
+
+    def hurry(self) -> None:
+        """What is admitted by now need not wait for company: no more may come."""
 
 
 @dataclass(slots=True, eq=False)

@@ -60,6 +60,16 @@ class SinkMetrics:
     connected: Gauge
 
 
+@dataclass(frozen=True, slots=True)
+class BufferMetrics:
+    """What is counted of the disk buffer of one sink."""
+
+    records: Gauge
+    bytes: Gauge
+    limit: Gauge
+    restored: Counter
+
+
 class FlowMetrics:
     """What is counted of one flow."""
 
@@ -179,6 +189,14 @@ class Metrics:
         )
         self.sink_queue_records = self._gauge("sink_queue_records", "Records waiting for the sink.", "sink")
         self.sink_queue_bytes = self._gauge("sink_queue_bytes", "Bytes waiting for the sink.", "sink")
+        self.sink_buffer_records = self._gauge("sink_buffer_records", "Records in the sink's disk buffer.", "sink")
+        self.sink_buffer_bytes = self._gauge("sink_buffer_bytes", "Bytes of payload in the sink's disk buffer.", "sink")
+        self.sink_buffer_limit = self._gauge(
+            "sink_buffer_limit_bytes", "Bytes of payload that the sink's disk buffer holds at most.", "sink"
+        )
+        self.sink_restored = self._counter(
+            "sink_restored_records_total", "Records found in the sink's disk buffer at the start.", "sink"
+        )
         self.end_to_end = self._histogram(
             "end_to_end_seconds",
             "From read to durable, per delivered part of a batch.",
@@ -216,6 +234,15 @@ class Metrics:
             queue_records=self.sink_queue_records.labels(name),
             queue_bytes=self.sink_queue_bytes.labels(name),
             connected=self.connected.labels("sink", name),
+        )
+
+    def buffer(self, sink: str) -> BufferMetrics:
+        """The children of the disk buffer of one sink."""
+        return BufferMetrics(
+            records=self.sink_buffer_records.labels(sink),
+            bytes=self.sink_buffer_bytes.labels(sink),
+            limit=self.sink_buffer_limit.labels(sink),
+            restored=self.sink_restored.labels(sink),
         )
 
     def flow(self, name: str) -> FlowMetrics:

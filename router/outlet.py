@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from router.admission import Admission
 from router.batch import Batch, Lease
-from router.errors import NotConnected, Unavailable, WriteError
+from router.errors import NotConnected, StateError, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letterbox import LetterBox
 from router.load import Admitted, Load, Receipt, Segment
@@ -73,7 +74,7 @@ class Outlet:
         self._metrics = metrics.sink(name)
         self._backoff = Backoff(initial=policy.backoff)
         self._queue: deque[Admitted] = deque()
-        self._waiting: deque[tuple[Admitted, asyncio.Future[None]]] = deque()
+        self._admission = Admission(self._has_room, self._take)
         self._wake = asyncio.Event()
         # Whether a record was given up since the last success. The search for the first one is quick; where nothing is
         # ever written, the sink may be away after all, and the search slows down so that it gives up little.
@@ -87,7 +88,7 @@ class Outlet:
             "connected": self.connected,
             "error": self.error or None,
             "since": self.since,
-            "queue": {"records": self.queued_records, "bytes": self.queued_bytes, "waiting": len(self._waiting)},
+            "queue": {"records": self.queued_records, "bytes": self.queued_bytes, "waiting": self._admission.waiting},
         }
 
     # Admission
@@ -100,23 +101,22 @@ class Outlet:
         """
         receipt: Receipt = asyncio.get_running_loop().create_future()
         entry = Admitted(part, receipt)
-        if not self._waiting and self._has_room(part):
-            self._admit(entry)
-        elif self.policy.when_full == "dead_letter":
-            await self._refuse(entry)
-        else:
-            await self._wait_for_room(entry)
+        if self.policy.when_full == "block":
+            await self._admission.enter(entry)
+        elif not self._admission.try_enter(entry):
+            await self.refuse(entry, "the queue is full")
         return receipt
 
-    def _has_room(self, part: Part) -> bool:
+    def _has_room(self, entry: Admitted) -> bool:
         if not self._queue and not self.queued_records:
             return True
+        batch = entry.part.batch
         return (
-            self.queued_records + len(part.batch) <= self.policy.queue_records
-            and self.queued_bytes + part.batch.bytes <= self.policy.queue_bytes
+            self.queued_records + len(batch) <= self.policy.queue_records
+            and self.queued_bytes + batch.bytes <= self.policy.queue_bytes
         )
 
-    def _admit(self, entry: Admitted) -> None:
+    def _take(self, entry: Admitted) -> None:
         self._queue.append(entry)
         self._count_queue(len(entry.part.batch), entry.part.batch.bytes)
         self._wake.set()
@@ -127,28 +127,10 @@ class Outlet:
         self._metrics.queue_records.set(self.queued_records)
         self._metrics.queue_bytes.set(self.queued_bytes)
 
-    async def _wait_for_room(self, entry: Admitted) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.done() or turn.cancelled():
-                self._waiting.remove((entry, turn))
-                self._admit_waiting()
-            raise
-
-    def _admit_waiting(self) -> None:
-        while self._waiting and self._has_room(self._waiting[0][0].part):
-            entry, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._admit(entry)
-                turn.set_result(None)
-
-    async def _refuse(self, entry: Admitted) -> None:
+    async def refuse(self, entry: Admitted, why: str) -> None:
+        """Make dead letters of a part that finds no room, and complete its receipt."""
         load = Load([entry])
-        reasons = dict.fromkeys(range(len(load.batch)), "the queue is full")
-        await self._dead_letter(load, reasons, reason="queue_full", attempts=0)
+        await self._dead_letter(load, dict.fromkeys(range(len(load.batch)), why), reason="queue_full", attempts=0)
         load.settle()
 
     def hurry(self) -> None:
@@ -213,7 +195,7 @@ class Outlet:
         for _ in load.admitted:
             self._queue.popleft()
         self._count_queue(-len(load.batch), -sum(entry.part.batch.bytes for entry in load.admitted))
-        self._admit_waiting()
+        self._admission.admit_waiting()
 
     async def _deliver(self, load: Load) -> None:
         await self._refuse_disallowed(load)
@@ -246,6 +228,8 @@ class Outlet:
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
             return await self._after_drop(load, segment, self._why_cut_off(begun))
+        except StateError as error:  # what the sink remembers cannot be kept
+            return await self._after_delay(segment, Unavailable(str(error)), begun)
         except Unavailable as error:
             return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
         except NotConnected as error:
@@ -425,7 +409,7 @@ class Outlet:
                 await self._sink.open()
         except TimeoutError:
             return f"opening took longer than {self.policy.timeout:g} s"
-        except (NotConnected, OSError) as error:
+        except (NotConnected, OSError, StateError) as error:
             return str(error) or type(error).__name__
         except Exception as error:
             log.error("sink %s: open failed in an unforeseen way", self.name, exc_info=error)

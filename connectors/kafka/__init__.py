@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectors.kafka.sink import KafkaSink
 from connectors.kafka.source import KafkaSource
 
-__all__ = ["KafkaSource"]
+__all__ = ["KafkaSink", "KafkaSource"]
