@@ -84,6 +84,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._waiting: deque[Found] = deque()
         self._failure: Exception | None = None
         self._is_between = True
+        self._between_since = time.monotonic()
         self._assigned = asyncio.Event()
         self._due = asyncio.Event()
         self._committing = asyncio.Lock()
@@ -247,7 +248,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - all of them are
         """Before a rebalance: finish what is under way and commit it, or give it up; the group waits meanwhile."""
         assignment, limit = self._assignment, self._config.revoke_timeout
-        self._is_between = True
+        self._is_between, self._between_since = True, time.monotonic()
         self._waiting.clear()
         if self._consumer.is_member:
             await _within(limit, assignment.quiet())
@@ -348,6 +349,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             raise NotConnected(
                 f"{config.shown}: group {config.group} has not answered for {self._hold:.3g} s; it may have given our "
                 "partitions to others (session_timeout)"
+            )
+        # No rebalance waits longer for a member that goes on; this one must have come to a stop inside of aiokafka.
+        if self._is_between and now - self._between_since > config.max_poll_interval + config.session_timeout:
+            raise NotConnected(
+                f"{config.shown}: a rebalance of the group {config.group} does not end (max_poll_interval)"
             )
         forbidden = self._consumer.forbidden.intersection(config.topics)
         if forbidden:

@@ -58,7 +58,7 @@ async def test_a_broker_that_is_killed_and_comes_back_is_sat_out(start_kafka: St
     topic = await create_topic(brokers, 4)
     context = Context(name="kafka", count=events)
     source, sink = (
-        source_of(brokers, topic, new_group(), session_timeout="30s", context=context),
+        source_of(brokers, topic, new_group(), session_timeout="3m", context=context),
         MemorySink(MemorySink.Config()),
     )
     async with Line(tmp_path, source, sink):
@@ -79,7 +79,7 @@ async def test_of_three_brokers_one_may_be_lost(start_kafka: StartKafka, tmp_pat
     brokers = cluster.addresses.plaintext
     topic, group = await create_topic(brokers, 4), new_group()
     sink = MemorySink(MemorySink.Config())
-    source = source_of(brokers, topic, group, session_timeout="30s", request_timeout="5s")
+    source = source_of(brokers, topic, group, session_timeout="3m", request_timeout="5s")
     async with Line(tmp_path, source, sink):
         await produce(brokers, topic, range(200))
         await until(lambda: len(sink.values) == 200, SECONDS)
