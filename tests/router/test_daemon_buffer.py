@@ -17,8 +17,9 @@ import pytest
 from connectors import memory
 from router.config import load
 from router.daemon import Daemon
-from router.deadletters import DeadLetters, Where
+from router.deadletters import DeadLetters
 from router.errors import StateError
+from router.replay_jobs import ReplayJobs
 from router.state import StateDir
 from router.testing import until
 from rules.faults import Refused
@@ -229,7 +230,10 @@ async def test_a_replay_goes_past_the_buffer_and_its_letter_stays_until_it_is_de
         with StateDir.visit(tmp_path / "state") as state:
             store = DeadLetters(state)
             await until(lambda: store.counts() == {"orders": 1})
-            await store.request_replay(Where())
+            jobs = ReplayJobs(store)
+            job = await jobs.begin()
+            async for ids in store.ids():
+                await jobs.request(job, ids)
             await asyncio.sleep(1.2)  # longer than it takes to be noticed
             assert store.counts() == {"orders": 1}
             assert daemon.outlets["vip"].status()["buffer"]["records"] == 1  # type: ignore[index]
