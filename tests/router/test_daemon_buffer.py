@@ -231,7 +231,9 @@ async def test_a_replay_goes_past_the_buffer_and_its_letter_stays_until_it_is_de
             store = DeadLetters(state)
             await until(lambda: store.counts() == {"orders": 1})
             jobs = ReplayJobs(store)
-            await jobs.request(await jobs.begin(), [1])
+            job = await jobs.begin()
+            async for ids in store.ids():
+                await jobs.request(job, ids)
             await asyncio.sleep(1.2)  # longer than it takes to be noticed
             assert store.counts() == {"orders": 1}
             assert daemon.outlets["vip"].status()["buffer"]["records"] == 1  # type: ignore[index]
