@@ -84,6 +84,10 @@ class Settings(BaseModel):
         """Why a connector with these settings cannot run beside one with the others; empty when it can."""
         return ""
 
+    def advice(self) -> Mapping[str, tuple[str, str]]:
+        """What is no fault and yet probably not meant: by the setting, what it does, and what would be right."""
+        return {}
+
     def hint(self) -> str:
         """A command that lets a person try the connector once the daemon runs; empty when there is none."""
         return ""
