@@ -8,8 +8,10 @@ paused, and reasons are kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -31,6 +33,7 @@ FAILED: Final = 0x80
 """Reason codes from here on are failures (MQTT 5, section 2.4)."""
 LARGEST_PACKET: Final = 268_435_455
 _TAKEN_OVER: Final = 0x8E
+_HOLD_OFF_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0
 """How long it may take to say that we go."""
 _BURST: Final = 256
@@ -50,13 +53,26 @@ class Message:
     said: dict[str, Any] | None
 
 
-class Refused(NotConnected):
-    """The broker ended the connection, or did not let us in, for a reason that it gave."""
+class TakenOver(NotConnected):
+    """Another client has connected with the same id."""
 
-    def __init__(self, why: str, code: int) -> None:
-        super().__init__(why)
-        self.is_taken_over = code == _TAKEN_OVER
-        """Whether another client has connected with the same id."""
+
+class Distance:
+    """Keeps a client away for a while whose place was taken: two of one id would throw each other out for ever."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._why = ""
+
+    def check(self) -> None:
+        """Raise NotConnected while it is to stay away."""
+        if time.monotonic() < self._until:
+            raise NotConnected(f"{self._why}; connecting again after {_HOLD_OFF_SECONDS:g} s")
+
+    def keep(self, failure: NotConnected | None) -> None:
+        """A connection has ended in this way."""
+        if isinstance(failure, TakenOver):
+            self._until, self._why = time.monotonic() + _HOLD_OFF_SECONDS, str(failure)
 
 
 def _ignore(*_: object) -> None:
@@ -66,11 +82,11 @@ def _ignore(*_: object) -> None:
 @dataclass(slots=True, kw_only=True)
 class Listener:
     """Who is told what comes: messages; answers to what was published (its identifier, a reason code, and its words);
-    messages of QoS 2 that are lost; and that something has changed: something came, or the connection ended."""
+    messages of QoS 2 of which only an earlier connection knew (the identifier); and that something has changed."""
 
     take: Callable[[Message], None] = _ignore
     answered: Callable[[int, int, str], None] = _ignore
-    lost: Callable[[], None] = _ignore
+    lost: Callable[[int], None] = _ignore
     changed: Callable[[], None] = _ignore
 
 
@@ -148,14 +164,14 @@ class Connection(aiomqtt.Client):
 
     async def close(self) -> None:
         """Say that we go, and release everything. Idempotent."""
-        if self.failure is None:
-            self._end("the connection is closed")
-            self.timeout = _CLOSE_SECONDS
-            await asyncio.wait([asyncio.create_task(self._leave(), name=f"leaving {self._shown}")])
-        self._let_go()
-
-    async def _leave(self) -> None:
-        await self.__aexit__(None, None, None)
+        try:
+            if self.failure is None:
+                self._end("the connection is closed")
+                self.timeout = _CLOSE_SECONDS
+                with contextlib.suppress(aiomqtt.MqttError):
+                    await self.__aexit__(None, None, None)
+        finally:
+            self._let_go()
 
     def _let_go(self) -> None:
         """Close the socket, without a word."""
@@ -165,7 +181,7 @@ class Connection(aiomqtt.Client):
         """Note why it has ended, unless that is known. Returns what is known."""
         if self.failure is None:
             text = f"{self._shown}: {why}"
-            self.failure = Refused(text, code) if code else NotConnected(text)
+            self.failure = TakenOver(text) if code == _TAKEN_OVER else NotConnected(text)
             self._ended.set()
             self._listener.changed()
         return self.failure
@@ -245,6 +261,8 @@ class Connection(aiomqtt.Client):
 
     def _on_readable(self) -> None:
         """Read what is there, of many packets as of one: paho alone goes back to the event loop after each."""
+        if self._is_paused:
+            return
         try:
             for _ in range(_BURST):
                 seen = self._seen
@@ -328,7 +346,7 @@ class Connection(aiomqtt.Client):
         done = mqtt.Client._handle_pubrel(paho)  # noqa: SLF001
         if not is_known:
             paho.ack(identifier, 2)
-            self._listener.lost()
+            self._listener.lost(identifier)
         return done
 
     # What aiomqtt has the event loop do
@@ -364,8 +382,7 @@ class Connection(aiomqtt.Client):
     async def _misc_loop(self) -> None:
         """Keep the connection alive, and notice when the broker is gone. While reading is paused its answers are not
         read, so that its silence says nothing."""
-        keepalive = self._client.keepalive
-        while True:
+        while keepalive := self._client.keepalive:  # which the broker may have changed
             await asyncio.sleep(min(1.0, keepalive / 4))
             now = self._loop.time()
             if self._is_paused:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from connectors.mqtt.connection import Connection, Listener
+from connectors.mqtt.connection import Connection, Distance, Listener
 from connectors.mqtt.envelopes import Envelopes
 from connectors.mqtt.flight import Flight, with_followers
 from connectors.mqtt.settings import INSTEAD_OF_2, ClientSettings, QoS
@@ -97,7 +97,8 @@ class MqttSink:
     finds the record that is to blame.
 
     **Away**: a broker that cannot be reached, does not let us in, ends the connection, falls silent or does not take
-    the QoS is `NotConnected`, with its reason. The session is a new one each time.
+    the QoS is `NotConnected`, with its reason. The session is a new one each time. After another client has connected
+    with the same `client_id`, the sink stays away for 10 s.
     """
 
     Config: ClassVar[type[MqttSinkConfig]] = MqttSinkConfig
@@ -117,11 +118,13 @@ sinks:
         self._config = config
         self._connection: Connection | None = None
         self._flight: Flight | None = None
+        self._distance = Distance()
         self._change = asyncio.Event()
         self._envelopes = Envelopes(config.standard, is_v5=config.is_v5)
 
     async def open(self) -> None:
         """Connect, with a new session. Raises NotConnected."""
+        self._distance.check()
         config = self._config
         listener = Listener(answered=self._on_answer, changed=self._change.set)
         self._connection = Connection(config, listener, clean_start=True)
@@ -156,4 +159,5 @@ sinks:
         connection, self._connection = self._connection, None
         self._flight = None
         if connection is not None:
+            self._distance.keep(connection.failure)
             await connection.close()

@@ -17,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from pydantic import BeforeValidator, Field, model_validator
 
-from connectors.mqtt.connection import FAILED, Connection, Listener, Message, Refused
+from connectors.mqtt.connection import FAILED, Connection, Distance, Listener, Message
 from connectors.mqtt.settings import INSTEAD_OF_2, LONGEST_WAIT, ClientSettings, QoS
 from connectors.mqtt.topics import TopicFilter
 from router import Batch, Constant, Duration, EndOfStream, Lag, NotConnected, Settings, Size
@@ -27,8 +27,6 @@ _log = logging.getLogger(__name__)
 BATCH_RECORDS: Final = 10_000
 BATCH_BYTES: Final = 1 << 20
 """Messages that wait are gathered up to these; a larger one is a batch of its own."""
-HOLD_OFF_SECONDS: Final = 10.0
-"""How long to stay away after another client took the session over: two of one name would do so for ever."""
 
 Retained = Literal["new", "always", "never"]
 _HANDLING: Final[Mapping[str, int]] = {"always": 0, "new": 1, "never": 2}
@@ -78,7 +76,7 @@ class MqttSourceConfig(ClientSettings):
     """Have the broker forget, when the router starts, what it has kept for us. Version 5 alone."""
     receive_maximum: Annotated[int, Field(ge=1, le=65_535)] = 1000
     """How many messages of QoS 1 and 2 may have come and not be acknowledged; the broker keeps the others. Version 5
-    alone: in 3.1.1 the broker decides."""
+    alone: in 3.1.1 the broker decides (Mosquitto by `max_inflight_messages`, 20 by default)."""
     pending: Waiting = Waiting()
     """How much may be received and not yet read by the flow. When it is full, nothing is read from the socket."""
 
@@ -204,16 +202,15 @@ sources:
         self._change = asyncio.Event()
         self._was_open = False
         self._is_finishing = False
-        self._stay_away = (0.0, "")
+        self._distance = Distance()
+        self._received: set[int] = set()
         vars(self).update(replays=config.keeps_session and not config.clean_start and config.levels == {1})
 
     # Opening
 
     async def open(self) -> None:
         """Connect, go on with the session, and subscribe. Raises NotConnected."""
-        until, why = self._stay_away
-        if time.monotonic() < until:
-            raise NotConnected(f"{why}; connecting again after {HOLD_OFF_SECONDS:g} s")
+        self._distance.check()
         self._is_finishing = False
         connection = self._connection = Connection(
             self._config, self._listener, clean_start=self._is_clean, properties=self._properties()
@@ -291,6 +288,8 @@ sources:
     def _take(self, message: Message) -> None:
         self._waiting.append((message, time.time()))
         self._bytes += len(message.payload)
+        if message.qos == 2:
+            self._received.discard(message.identifier)  # which means this one from now on
         if not self._has_room:
             self._pause()
 
@@ -305,7 +304,9 @@ sources:
     def _on_change(self) -> None:
         self._change.set()
 
-    def _on_lost(self) -> None:
+    def _on_lost(self, identifier: int) -> None:
+        if identifier in self._received:
+            return  # by this process, which has it still
         self._config.context.count("qos2_lost", 1)
         _log.warning(
             "%s: a message of QoS 2 is lost with the connection that had received it; QoS 1 would have it sent again",
@@ -324,27 +325,27 @@ sources:
             if self._is_finishing:
                 raise EndOfStream
             if failure is not None:
-                raise self._told(failure)
+                raise failure
             self._change.clear()
             await self._change.wait()
 
-    def _told(self, failure: NotConnected) -> NotConnected:
-        if isinstance(failure, Refused) and failure.is_taken_over:
-            self._stay_away = (time.monotonic() + HOLD_OFF_SECONDS, str(failure))
-        return failure
-
     def _forget_what_comes_again(self) -> None:
-        """What the broker keeps is sent again to the next connection."""
+        """What the broker keeps is sent again to the next connection. The rest is not, and what it is to be answered by
+        means nothing there."""
         if self._config.keeps_session:
             self._waiting = deque(entry for entry in self._waiting if entry[0].qos != 1)
             self._bytes = sum(len(message.payload) for message, _ in self._waiting)
+        for message, _ in self._waiting:
+            if message.qos == 2 and message.identifier:
+                self._received.add(message.identifier)
+            message.identifier = 0
 
     def _gather(self) -> Batch:
         taken = self._taken()
         size = sum(len(message.payload) for message, _ in taken)
         self._bytes -= size
         messages = [message for message, _ in taken]
-        answers = [(message.identifier, message.qos) for message in messages if message.qos]
+        answers = [(message.identifier, message.qos) for message in messages if message.identifier]
         token = _Token(self._connection, answers, len(messages), size, taken[0][1])
         self._unsettled.append(token)
         if self._connection is not None and self._has_room and not self._is_finishing:
@@ -403,9 +404,12 @@ sources:
     async def close(self) -> None:
         """Disconnect. What was received and the broker would not send again is for the next ``open()``."""
         connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._distance.keep(connection.failure)
+        await connection.close()
+        self._received |= {identifier for token in self._unsettled for identifier, qos in token.answers if qos == 2}
         self._unsettled.clear()
-        if connection is not None:
-            await connection.close()
         self._forget_what_comes_again()
 
 

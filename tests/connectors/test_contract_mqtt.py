@@ -16,7 +16,6 @@ from router import Settings
 from tests.servers.fixtures import StartMosquitto
 from tests.servers.mosquitto import Mosquitto
 
-
 # Clients of 3.1.1 cannot say how many messages they take; those that are away are to see QoS 0, too.
 SETTINGS = ["max_inflight_messages 0", "queue_qos0_messages true"]
 
