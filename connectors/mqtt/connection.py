@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiomqtt
@@ -102,6 +103,7 @@ class Connection(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         host, port = split_address(config.broker)
+        self._wrapped: ssl.SSLSocket | None = None
         super().__init__(
             host,
             port,
@@ -115,7 +117,7 @@ class Connection(aiomqtt.Client):
             properties=properties if config.is_v5 else None,
             keepalive=round(config.keepalive),
             timeout=config.connect_timeout,
-            tls_context=None if config.tls is None else _context(config.tls, config),
+            tls_context=None if config.tls is None else self._context(config.tls, config.context.folder),
             max_inflight_messages=0,  # who publishes bounds them
             socket_options=[_NO_DELAY],
         )
@@ -139,6 +141,20 @@ class Connection(aiomqtt.Client):
         paho.disable_logger()  # what goes wrong is told by whoever is told
         paho._handle_pubrec = self._handle_pubrec  # type: ignore[method-assign] # noqa: SLF001 - see there
         paho._handle_pubrel = self._handle_pubrel  # type: ignore[method-assign] # noqa: SLF001 - see there
+
+    def _context(self, tls: ClientTls, folder: Path) -> ssl.SSLContext:
+        """The context, which looks for the name that the settings say. What it wraps is kept: paho forgets to close it
+        when the handshake fails."""
+        context = tls.context(folder)
+        wrap = context.wrap_socket
+
+        def wrap_socket(sock: socket.socket, *, server_hostname: str, **settings: Any) -> ssl.SSLSocket:
+            self._wrapped = wrap(sock, server_hostname=tls.server_name or server_hostname, **settings)
+            return self._wrapped
+
+        # paho asks the context for nothing else.
+        context.wrap_socket = wrap_socket  # type: ignore[assignment,method-assign]
+        return context
 
     # Opening and closing
 
@@ -176,6 +192,8 @@ class Connection(aiomqtt.Client):
     def _let_go(self) -> None:
         """Close the socket, without a word."""
         self._client._sock_close()  # noqa: SLF001 - paho closes it by itself only after it has said something
+        if self._wrapped is not None:
+            self._wrapped.close()
 
     def _end(self, why: str, code: int = 0) -> NotConnected:
         """Note why it has ended, unless that is known. Returns what is known."""
@@ -400,17 +418,3 @@ def _words(code: ReasonCode, properties: Properties | None) -> str:
     """A reason code in words, with what the broker said besides."""
     said = getattr(properties, "ReasonString", "")
     return f"{code} ({said})" if said else str(code)
-
-
-def _context(tls: ClientTls, config: ClientSettings) -> ssl.SSLContext:
-    """The context, which looks for the name that the settings say."""
-    context = tls.context(config.context.folder)
-    if tls.server_name is None:
-        return context
-    wrap = context.wrap_socket
-
-    def wrap_socket(*arguments: Any, **settings: Any) -> ssl.SSLSocket:
-        return wrap(*arguments, **{**settings, "server_hostname": tls.server_name})
-
-    context.wrap_socket = wrap_socket  # type: ignore[method-assign] # paho asks for the name of the host alone
-    return context

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +15,8 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from tests.servers.ports import claim_port
 
 Address = tuple[str, int]
 
@@ -34,6 +39,12 @@ async def publish(address: Address, topic: str, values: Iterable[bytes], *, qos:
     async with client(address) as publisher:
         for value in values:
             await publisher.publish(topic, value, qos=qos, **settings)
+
+
+async def written_down(address: Address) -> None:
+    """Wait until Mosquitto has its state on disk: it is retained messages that have it write, not others."""
+    await publish(address, "written/down", [uuid4().bytes], retain=True)
+    await asyncio.sleep(1)
 
 
 @dataclass(frozen=True)
@@ -90,3 +101,79 @@ def _seen(message: aiomqtt.Message) -> Seen:
 def payloads(seen: Sequence[Seen], topic: str | None = None) -> list[bytes]:
     """What was published, to a topic or at all."""
     return [one.payload for one in seen if topic in (None, one.topic)]
+
+
+def guarded(folder: Path, *acls: tuple[str, str]) -> tuple[Address, list[str]]:
+    """A listener of Mosquitto for clients who may do these things alone, such as ``("publishClientSend", "a/#")``:
+    where it is, and the lines of the configuration that make it."""
+    rights = [{"acltype": kind, "topic": topic, "allow": True} for kind, topic in acls]
+    kinds = ("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe")
+    config = folder / "dynamic-security.json"
+    config.write_text(
+        json.dumps(
+            {
+                "defaultACLAccess": {kind: kind in ("publishClientReceive", "unsubscribe") for kind in kinds},
+                "roles": [{"rolename": "some", "acls": rights}],
+                "groups": [{"groupname": "anybody", "roles": [{"rolename": "some"}]}],
+                "anonymousGroup": "anybody",
+            }
+        )
+    )
+    port = claim_port()
+    (plugin,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
+    listener = [f"listener {port} 127.0.0.1", "allow_anonymous true"]
+    return ("127.0.0.1", port), [*listener, f"plugin {plugin}", f"plugin_opt_config_file {config}"]
+
+
+Talk = Callable[[int, bytes], bytes | None]
+"""What a scripted broker answers to a packet, by its type and body; None: it closes the connection."""
+
+
+@contextlib.asynccontextmanager
+async def scripted(talk: Talk) -> AsyncIterator[Address]:
+    """A broker of version 5 that says what Mosquitto cannot be brought to say. What ``talk`` leaves unanswered, b"", it
+    answers as a broker does that has nothing against anything."""
+
+    open_ones: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones.add(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while (answer := talk(*(asked := await _packet(reader)))) is not None:
+                writer.write(answer or _usual(*asked))
+            writer.close()
+            await writer.wait_closed()
+        open_ones.discard(asyncio.current_task())
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()
+        async with asyncio.timeout(10):
+            while open_ones:
+                await asyncio.sleep(0.01)
+
+
+async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    (first,) = await reader.readexactly(1)
+    size, shift = 0, 0
+    while True:
+        (byte,) = await reader.readexactly(1)
+        size |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return first >> 4 << 4 | first & 6, await reader.readexactly(size)
+
+
+def _usual(kind: int, body: bytes) -> bytes:
+    if kind == CONNECT:
+        return b"\x20\x03\x00\x00\x00"
+    if kind & 0xF0 == PUBLISH:
+        start = 2 + int.from_bytes(body[:2], "big")
+        return bytes((0x40 if kind & 2 else 0x50, 2)) + body[start : start + 2] if kind & 6 else b""
+    if kind & 0xF0 in (SUBSCRIBE, UNSUBSCRIBE):
+        return bytes((kind & 0xF0 | 0x10, 4)) + body[:2] + b"\x00\x01"
+    return {PUBREL: b"\x70\x02" + body[:2], PINGREQ: b"\xd0\x00"}.get(kind & 0xF0, b"")
+
+
+CONNECT, PUBLISH, PUBREL, SUBSCRIBE, UNSUBSCRIBE, PINGREQ = 0x10, 0x30, 0x60, 0x80, 0xA0, 0xC0
+"""The types of packets that a client sends, as in their first byte."""
