@@ -21,7 +21,7 @@ _NOTHING: Final = "sluiceway"
 class Flight:
     """Publishes the records of one batch. ``change`` is set when something comes."""
 
-    def __init__(self, connection: Connection, records: int, *, qos: int, inflight: int, change: asyncio.Event) -> None:
+    def __init__(self, connection: Connection, records: int, *, qos: int, window: int, change: asyncio.Event) -> None:
         self.left = set(range(records))
         """The records of which nothing is known yet."""
         self.failed: dict[int, str] = {}
@@ -29,7 +29,7 @@ class Flight:
         allows = connection.allows
         self._connection = connection
         self._qos = qos
-        self._window = min(inflight, getattr(allows, "ReceiveMaximum", inflight)) if qos else inflight
+        self._window = min(window, getattr(allows, "ReceiveMaximum", window)) if qos else window
         self._limit: int = getattr(allows, "MaximumPacketSize", LARGEST_PACKET)
         self._retains = bool(getattr(allows, "RetainAvailable", 1))
         self._change = change
@@ -49,7 +49,9 @@ class Flight:
             )
             self._under_way[identifier] = index
             if len(self._under_way) >= self._window:
-                await self._until(self._window // 2)
+                # As soon as there is room for one: answers that are left to themselves come 40 ms apart (Nagle's
+                # algorithm at the broker, which waits for our delayed ACK), unless there is something to send.
+                await self._until(self._window - 1)
         await self._until(0)
         if not self._qos:
             # The broker answers in turn, so that by now it has read everything before this.

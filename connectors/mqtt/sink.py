@@ -36,8 +36,9 @@ class MqttSinkConfig(ClientSettings):
     """Where an answer is wanted. Version 5 alone."""
     correlation_data: Annotated[str | None, PerRecord()] = None
     """By which the one who asked knows the answer. Version 5 alone."""
-    inflight: Annotated[int, Field(ge=1, le=65_535)] = 1000
-    """How many messages may be under way before the first of them is answered; fewer, where the broker says so."""
+    inflight: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """How many messages may be under way before the first of them is answered. Without it, as many as the broker says
+    that it takes, and 1000 at most; in version 3.1.1, in which it does not say, 20."""
 
     @field_validator("topic", "response_topic")
     @classmethod
@@ -52,6 +53,11 @@ class MqttSinkConfig(ClientSettings):
         for text in (*self.headers, *self.headers.values()):
             checked_text(text)
         return self
+
+    @property
+    def window(self) -> int:
+        """How many messages may be under way, unless the broker says less."""
+        return self.inflight or (1000 if self.is_v5 else 20)
 
     @property
     def standard(self) -> dict[str, Any]:
@@ -139,7 +145,7 @@ sinks:
         if connection is None:
             raise NotConnected("the sink is not open")
         connection.check()
-        flight = Flight(connection, len(batch), qos=config.qos, inflight=config.inflight, change=self._change)
+        flight = Flight(connection, len(batch), qos=config.qos, window=config.window, change=self._change)
         self._flight = flight
         topics = batch.settings.get("topic") or Constant(None, len(batch))
         try:

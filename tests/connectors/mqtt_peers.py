@@ -103,16 +103,23 @@ def payloads(seen: Sequence[Seen], topic: str | None = None) -> list[bytes]:
     return [one.payload for one in seen if topic in (None, one.topic)]
 
 
-def guarded(folder: Path, *acls: tuple[str, str]) -> tuple[Address, list[str]]:
-    """A listener of Mosquitto for clients who may do these things alone, such as ``("publishClientSend", "a/#")``:
-    where it is, and the lines of the configuration that make it."""
-    rights = [{"acltype": kind, "topic": topic, "allow": True} for kind, topic in acls]
+def writable(folder: Path, *topics: str) -> tuple[Address, list[str]]:
+    """A listener of Mosquitto for clients who may write to these topics alone, and read all: where it is, and the lines
+    of the configuration that make it."""
+    acl, port = folder / "acl", claim_port()
+    acl.write_text("".join(f"topic write {topic}\n" for topic in topics) + "topic read #\n")
+    return ("127.0.0.1", port), [f"listener {port} 127.0.0.1", "allow_anonymous true", f"acl_file {acl}"]
+
+
+def readable(folder: Path, topic: str) -> tuple[Address, list[str]]:
+    """The same for clients who may subscribe to this filter alone, which Mosquitto knows by a plugin."""
     kinds = ("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe")
+    rights = [{"acltype": "subscribePattern", "topic": topic, "allow": True}]
     config = folder / "dynamic-security.json"
     config.write_text(
         json.dumps(
             {
-                "defaultACLAccess": {kind: kind in ("publishClientReceive", "unsubscribe") for kind in kinds},
+                "defaultACLAccess": {kind: kind != "subscribe" for kind in kinds},
                 "roles": [{"rolename": "some", "acls": rights}],
                 "groups": [{"groupname": "anybody", "roles": [{"rolename": "some"}]}],
                 "anonymousGroup": "anybody",
@@ -141,7 +148,8 @@ async def scripted(talk: Talk) -> AsyncIterator[Address]:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while (answer := talk(*(asked := await _packet(reader)))) is not None:
                 writer.write(answer or _usual(*asked))
-            writer.close()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
         open_ones.discard(asyncio.current_task())
 

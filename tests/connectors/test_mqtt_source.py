@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from mqtt_peers import SUBSCRIBE, client, guarded, properties, publish, scripted, written_down
+from mqtt_peers import SUBSCRIBE, client, properties, publish, readable, scripted, written_down
 
 from connectors.mqtt import MqttSource
 from router import Batch, Context, EndOfStream, MemoryPositions, NotConnected
@@ -478,7 +478,7 @@ async def test_a_subscription_that_is_refused_is_an_outage(
     start_mosquitto: StartMosquitto, known: Known, tmp_path: Path, version: Version
 ) -> None:
     """With the filter and the reason, until the broker grants it."""
-    address, listener = guarded(tmp_path, ("subscribePattern", "a/#"))
+    address, listener = readable(tmp_path, "a/#")
     start_mosquitto(settings=listener)
     source = known.source(address, topics=["a/#", "secrets/#"], version=version)
     with pytest.raises(NotConnected, match="refuses the subscription to secrets/#: "):
