@@ -7,16 +7,17 @@ BIN := $(VENV)/bin
 # Further arguments of a target: make test ARGS="-k http", make faults ARGS="--seconds 60 --seed 7"
 ARGS ?=
 
-.PHONY: help run test check docs bench faults
+.PHONY: help run test check docs servers bench faults
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make run     the quickstart: a router with two flows, and what to try on it'
-	@echo 'make test    the tests'
-	@echo 'make check   format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
-	@echo 'make docs    the pages about connectors, formats and framings, from their code'
-	@echo 'make bench   the benchmarks, each beside its floor'
-	@echo 'make faults  kill -9, full disks, sinks that refuse, hang or go away; every record is looked for'
+	@echo 'make run      the quickstart: a router with two flows, and what to try on it'
+	@echo 'make test     the tests'
+	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
+	@echo 'make docs     the pages about connectors, formats and framings, from their code'
+	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
+	@echo 'make bench    the benchmarks, each beside its floor'
+	@echo 'make faults   kill -9, full disks, sinks that refuse, hang or go away; every record is looked for'
 
 # The stamp is older than pyproject.toml when dependencies or entry points may have changed.
 $(VENV)/.stamp: pyproject.toml scripts/environment.py
@@ -42,6 +43,9 @@ check: $(VENV)/.stamp
 docs: $(VENV)/.stamp
 	$(BIN)/python -m scripts.connector_docs
 	$(BIN)/python -m scripts.format_docs
+
+servers: $(VENV)/.stamp
+	@exec $(BIN)/python deploy/dev/servers $(ARGS)
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m bench $(ARGS)

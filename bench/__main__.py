@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "route", "memory", "http", "csv_rows")
+NAMES = ("rules", "route", "buffer", "memory", "http", "csv_rows")
 MODERATE = {
     "rules": [],
     "route": ["--lines", "3000000", "--runs", "3"],
+    "buffer": ["--lines", "1000000", "--runs", "3"],
     "memory": ["--records", "2000000"],
     "http": ["--seconds", "5", "--runs", "3"],
     "csv_rows": ["--bytes", "200000000", "--runs", "3"],

@@ -60,3 +60,14 @@ def median(costs: Sequence[Cost]) -> Cost:
         statistics.median(cost.wall for cost in costs),
         statistics.median(cost.rss_mb for cost in costs),
     )
+
+
+def ratio(ours: Sequence[Cost], floor: Sequence[Cost], figure: Callable[[Cost], float]) -> float:
+    """How many times the floor's figure ours is: the median over turns, each beside the floor's runs next to it.
+
+    A shared machine is up to twice as fast in one minute as in the next, so that medians of each side compare minutes.
+    """
+    beside = [[floor[turn], *floor[turn + 1 : turn + 2]] for turn in range(len(ours))]
+    return statistics.median(
+        figure(cost) / statistics.mean(map(figure, runs)) for cost, runs in zip(ours, beside, strict=True)
+    )

@@ -31,10 +31,10 @@ http: {{listen: "127.0.0.1:0"}}
 sources:
   events: {{type: file, path: {source}, follow: false}}
 sinks:
-  orders: {{type: file, path: out/orders.ndjson}}
-  paying: {{type: file, path: out/paying.ndjson}}
-  sensors: {{type: file, path: out/sensors.ndjson}}
-  archive: {{type: file, path: out/archive.ndjson}}
+  orders: {{type: file, path: out/orders.ndjson{buffer}}}
+  paying: {{type: file, path: out/paying.ndjson{buffer}}}
+  sensors: {{type: file, path: out/sensors.ndjson{buffer}}}
+  archive: {{type: file, path: out/archive.ndjson{buffer}}}
 flows: [events.yaml]
 """
 
@@ -58,12 +58,12 @@ otherwise: {unmatched: dead_letter}
 """
 
 
-def write_configuration(folder: Path, source: Path) -> Path:
-    """The daemon's file for routing ``source`` into ``folder/out``."""
+def write_configuration(folder: Path, source: Path, *, buffer: str = "") -> Path:
+    """The daemon's file for routing ``source`` into ``folder/out``. ``buffer``: that of each sink, as YAML."""
     (folder / "out").mkdir(parents=True, exist_ok=True)
     (folder / "events.yaml").write_text(RULES)
     config = folder / "sluiceway.yaml"
-    config.write_text(DAEMON.format(source=json.dumps(str(source))))
+    config.write_text(DAEMON.format(source=json.dumps(str(source)), buffer=buffer and f", buffer: {buffer}"))
     return config
 
 
@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> int:
     """Print a table; exit status 1 when 3,000,000 lines cost more than is promised."""
     parser = argparse.ArgumentParser(prog="python -m bench route", description=__doc__)
     parser.add_argument("--lines", type=int, default=LINES)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--profile", type=Path, help="run the daemon once under cProfile, into this file")
     options = parser.parse_args(arguments)
@@ -132,8 +132,9 @@ def _report(costs: dict[str, list[Cost]], lines: int, into: Path | None) -> bool
     print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
     for name, cost in (("floor", floor), ("ours", ours)):
         print(f"{name:8}{cost.cpu:9.2f}{cost.cpu / lines * 1e6:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
-    ratio = ours.cpu / floor.cpu
-    print(f"{'ratio':8}{ratio:9.2f}{'':11}{ours.wall / floor.wall:9.2f}")
+    ratio = measure.ratio(costs["ours"], costs["floor"], lambda cost: cost.cpu)
+    wall = measure.ratio(costs["ours"], costs["floor"], lambda cost: cost.wall)
+    print(f"{'ratio':8}{ratio:9.2f}{'':11}{wall:9.2f}  of neighbouring runs")
     if into:
         figures = {name: [asdict(cost) for cost in runs] for name, runs in costs.items()}
         into.write_text(json.dumps({"lines": lines, "cpu_ratio": ratio, "runs": figures}, indent=2))

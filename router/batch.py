@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,17 +19,57 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Lease:
-    """The right to deliver what came from one partition. A source revokes it when it loses the partition."""
+    """The right to deliver what came from one partition. A source revokes it when it loses the partition.
 
-    __slots__ = ("partition", "revoked")
+    ``until``, on the clock of ``time.monotonic``, is for a source that keeps its partitions only as long as it is heard
+    from, such as by heartbeats: past it the lease is over by itself, also when the process had been stopped meanwhile.
+    What is over stays over, since deliveries may have been left out by then.
+    """
 
-    def __init__(self, partition: str) -> None:
+    __slots__ = ("_over", "_writing", "_written", "partition", "until")
+
+    def __init__(self, partition: str, until: float = math.inf) -> None:
         self.partition = partition
-        self.revoked = False
+        self.until = until
+        self._over = False
+        self._writing: set[asyncio.Timeout] = set()
+        self._written = asyncio.Event()
+
+    @property
+    def revoked(self) -> bool:
+        """Whether no delivery under this lease begins any more."""
+        if not self._over and time.monotonic() > self.until:
+            self._over = True
+        return self._over
 
     def revoke(self) -> None:
         """From now on no delivery under this lease begins; one that is being written finishes."""
-        self.revoked = True
+        self._over = True
+
+    async def written(self) -> None:
+        """Wait until no write is under way under this lease. After ``revoke()``, none begins: then what was not
+        written by this reader of the partition never will be."""
+        while self._writing:
+            self._written.clear()
+            await self._written.wait()
+
+    def abandon(self) -> None:
+        """Revoke it, and cut off the writes that are under way: they have had their time to finish."""
+        self.revoke()
+        now = asyncio.get_running_loop().time()
+        for limit in self._writing:
+            if not limit.expired():
+                limit.reschedule(now)
+
+    def begin_write(self, limit: asyncio.Timeout) -> None:
+        """A write under this lease begins, which ``limit`` cuts off."""
+        self._writing.add(limit)
+
+    def end_write(self, limit: asyncio.Timeout) -> None:
+        """It has ended, whatever became of it."""
+        self._writing.discard(limit)
+        if not self._writing:
+            self._written.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +83,8 @@ class Batch:
     - ``arrived``: when the batch was read (Unix nanoseconds): the time of records that have none of their own.
     - ``attributes``: what else the source knows, by name: rules see ``attributes["topic"][i]`` as ``meta.topic``.
     - ``settings``: towards a sink, what each delivery chose of the sink's per-record settings (``path``, ``topic``).
+    - ``ids``: what is the same for a record whenever it comes again, and for no other within ``ids_last`` seconds. A
+      sink that can remembers for as long what it has written, and writes nothing twice; others ignore them.
     - ``leases``: the right to deliver each record, of sources that can lose it.
     - ``size`` (bytes of all payloads) and ``ascii`` (whether they hold nothing but ASCII): where the source knows them
       by the way, which saves counting (-1, None: it does not).
@@ -54,6 +98,8 @@ class Batch:
     times: Sequence[int | None] | None = None
     attributes: Mapping[str, Sequence[object]] = field(default_factory=dict)
     settings: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    ids: Sequence[str | None] | None = None
+    ids_last: float = math.inf
     leases: Sequence[Lease | None] | None = None
     spoiled: Mapping[int, str] = field(default_factory=dict)
     arrived: int = field(default_factory=time.time_ns)
@@ -86,6 +132,8 @@ class Batch:
             times=_pick_optional(self.times, indices),
             attributes={name: _pick(column, indices) for name, column in self.attributes.items()},
             settings={name: _pick(column, indices) for name, column in self.settings.items()},
+            ids=_pick_optional(self.ids, indices),
+            ids_last=self.ids_last,
             leases=_pick_optional(self.leases, indices),
             spoiled=_pick_marks(self.spoiled, indices),
             arrived=self.arrived,
@@ -105,6 +153,8 @@ def join(batches: Sequence[Batch]) -> Batch:
         headers=_chain([batch.headers for batch in batches], sizes),
         times=_chain([batch.times for batch in batches], sizes),
         settings={name: _chain([b.settings.get(name) for b in batches], sizes) or () for name in settings},
+        ids=_chain([batch.ids for batch in batches], sizes),
+        ids_last=min(batch.ids_last for batch in batches),
         leases=_chain([batch.leases for batch in batches], sizes),
     )
 

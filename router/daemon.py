@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from router.admin import AdminServer
+from router.buffer import BufferedOutlet
 from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
 from router.deadletters import DeadLetters
+from router.diskbuffer import DiskBuffer
 from router.errors import StateError
 from router.interfaces import Sink, Source
 from router.letterbox import LetterBox
@@ -22,7 +24,9 @@ from router.replay import Replayer
 from router.retry import Backoff
 from router.settings import Context
 from router.state import StateDir
+from router.stranded import remove_leftovers, stranded
 from rules.codecs import Format, Json
+from rules.faults import Refused
 from rules.flow import Flow
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
@@ -39,9 +43,10 @@ class Daemon:
         self.admin: AdminServer | None = None
         self.started = time.time()
         self.pipelines: dict[str, Pipeline] = {}
-        self.outlets: dict[str, Outlet] = {}
+        self.outlets: dict[str, Outlet | BufferedOutlet] = {}
         self.rulesets: dict[tuple[str, Format], Ruleset] = {}
         self._stop = asyncio.Event()
+        self._direct: dict[str, Outlet] = {}
         self._kept: Mapping[str, int] = {}
         self.letters: LetterBox
         self._store: DeadLetters
@@ -54,16 +59,18 @@ class Daemon:
         self.not_ready = "draining"
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> bool:
-        """Run until ``stop`` is called or every source has ended. True when everything read was settled.
+        """Run until ``stop`` is called or every source has ended. True when everything read was settled, and no
+        delivery from a disk buffer was cut off.
 
-        Raises ``StateError`` when the state folder cannot be had, ``SluicewayError`` when the port cannot. When
-        cancelled, it ends at once; what is unsettled is read again at the next start.
+        Raises ``StateError`` when the state folder cannot be had, ``SluicewayError`` when the port cannot, ``Refused``
+        when records wait in the buffer of a sink that is gone. When cancelled, it ends at once; what is unsettled is
+        read again at the next start.
         """
         with StateDir.open(self.configuration.state_dir) as state:
             store = self._store = DeadLetters(state)
             self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
-            self._build(state)
             async with contextlib.AsyncExitStack() as exits:
+                self._build(state, exits)
                 await self._start_admin(exits)
                 async with asyncio.TaskGroup() as services:
                     running = self._start_services(services, store)
@@ -79,12 +86,10 @@ class Daemon:
         """
         store = DeadLetters(state)
         self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
-        self._build_outlets(state)
-        replayer = Replayer(store, self.outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
+        outlets = self._build_outlets(state)
+        replayer = Replayer(store, outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
-            running = [
-                services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in self.outlets.items()
-            ]
+            running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
             replayed = await replayer.drain()
             for task in running:
                 task.cancel()
@@ -97,11 +102,15 @@ class Daemon:
 
     # Building
 
-    def _build(self, state: StateDir) -> None:
+    def _build(self, state: StateDir, exits: contextlib.AsyncExitStack) -> None:
         configuration = self.configuration
         self.metrics.config_info.labels(configuration.version).set(1)
         self.metrics.last_reload_successful.set(1)
-        self._build_outlets(state)
+        if faults := stranded(configuration):
+            raise Refused(faults)
+        remove_leftovers(configuration)
+        self._direct = self._build_outlets(state)
+        self.outlets = {name: self._buffered(outlet, state, exits) for name, outlet in self._direct.items()}
         for flow in configuration.flows:
             self.metrics.begin(flow)
             for name, _ in flow.sources:
@@ -116,18 +125,29 @@ class Daemon:
                     stop=self._stop,
                 )
 
-    def _build_outlets(self, state: StateDir) -> None:
+    def _build_outlets(self, state: StateDir) -> dict[str, Outlet]:
+        outlets = {}
         for name, spec in self.configuration.sinks.items():
             outgoing = spec.encode or incoming_format(name, self.configuration.flows, self.configuration.sources)
             context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
             sink = build_sink(spec, context)
-            self.outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
+            outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
+        return outlets
+
+    def _buffered(self, outlet: Outlet, state: StateDir, exits: contextlib.AsyncExitStack) -> Outlet | BufferedOutlet:
+        """The way to a sink, by way of its disk buffer if it has one."""
+        spec = self.configuration.sinks[outlet.name]
+        if spec.buffer is None:
+            return outlet
+        buffer = DiskBuffer.open(state.path, outlet.name)
+        exits.callback(buffer.close)
+        return BufferedOutlet(outlet, buffer, spec.buffer.bytes, spec.when_full, self.metrics)
 
     def _context(self, kind: str, name: str, state: StateDir, payloads: Format) -> Context:
         return Context(
             name=name,
             folder=self.configuration.folder,
-            positions=state.positions(name),
+            positions=state.positions(name if kind == "source" else f"{kind} {name}"),
             format=payloads,
             count=self.metrics.connector(kind, name),
         )
@@ -149,7 +169,8 @@ class Daemon:
         exits.push_async_callback(self.admin.stop)
 
     def _start_services(self, services: asyncio.TaskGroup, store: DeadLetters) -> list[asyncio.Task[None]]:
-        replayer = Replayer(store, self.outlets, self._running_ruleset, letters=self.letters, metrics=self.metrics)
+        # Past the buffers: a letter stays in its own store until it is delivered.
+        replayer = Replayer(store, self._direct, self._running_ruleset, letters=self.letters, metrics=self.metrics)
         running = [
             services.create_task(supervise(f"outlet {name}", outlet.run), name=f"outlet {name}")
             for name, outlet in self.outlets.items()
@@ -169,17 +190,35 @@ class Daemon:
         self.not_ready = self.not_ready if self._stop.is_set() else ""
         ready()
         ended = services.create_task(_all(tasks), name="end of all sources")
-        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            await asyncio.wait([ended], timeout=self.configuration.drain_timeout)
+        emptied = services.create_task(self._empty_buffers(ended), name="end of all buffers")
+        await asyncio.wait([emptied, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finished = services.create_task(self._finish(ended), name="last deliveries")
+        await asyncio.wait([finished], timeout=self.configuration.drain_timeout)
         self.not_ready = "stopped"
-        drained = ended.done()
+        drained = finished.done()
         if not drained:
             log.error("not everything was drained in %g s; ending all the same", self.configuration.drain_timeout)
-        for task in (*tasks, ended, stopping):
+        for task in (*tasks, ended, emptied, finished, stopping):
             task.cancel()
         await _all(tasks)
         return drained
+
+    async def _empty_buffers(self, ended: asyncio.Task[None]) -> None:
+        """When no more comes: return when nothing waits in a buffer, either."""
+        await asyncio.wait([ended])
+        for outlet in self._buffers():
+            await outlet.drain()
+
+    async def _finish(self, ended: asyncio.Task[None]) -> None:
+        """What was read is settled, and no delivery from a buffer is under way; what waits there goes on waiting."""
+        for outlet in self._buffers():
+            outlet.halt()
+        for outlet in self._buffers():
+            await outlet.finish()
+        await asyncio.wait([ended])
+
+    def _buffers(self) -> list[BufferedOutlet]:
+        return [outlet for outlet in self.outlets.values() if isinstance(outlet, BufferedOutlet)]
 
     def refresh(self) -> None:
         """Read anew how many dead letters there are: the command line may have purged some."""
@@ -258,7 +297,7 @@ def policy_of(spec: SinkSpec) -> Policy:
         timeout=spec.timeout,
         queue_records=spec.queue.records,
         queue_bytes=spec.queue.bytes,
-        when_full=spec.when_full,
+        when_full=spec.when_full if spec.buffer is None else "block",  # before the buffer, it is the buffer's
         ordered=spec.ordered,
         allow=spec.allow,
     )

@@ -13,15 +13,13 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-import msgspec
-
 from router.batch import Headers
 from router.state import StateDir
+from router.storable import UNSTORABLE, pack, tame, tame_headers, tame_text, tame_time, unpack
 
 Stage = Literal["decode", "contract", "rule", "sink"]
 
@@ -196,12 +194,12 @@ def _add(connection: sqlite3.Connection, *, letters: Sequence[Letter], replacing
     connection.execute("SAVEPOINT plain")
     try:
         connection.executemany(_INSERT, map(_row, letters))
-    except (TypeError, ValueError, OverflowError, RecursionError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
+    except (*UNSTORABLE, sqlite3.ProgrammingError, sqlite3.InterfaceError):
         # Something that UTF-8, msgpack or SQLite cannot hold, in some letter: rare, and no reason to lose any.
         connection.execute("ROLLBACK TO plain")
         connection.executemany(_INSERT, map(_row, map(_tamed, letters)))
     connection.execute("RELEASE plain")
-    _count(connection, Counter(_text(letter.flow) for letter in letters))
+    _count(connection, Counter(tame_text(letter.flow) for letter in letters))
     _delete(connection, replacing)
 
 
@@ -222,7 +220,7 @@ def _fail(connection: sqlite3.Connection, failures: Mapping[int, tuple[str, str]
     there = connection.execute(
         "SELECT flow FROM letters WHERE id IN (SELECT value FROM json_each(?))", listed
     ).fetchall()
-    rows = [(now, _text(reason), _text(detail), id_) for id_, (reason, detail) in failures.items()]
+    rows = [(now, tame_text(reason), tame_text(detail), id_) for id_, (reason, detail) in failures.items()]
     connection.executemany(_INSERT_AGAIN, rows)
     _count(connection, Counter(flow for (flow,) in there))
     _delete(connection, failures)
@@ -287,7 +285,7 @@ def _condition(where: Where, after: int, end: int) -> tuple[str, list[object]]:
         if value is not None:
             texts = [value] if isinstance(value, str) else list(value)
             conditions.append(f"{name} IN ({', '.join('?' * len(texts))})")
-            arguments += map(_text, texts)
+            arguments += map(tame_text, texts)
     if where.since is not None:
         conditions.append("time >= ?")
         arguments.append(where.since)
@@ -313,16 +311,15 @@ def _letters(cursor: sqlite3.Cursor, size: int) -> list[Letter]:
 
 
 _EMPTY = b"\x80"  # an empty map
-_unpack = msgspec.msgpack.Decoder().decode
 
 
 def _letter(row: tuple[Any, ...]) -> Letter:
     columns = dict(zip(("id", *_COLUMNS), row, strict=True))
     for name in ("headers", "out_headers"):
         packed = columns[name]
-        columns[name] = None if packed is None else [(header, value) for header, value in _unpack(packed)]
+        columns[name] = None if packed is None else [(header, value) for header, value in unpack(packed)]
     for name in ("attributes", "out_settings"):
-        columns[name] = _unpack(columns[name])
+        columns[name] = unpack(columns[name])
     return Letter(**columns)
 
 
@@ -340,63 +337,26 @@ def _row(letter: Letter) -> tuple[object, ...]:
         letter.version,
         letter.record_time,
         letter.key,
-        None if letter.headers is None else _pack(letter.headers),
-        _pack(letter.attributes) if letter.attributes else _EMPTY,
+        None if letter.headers is None else pack(letter.headers),
+        pack(letter.attributes) if letter.attributes else _EMPTY,
         letter.out_key,
-        None if letter.out_headers is None else _pack(letter.out_headers),
-        _pack(letter.out_settings) if letter.out_settings else _EMPTY,
+        None if letter.out_headers is None else pack(letter.out_headers),
+        pack(letter.out_settings) if letter.out_settings else _EMPTY,
         letter.value,
         letter.out_value,
     )
-
-
-def _plain(value: object) -> object:
-    """What msgpack knows, of what it does not know."""
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes):
-        return list(value)
-    return str(value)
-
-
-_pack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-_DEEPEST = 100
 
 
 def _tamed(letter: Letter) -> Letter:
     """The letter without what cannot be stored: text that is no UTF-8 is escaped, immense integers become text."""
     tamed = replace(
         letter,
-        record_time=None if abs(letter.record_time or 0) >= 2**63 else letter.record_time,
-        headers=_tame_headers(letter.headers),
-        attributes=_tame(letter.attributes),
-        out_headers=_tame_headers(letter.out_headers),
-        out_settings=_tame(letter.out_settings),
+        record_time=tame_time(letter.record_time),
+        headers=tame_headers(letter.headers),
+        attributes=tame(letter.attributes),
+        out_headers=tame_headers(letter.out_headers),
+        out_settings=tame(letter.out_settings),
     )
     for name in ("flow", "stage", "source", "rule", "sink", "reason", "detail", "version"):
-        setattr(tamed, name, _text(getattr(letter, name)))
+        setattr(tamed, name, tame_text(getattr(letter, name)))
     return tamed
-
-
-def _tame_headers(headers: Headers | None) -> Headers | None:
-    return None if headers is None else [(_text(name), value) for name, value in headers]
-
-
-def _tame(value: Any, depth: int = 0) -> Any:
-    if value is None or isinstance(value, bool | float | bytes):
-        return value
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return int(value)
-    if depth > _DEEPEST:
-        return "(nested too deeply)"
-    if isinstance(value, Mapping):
-        return {_text(name): _tame(inner, depth + 1) for name, inner in value.items()}
-    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str):
-        return [_tame(inner, depth + 1) for inner in value]
-    return _text(value)
-
-
-def _text(value: object) -> str:
-    return str(value).encode("utf-8", "backslashreplace").decode()

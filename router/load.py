@@ -8,12 +8,25 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Protocol
 
-from router.batch import Batch, join
+from router.batch import Batch, Lease, join
 from router.part import Part
+from rules.columns import Constant
 
 Receipt = asyncio.Future[None]
-"""Completes when every record of a part is durable at the sink or a dead letter."""
+"""Completes when every record of a part is safe: durable at the sink, a dead letter, or in the sink's disk buffer."""
+
+
+class Way(Protocol):
+    """The way to one sink, as those see it who send parts there: an outlet, or the disk buffer before one."""
+
+    async def put(self, part: Part) -> Receipt:
+        """Admit a part, after all that asked before; waits while there is no room. Returns its receipt. When cancelled
+        while waiting, the part is not admitted."""
+
+    def hurry(self) -> None:
+        """What is admitted by now need not wait for company: no more may come."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +61,7 @@ class Load:
     def __init__(self, admitted: Sequence[Admitted]) -> None:
         self.admitted = admitted
         self.batch = join([entry.part.batch for entry in admitted])
+        self.leases = _leases_of(entry.part.batch for entry in admitted)
         self._ends = list(accumulate(len(entry.part.batch) for entry in admitted))
         self._excluded: set[int] = set()
 
@@ -86,3 +100,12 @@ class Load:
         for entry in self.admitted:
             if not entry.receipt.done():
                 entry.receipt.set_result(None)
+
+
+def _leases_of(batches: Iterable[Batch]) -> frozenset[Lease]:
+    found: set[Lease | None] = set()
+    for batch in batches:
+        column = batch.leases
+        if column is not None:
+            found.update((column.value,) if isinstance(column, Constant) else column)
+    return frozenset(lease for lease in found if lease is not None)

@@ -54,9 +54,20 @@ class SinkMetrics:
     bytes: Counter
     write_seconds: Histogram
     retries: Counter
+    revoked: Counter
     queue_records: Gauge
     queue_bytes: Gauge
     connected: Gauge
+
+
+@dataclass(frozen=True, slots=True)
+class BufferMetrics:
+    """What is counted of the disk buffer of one sink."""
+
+    records: Gauge
+    bytes: Gauge
+    limit: Gauge
+    restored: Counter
 
 
 class FlowMetrics:
@@ -173,8 +184,19 @@ class Metrics:
         self.sink_bytes = self._counter("sink_bytes_total", "Bytes of payload delivered.", "sink")
         self.sink_write_seconds = self._histogram("sink_write_seconds", "One write.", WRITE_SECONDS, "sink")
         self.sink_retries = self._counter("sink_retries_total", "Writes made again.", "sink")
+        self.sink_revoked = self._counter(
+            "sink_revoked_records_total", "Records left to whoever reads their partition now.", "sink"
+        )
         self.sink_queue_records = self._gauge("sink_queue_records", "Records waiting for the sink.", "sink")
         self.sink_queue_bytes = self._gauge("sink_queue_bytes", "Bytes waiting for the sink.", "sink")
+        self.sink_buffer_records = self._gauge("sink_buffer_records", "Records in the sink's disk buffer.", "sink")
+        self.sink_buffer_bytes = self._gauge("sink_buffer_bytes", "Bytes of payload in the sink's disk buffer.", "sink")
+        self.sink_buffer_limit = self._gauge(
+            "sink_buffer_limit_bytes", "Bytes of payload that the sink's disk buffer holds at most.", "sink"
+        )
+        self.sink_restored = self._counter(
+            "sink_restored_records_total", "Records found in the sink's disk buffer at the start.", "sink"
+        )
         self.end_to_end = self._histogram(
             "end_to_end_seconds",
             "From read to durable, per delivered part of a batch.",
@@ -208,9 +230,19 @@ class Metrics:
             bytes=self.sink_bytes.labels(name),
             write_seconds=self.sink_write_seconds.labels(name),
             retries=self.sink_retries.labels(name),
+            revoked=self.sink_revoked.labels(name),
             queue_records=self.sink_queue_records.labels(name),
             queue_bytes=self.sink_queue_bytes.labels(name),
             connected=self.connected.labels("sink", name),
+        )
+
+    def buffer(self, sink: str) -> BufferMetrics:
+        """The children of the disk buffer of one sink."""
+        return BufferMetrics(
+            records=self.sink_buffer_records.labels(sink),
+            bytes=self.sink_buffer_bytes.labels(sink),
+            limit=self.sink_buffer_limit.labels(sink),
+            restored=self.sink_restored.labels(sink),
         )
 
     def flow(self, name: str) -> FlowMetrics:

@@ -12,11 +12,12 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from router.batch import Batch
-from router.errors import NotConnected, Unavailable, WriteError
+from router.admission import Admission
+from router.batch import Batch, Lease
+from router.errors import NotConnected, StateError, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letterbox import LetterBox
 from router.load import Admitted, Load, Receipt, Segment
@@ -73,7 +74,7 @@ class Outlet:
         self._metrics = metrics.sink(name)
         self._backoff = Backoff(initial=policy.backoff)
         self._queue: deque[Admitted] = deque()
-        self._waiting: deque[tuple[Admitted, asyncio.Future[None]]] = deque()
+        self._admission = Admission(self._has_room, self._take)
         self._wake = asyncio.Event()
         # Whether a record was given up since the last success. The search for the first one is quick; where nothing is
         # ever written, the sink may be away after all, and the search slows down so that it gives up little.
@@ -87,7 +88,7 @@ class Outlet:
             "connected": self.connected,
             "error": self.error or None,
             "since": self.since,
-            "queue": {"records": self.queued_records, "bytes": self.queued_bytes, "waiting": len(self._waiting)},
+            "queue": {"records": self.queued_records, "bytes": self.queued_bytes, "waiting": self._admission.waiting},
         }
 
     # Admission
@@ -100,23 +101,22 @@ class Outlet:
         """
         receipt: Receipt = asyncio.get_running_loop().create_future()
         entry = Admitted(part, receipt)
-        if not self._waiting and self._has_room(part):
-            self._admit(entry)
-        elif self.policy.when_full == "dead_letter":
-            await self._refuse(entry)
-        else:
-            await self._wait_for_room(entry)
+        if self.policy.when_full == "block":
+            await self._admission.enter(entry)
+        elif not self._admission.try_enter(entry):
+            await self.refuse(entry, "the queue is full")
         return receipt
 
-    def _has_room(self, part: Part) -> bool:
+    def _has_room(self, entry: Admitted) -> bool:
         if not self._queue and not self.queued_records:
             return True
+        batch = entry.part.batch
         return (
-            self.queued_records + len(part.batch) <= self.policy.queue_records
-            and self.queued_bytes + part.batch.bytes <= self.policy.queue_bytes
+            self.queued_records + len(batch) <= self.policy.queue_records
+            and self.queued_bytes + batch.bytes <= self.policy.queue_bytes
         )
 
-    def _admit(self, entry: Admitted) -> None:
+    def _take(self, entry: Admitted) -> None:
         self._queue.append(entry)
         self._count_queue(len(entry.part.batch), entry.part.batch.bytes)
         self._wake.set()
@@ -127,28 +127,10 @@ class Outlet:
         self._metrics.queue_records.set(self.queued_records)
         self._metrics.queue_bytes.set(self.queued_bytes)
 
-    async def _wait_for_room(self, entry: Admitted) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.done() or turn.cancelled():
-                self._waiting.remove((entry, turn))
-                self._admit_waiting()
-            raise
-
-    def _admit_waiting(self) -> None:
-        while self._waiting and self._has_room(self._waiting[0][0].part):
-            entry, turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._admit(entry)
-                turn.set_result(None)
-
-    async def _refuse(self, entry: Admitted) -> None:
+    async def refuse(self, entry: Admitted, why: str) -> None:
+        """Make dead letters of a part that finds no room, and complete its receipt."""
         load = Load([entry])
-        reasons = dict.fromkeys(range(len(load.batch)), "the queue is full")
-        await self._dead_letter(load, reasons, reason="queue_full", attempts=0)
+        await self._dead_letter(load, dict.fromkeys(range(len(load.batch)), why), reason="queue_full", attempts=0)
         load.settle()
 
     def hurry(self) -> None:
@@ -213,7 +195,7 @@ class Outlet:
         for _ in load.admitted:
             self._queue.popleft()
         self._count_queue(-len(load.batch), -sum(entry.part.batch.bytes for entry in load.admitted))
-        self._admit_waiting()
+        self._admission.admit_waiting()
 
     async def _deliver(self, load: Load) -> None:
         await self._refuse_disallowed(load)
@@ -238,13 +220,16 @@ class Outlet:
             return []
         batch, begun = load.take(segment), time.monotonic()
         try:
-            async with asyncio.timeout(self.policy.timeout):
-                await self._sink.write(batch)
+            async with asyncio.timeout(self.policy.timeout) as limit:
+                with _written_under(load.leases, limit):
+                    await self._sink.write(batch)
         except WriteError as error:
             self._metrics.write_seconds.observe(time.monotonic() - begun)
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
-            return await self._after_drop(load, segment, f"a write took longer than {self.policy.timeout:g} s")
+            return await self._after_drop(load, segment, self._why_cut_off(begun))
+        except StateError as error:  # what the sink remembers cannot be kept
+            return await self._after_delay(segment, Unavailable(str(error)), begun)
         except Unavailable as error:
             return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
         except NotConnected as error:
@@ -258,6 +243,11 @@ class Outlet:
         self._written(len(batch), batch.bytes)
         return []
 
+    def _why_cut_off(self, begun: float) -> str:
+        if time.monotonic() - begun < self.policy.timeout:
+            return "a write was cut off, since a partition in it went to another reader"
+        return f"a write took longer than {self.policy.timeout:g} s"
+
     def _written(self, records: int, size: int) -> None:
         self._metrics.records.inc(records)
         self._metrics.bytes.inc(size)
@@ -266,10 +256,12 @@ class Outlet:
         self.error = ""
 
     def _still_leased(self, load: Load, segment: Segment) -> Segment:
+        lost = {lease for lease in load.leases if lease.revoked}
         leases = load.batch.leases
-        if leases is None or not any(lease is not None and lease.revoked for lease in set(leases)):
+        if leases is None or not lost:
             return segment
-        kept = [i for i in segment.indices if (lease := leases[i]) is None or not lease.revoked]
+        kept = [index for index in segment.indices if leases[index] not in lost]
+        self._metrics.revoked.inc(len(segment.indices) - len(kept))
         return Segment(kept, segment.attempts, segment.strikes)
 
     async def _after_refusal(self, load: Load, segment: Segment, batch: Batch, error: WriteError) -> list[Segment]:
@@ -417,7 +409,7 @@ class Outlet:
                 await self._sink.open()
         except TimeoutError:
             return f"opening took longer than {self.policy.timeout:g} s"
-        except (NotConnected, OSError) as error:
+        except (NotConnected, OSError, StateError) as error:
             return str(error) or type(error).__name__
         except Exception as error:
             log.error("sink %s: open failed in an unforeseen way", self.name, exc_info=error)
@@ -442,3 +434,14 @@ class Outlet:
             log.warning("sink %s: close failed: %s", self.name, error)
         self.connected = False
         self._metrics.connected.set(0)
+
+
+@contextlib.contextmanager
+def _written_under(leases: Collection[Lease], limit: asyncio.Timeout) -> Iterator[None]:
+    for lease in leases:
+        lease.begin_write(limit)
+    try:
+        yield
+    finally:
+        for lease in leases:
+            lease.end_write(limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -79,6 +80,24 @@ class Part:
             out_settings={name: column[index] for name, column in out.settings.items()},
         )
 
+    def freed(self) -> Part | None:
+        """The part without leases, for whoever answers for it from now on; without the records, too, whose lease is
+        revoked, and None where that leaves none."""
+        leases = self.batch.leases
+        if leases is None:
+            return self
+        kept = [index for index, lease in enumerate(leases) if lease is None or not lease.revoked]
+        if len(kept) == len(leases):
+            return replace(self, batch=replace(self.batch, leases=None))
+        if not kept:
+            return None
+        return Part(
+            batch=replace(self.batch.select(kept), leases=None),
+            origin=self.origin,
+            indices=[self.indices[index] for index in kept],
+            rules=[self.rules[index] for index in kept],
+        )
+
 
 def parts_of(decisions: Decisions, origin: Origin) -> list[tuple[str, Part]]:
     """The parts, by sink, that a batch's decisions make of it. One that is the whole batch is passed on, not copied."""
@@ -95,6 +114,8 @@ def _part(delivery: Delivery, origin: Origin) -> Part:
         keys=keys,
         headers=headers,
         times=None if batch.times is None else _take(batch.times, indices, whole),
+        ids=None if batch.ids is None else _distinct(_take(batch.ids, indices, whole)),
+        ids_last=batch.ids_last,
         leases=None if batch.leases is None else _take(batch.leases, indices, whole),
         settings={name: column for name, column in settings.items() if name not in ("key", "headers")},
     )
@@ -110,3 +131,17 @@ def _take(column: Sequence[Any], indices: Sequence[int], whole: bool) -> Sequenc
         return [column[index] for index in indices]
     picked: Sequence[Any] = itemgetter(*indices)(column)  # half the time of any loop
     return picked
+
+
+def _distinct(ids: Sequence[str | None]) -> Sequence[str | None]:
+    """The ids of deliveries: a record may go to a sink more than once, in an order that is the same each time."""
+    if len(set(ids) - {None}) == len(ids) - ids.count(None):
+        return ids
+    seen: Counter[str] = Counter()
+    distinct: list[str | None] = []
+    for name in ids:
+        times = seen[name] if name is not None else 0
+        distinct.append(f"{name}/{times}" if times else name)
+        if name is not None:
+            seen[name] += 1
+    return distinct

@@ -18,8 +18,8 @@ from router.batch import Batch
 from router.errors import EndOfStream, NotConnected, StateError
 from router.interfaces import Lag, Rejects, Source
 from router.letterbox import LetterBox
+from router.load import Way
 from router.metrics import Metrics
-from router.outlet import Outlet
 from router.part import Origin, parts_of
 from router.retry import Backoff
 from rules.decisions import Rejection
@@ -56,7 +56,7 @@ class Pipeline:
         name: str,
         source: Source,
         ruleset: Ruleset,
-        outlets: Mapping[str, Outlet],
+        outlets: Mapping[str, Way],
         *,
         letters: LetterBox,
         metrics: Metrics,

@@ -14,9 +14,8 @@ from itertools import repeat
 from router.batch import Batch
 from router.deadletters import DeadLetters, Letter
 from router.letterbox import LetterBox
-from router.load import Receipt
+from router.load import Receipt, Way
 from router.metrics import Metrics
-from router.outlet import Outlet
 from router.part import Origin, Part, parts_of
 from rules.ruleset import Ruleset
 
@@ -36,7 +35,7 @@ class Replayer:
     def __init__(
         self,
         store: DeadLetters,
-        outlets: Mapping[str, Outlet],
+        outlets: Mapping[str, Way],
         ruleset_of: RulesetOf,
         *,
         letters: LetterBox,

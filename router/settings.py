@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -87,6 +87,11 @@ class Settings(BaseModel):
     def advice(self) -> Mapping[str, tuple[str, str]]:
         """What is no fault and yet probably not meant: by the setting, what it does, and what would be right."""
         return {}
+
+    def acknowledged(self) -> Literal["delivered", "buffered"] | None:
+        """Of a source that tells whoever sent a record once it is safe: whether that means delivered, or in the disk
+        buffer of its sink, so that every sink of its flow must have one. None: nobody is told."""
+        return None
 
     def hint(self) -> str:
         """A command that lets a person try the connector once the daemon runs; empty when there is none."""

@@ -17,15 +17,15 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from router.errors import StateError
 from router.interfaces import Json, Positions
+from router.sqlite import WAIT, connect, is_busy, transaction, translated
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ PRAGMA user_version = {_VERSION};
 COMMIT;
 """  # letters.id is AUTOINCREMENT: the id of a letter that is gone never names another one
 
-_WAIT = 30.0  # seconds that a thread waits for another process, which holds the lock for milliseconds at a time
+_HOLDING = "dead letters and positions"
 _SMALL = 100  # entries of a save that the loop itself may write
 _SAVES_PER_SYNC = 250  # about 1000 pages of log, SQLite's own measure for copying it back into the file
 
@@ -87,12 +87,12 @@ class StateDir:
         self._file = path / FILE
         self._saves = 0
         self._waiting_saves = 0
-        with _translated(self._file):
-            self._quick = _connect(self._file, "NORMAL", wait=_WAIT if lock is None else 0)
+        with translated(self._file, _HOLDING):
+            self._quick = connect(self._file, "NORMAL", wait=WAIT if lock is None else 0)
             self._quick.execute("PRAGMA wal_autocheckpoint = 0")
-            self._writing = _connect(self._file, "FULL", wait=_WAIT)
+            self._writing = connect(self._file, "FULL", wait=WAIT)
             self._writing.execute("PRAGMA journal_size_limit = 67108864")
-            self._reading = _connect(self._file, "FULL", wait=_WAIT)
+            self._reading = connect(self._file, "FULL", wait=WAIT)
             self._reading.execute("PRAGMA query_only = 1")
         self._writer = ThreadPoolExecutor(1, "state-writer")
         self._reader = ThreadPoolExecutor(1, "state-reader")
@@ -138,14 +138,14 @@ class StateDir:
         """Run ``work``, which only reads, on the reading thread. It sees what was committed when it began to read."""
 
         def run() -> T:
-            with _translated(self._file):
+            with translated(self._file, _HOLDING):
                 return work(self._reading)
 
         return await asyncio.get_running_loop().run_in_executor(self._reader, run)
 
     def look_up(self, query: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query, here and now: for what takes microseconds. Holding the folder, it never waits."""
-        with _translated(self._file):
+        with translated(self._file, _HOLDING):
             return self._quick.execute(query, arguments).fetchall()
 
     async def save(self, source: str, entries: Mapping[str, Json]) -> None:
@@ -158,10 +158,10 @@ class StateDir:
         # A save that waits must not be overtaken, and now and then one has to go where the log is copied back.
         if len(entries) <= _SMALL and not self._waiting_saves and self._saves % _SAVES_PER_SYNC:
             try:
-                with _translated(self._file):
-                    return _transaction(self._quick, work)
+                with translated(self._file, _HOLDING):
+                    return transaction(self._quick, work)
             except StateError as error:
-                if not _is_busy(error.__cause__):
+                if not is_busy(error.__cause__):
                     raise
         self._waiting_saves += 1
         saving = asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
@@ -192,8 +192,8 @@ class StateDir:
         self._waiting_saves -= 1
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with _translated(self._file):
-            return _transaction(self._writing, work)
+        with translated(self._file, _HOLDING):
+            return transaction(self._writing, work)
 
 
 class _SourcePositions:
@@ -232,18 +232,6 @@ def _save(source: str, entries: Mapping[str, Json]) -> Callable[[sqlite3.Connect
     return work
 
 
-def _transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite may have rolled back by itself, when the disk is full
-            connection.execute("ROLLBACK")
-        raise
-    return result
-
-
 def _take_lock(folder: Path) -> int:
     """The lock file, held by this process. flock, because the kernel lets go of it however the process ends."""
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -268,8 +256,8 @@ def _take_lock(folder: Path) -> int:
 def _prepare(file: Path) -> None:
     if _version(file):
         return
-    with _translated(file):
-        connection = _connect(file, "FULL", wait=_WAIT)
+    with translated(file, _HOLDING):
+        connection = connect(file, "FULL", wait=WAIT)
         try:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a purge can give space back
             connection.execute("PRAGMA journal_mode = WAL")
@@ -282,8 +270,8 @@ def _version(file: Path) -> int:
     """The version of the schema in the file, 0 when there is none yet. Raises StateError for a newer one."""
     if not file.exists():
         return 0
-    with _translated(file):
-        connection = _connect(file, "NORMAL", wait=_WAIT)
+    with translated(file, _HOLDING):
+        connection = connect(file, "NORMAL", wait=WAIT)
         try:
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the schema: is it a database?
@@ -295,41 +283,3 @@ def _version(file: Path) -> int:
             "run that version, or give this instance another state_dir"
         )
     return version
-
-
-def _connect(file: Path, synchronous: str, *, wait: float) -> sqlite3.Connection:
-    # Each connection is used by one thread at a time; which one may change between open() and close().
-    connection = sqlite3.connect(file, timeout=wait, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    return connection
-
-
-@contextmanager
-def _translated(file: Path) -> Iterator[None]:
-    """Raise what SQLite says about this file as a StateError that says what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StateError(f"{file}: {_explain(error)}") from error
-
-
-def _explain(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the upper bytes tell finer kinds apart
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return (
-            f"the file is damaged ({error}); move it away to begin anew, "
-            "and try `sqlite3 FILE .recover` to save the dead letters and positions in it"
-        )
-    if code == sqlite3.SQLITE_FULL:
-        return f"the disk is full ({error}); make room, nothing was written in part"
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"another process keeps the file locked ({error})"
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return f"the file cannot be opened or written ({error}); check who owns it and the folder"
-    if code == sqlite3.SQLITE_IOERR:
-        return f"the disk failed ({error}); the system's log may know more, nothing was written in part"
-    return str(error)
-
-
-def _is_busy(error: BaseException | None) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

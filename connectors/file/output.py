@@ -31,6 +31,8 @@ class OutputFile:
     acknowledged if it came from here, so it will come again; if it came from elsewhere it is not destroyed.) For a
     compressed file this means to unpack all of it once. ``clean``, a size known to need no repair, spares that.
 
+    ``identity`` is its device and inode.
+
     Raises OSError, and Refused for what is no regular file, belongs to someone else, is not compressed as it should
     be, or begins with another head than the framing's. Folders are made; ``folders`` are those that must be synced for
     the file to be found after a crash.
@@ -46,7 +48,7 @@ class OutputFile:
         self._fd = os.open(path, flags if links else flags | os.O_NOFOLLOW, 0o666)
         try:
             found = os.fstat(self._fd)
-            self._inode = (found.st_dev, found.st_ino)
+            self.identity = (found.st_dev, found.st_ino)
             self.size = found.st_size
             self.modified = found.st_mtime
             self._claim(found.st_mode)
@@ -65,7 +67,7 @@ class OutputFile:
             found = self.path.stat()
         except OSError:
             return True
-        return (found.st_dev, found.st_ino) != self._inode
+        return (found.st_dev, found.st_ino) != self.identity
 
     def append(self, data: bytes) -> None:
         """Write all of it. Raises OSError; then part of it may be there, until ``cut``."""

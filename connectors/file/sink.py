@@ -8,13 +8,15 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from connectors.file.destination import Destination
+from connectors.file.journal import Append, Journal
 from connectors.file.output import OutputFile, Refused, make_sure_of_room, sync_folder
 from connectors.file.packed import Packing, packer
 from connectors.file.rotation import move_aside, prune
@@ -116,6 +118,10 @@ class FileSink:
     failed is taken back, and a line that a crash has torn is moved to a file beside it (`.torn`) when the file is next
     opened, and a warning says so (a compressed file is unpacked once for that).
 
+    **Once**: records that their source can tell apart (`http`, by an `Idempotency-Key`) are remembered when they are
+    written, for a day at most and up to 100,000 of them: one that comes again, after a kill too, is not written again,
+    and counted as an event `repeat`. What a kill left of such a write is taken back when the sink is next opened.
+
     **Payloads** that hold newlines are compacted without loss when they are JSON; any other is a dead letter.
 
     **Away** is a full or broken disk, or a configured file that may not be written: the flow waits, and nothing of the
@@ -139,6 +145,7 @@ class FileSink:
         self._worker: Worker | None = None
         self._packing: Packing | None = None if config.compression == "none" else config.compression
         self._pack: Callable[[bytes], bytes] = bytes
+        self._journal = Journal(config.context.positions)
         self._files: OrderedDict[Path, OutputFile] = OrderedDict()
         self._clean: OrderedDict[Path, int] = OrderedDict()
         self._ends: dict[Path, int] = {}  # where each file ended before what is not yet committed
@@ -151,8 +158,9 @@ class FileSink:
     async def open(self) -> None:
         """Open the file, or see that the base folder can be written to. Raises NotConnected."""
         await self.close()
-        self._worker = Worker(f"file-sink-{self.config.context.name}")
-        await self._worker.run(self._open)
+        worker = self._worker = Worker(f"file-sink-{self.config.context.name}")
+        await self._journal.recover(worker.run)
+        await worker.run(self._open)
 
     async def write(self, batch: Batch) -> None:
         """Append the records, each to its file. Raises WriteError for those that never can be, NotConnected.
@@ -161,13 +169,35 @@ class FileSink:
         """
         if self._worker is None:
             raise NotConnected("the sink is not open")
-        worker = self._worker
+        refused = await (self._write_all if batch.ids is None else self._write_once)(batch, self._worker)
+        if refused:
+            raise WriteError(refused, retryable=False)
+
+    async def _write_all(self, batch: Batch, worker: Worker) -> dict[int, str]:
         refused = await worker.run(self._write, batch)
+        await self._wait_for_sync(worker)
+        return refused
+
+    async def _write_once(self, batch: Batch, worker: Worker) -> dict[int, str]:
+        """Write what has not been written before, by the ids."""
+        fresh = self._journal.unwritten(batch.ids or ())
+        if len(fresh) < len(batch):
+            self.config.context.count("repeat", len(batch) - len(fresh))
+            if not fresh:
+                return {}
+            batch = batch.select(fresh)
+        appends, refused = await worker.run(self._plan, batch)
+        if appends:
+            await self._journal.intend(appends, batch.ids_last)
+            await worker.run(self._carry_out, appends)
+            await self._wait_for_sync(worker)
+            self._journal.done()
+        return {fresh[index]: reason for index, reason in refused.items()}
+
+    async def _wait_for_sync(self, worker: Worker) -> None:
         if self.config.fsync == "interval":
             await asyncio.sleep(max(0.0, self._synced_at + self.config.fsync_interval - time.monotonic()))
             await worker.run(self._commit)
-        if refused:
-            raise WriteError(refused, retryable=False)
 
     async def close(self) -> None:
         """Sync and close every file, after the write that is going on. Idempotent."""
@@ -208,43 +238,74 @@ class FileSink:
 
     def _write(self, batch: Batch) -> dict[int, str]:
         """Write the records; those that cannot be, with the reason. Raises NotConnected when nothing was."""
-        self._raise_if_failed()
         refused: dict[int, str] = {}
+        with self._undoing():
+            for append in self._appends(batch, refused):
+                self._append(append)
+            self._settle()
+        return refused
+
+    def _plan(self, batch: Batch) -> tuple[list[Append], dict[int, str]]:
+        """What is to be appended, and the records that cannot be, with the reason. Raises NotConnected."""
+        refused: dict[int, str] = {}
+        with self._undoing():
+            return list(self._appends(batch, refused)), refused
+
+    def _carry_out(self, appends: Sequence[Append]) -> None:
+        """Append all of it. Raises NotConnected when nothing was."""
+        with self._undoing():
+            for append in appends:
+                self._append(append)
+            self._settle()
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        self._raise_if_failed()
         try:
-            for path, indices in self._by_file(batch, refused).items():
-                whole = len(indices) == len(batch)
-                values = batch.values if whole else [batch.values[index] for index in indices]
-                self._append(path, indices, values, refused)
-            if self.config.fsync == "batch":
-                self._sync()
-            elif self.config.fsync == "never":
-                self._forget()
+            yield
         except OSError as error:
             self._undo(error)
             self._raise_if_failed()
-        return refused
 
-    def _append(self, path: Path, indices: Sequence[int], values: Sequence[bytes], refused: dict[int, str]) -> None:
-        data, failed = self._framing.join(values)
-        refused.update({indices[at]: reason for at, reason in failed.items()})
-        if not data:
-            return
-        data = self._pack(data)
+    def _settle(self) -> None:
+        if self.config.fsync == "batch":
+            self._sync()
+        elif self.config.fsync == "never":
+            self._forget()
+
+    def _appends(self, batch: Batch, refused: dict[int, str]) -> Iterator[Append]:
+        """What goes to the end of each file."""
+        for path, indices in self._by_file(batch, refused).items():
+            whole = len(indices) == len(batch)
+            values = batch.values if whole else [batch.values[index] for index in indices]
+            data, failed = self._framing.join(values)
+            refused.update({indices[at]: reason for at, reason in failed.items()})
+            packed = self._pack(data) if data else b""
+            file = self._file_for(path, len(packed), indices, refused) if packed else None
+            if file is None:
+                continue
+            if not file.size and self._framing.head:
+                packed = self._pack(self._framing.head) + packed
+            ids = () if batch.ids is None else [batch.ids[index] for index in indices if index not in refused]
+            yield Append(path, file.identity, file.size, packed, [name for name in ids if name is not None])
+
+    def _append(self, append: Append) -> None:
+        file = self._files.get(append.path) or self._open_file(append.path)
+        self._ends.setdefault(append.path, file.size)
+        self._attempt = (append.path, file.size, len(append.data))
+        file.append(append.data)
+
+    def _file_for(self, path: Path, coming: int, indices: Sequence[int], refused: dict[int, str]) -> OutputFile | None:
+        """The file for these records; None where they cannot be written. Raises OSError when nothing can be."""
         try:
-            file = self._file(path, len(data))
+            return self._file(path, coming)
         except Refused as error:
             self._refuse(path, indices, str(error), refused)
-            return
         except OSError as error:
             if error.errno not in _PATH_ERRORS or path == self._destination.fixed:
                 raise
             self._refuse(path, indices, f"{path} cannot be written: {error.strerror}", refused)
-            return
-        if not file.size and self._framing.head:
-            data = self._pack(self._framing.head) + data
-        self._ends.setdefault(path, file.size)
-        self._attempt = (path, file.size, len(data))
-        file.append(data)
+        return None
 
     def _refuse(self, path: Path, indices: Sequence[int], reason: str, refused: dict[int, str]) -> None:
         if path == self._destination.fixed:

@@ -65,6 +65,12 @@ def fingerprint(body: bytes, content_type: str) -> str:
     return base64.b64encode(digest.digest()).decode()
 
 
+def identity(source: str, key: str, fingerprint: str) -> str:
+    """What tells requests apart, whatever source they come to."""
+    digest = hashlib.blake2b(f"{source}\n{key}\n{fingerprint}".encode("utf-8", "surrogateescape"), digest_size=12)
+    return base64.b64encode(digest.digest()).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A request that was answered: when, in Unix seconds, with which body, and how many records were accepted."""

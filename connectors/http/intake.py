@@ -49,6 +49,8 @@ class Request:
     content_type: str
     key: str = ""
     fingerprint: str = ""
+    id: str = ""
+    """What is the same when it is sent again, and for no request of another source, where it has a key."""
     arrived: float = field(default_factory=time.monotonic)
     time: int = field(default_factory=time.time_ns)
     patience: asyncio.Timeout | None = None
@@ -80,14 +82,16 @@ class Request:
 class Intake:
     """The requests of one epoch of a source. Everything but ``ready`` and ``outcome`` is synchronous.
 
-    ``flying`` are those that are on their way, by their idempotency key.
+    ``flying`` are those that are on their way, by their idempotency key, which nobody else may use for ``window``
+    seconds.
     """
 
-    def __init__(self, path: str, bounds: Bounds) -> None:
+    def __init__(self, path: str, bounds: Bounds, window: float) -> None:
         self.stopping = False
         self.flying: dict[str, Request] = {}
         self._path = path
         self._bounds = bounds
+        self._window = window
         self._requests: dict[Request, None] = {}  # in the order of their arrival
         self._queue: deque[Request] = deque()
         self._records = 0
@@ -193,6 +197,8 @@ class Intake:
                 "content_type": _column([request.content_type for request in requests], requests),
                 **{name: _column([one.records.known.get(name) for one in requests], requests) for name in known},
             },
+            ids=_ids(requests),
+            ids_last=self._window,
             spoiled=spoiled,
         )
 
@@ -277,3 +283,13 @@ def _column(values: list[T], requests: Sequence[Request]) -> Sequence[T]:
     if len(values) == sum(map(len, requests)):
         return values
     return [value for value, request in zip(values, requests, strict=True) for _ in range(len(request))]
+
+
+def _ids(requests: Sequence[Request]) -> Sequence[str | None] | None:
+    """What is the same for a record whenever its request is sent again: by the key of that, where it has one."""
+    if not any(request.id for request in requests):
+        return None
+    ids: list[str | None] = []
+    for request in requests:
+        ids += [f"{request.id}:{index}" for index in range(len(request))] if request.id else [None] * len(request)
+    return ids

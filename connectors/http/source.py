@@ -82,6 +82,9 @@ class HttpSourceConfig(Settings):
     """How much may wait for its answer."""
     timeout: Annotated[Duration, Field(gt=0)] = 30.0
     """How long a request may take from its headers to its answer: 408 while its body is still coming, then 503."""
+    accept: Literal["delivered", "buffered"] = "delivered"
+    """When a request is answered 200: once its records are `delivered`, or once they are `buffered`, which takes a disk
+    buffer at every sink of the flow: then no answer waits for a sink until its buffer is full."""
     idempotency: Idempotency | None = Idempotency()
     """How a request that is sent again is known; `null` does not look for it."""
     example: str = '{"hello": "world"}'
@@ -99,6 +102,10 @@ class HttpSourceConfig(Settings):
             return ""
         token = "" if self.token is None else '-H "Authorization: Bearer $TOKEN" '
         return f"curl {token}-d {shlex.quote(self.example)} {self.url}"
+
+    def acknowledged(self) -> Literal["delivered", "buffered"]:
+        """As `accept` says."""
+        return self.accept
 
     def conflict(self, other: Settings) -> str:
         """Sources may share an address if each has its own path, and all the same TLS and number of connections."""
@@ -132,7 +139,8 @@ class HttpSource:
     """Takes records that are posted over HTTP, and answers each request once all of its records are safe.
 
     A POST to `path` is answered 200 and `{"accepted": n}` when all of its n records are delivered, dropped by a rule,
-    or dead letters. A record that cannot be decoded or breaks its contract is thus accepted, too, unless the flow says
+    or dead letters; with `accept: buffered`, when they are in the disk buffers of their sinks. A record that cannot be
+    decoded or breaks its contract is thus accepted, too, unless the flow says
     [`otherwise: {invalid: reject}`](../rules.md#otherwise): then the request is answered 422 with the violations of
     each of its records, and nothing of it is kept. Whatever was not answered with 200 is to be sent again.
 
@@ -147,9 +155,13 @@ class HttpSource:
     **Packed** bodies (`Content-Encoding: gzip`, and `zstd` with the extra `zstd`) are unpacked. `max_body` holds before
     and after.
 
+    **Buffered** records are safe: of a sink with a [disk buffer](../configuration.md#disk-buffers) no answer waits for
+    more. `accept: buffered` says that this is meant, and is refused unless every sink of the flow has one; without it,
+    `sluiceway check` warns of each that has.
+
     | answer | |
     |---|---|
-    | 200 | everything in the request is delivered, dropped by a rule, or a dead letter |
+    | 200 | everything in the request is delivered (or buffered), dropped by a rule, or a dead letter |
     | 400 | the body holds no record or is not whole, packed or unpacked; or the idempotency key is none |
     | 401 | the bearer token or the signature is missing or not right, or its time is outside `tolerance` |
     | 404, 405 | another path, another method than POST |
@@ -169,10 +181,9 @@ class HttpSource:
     200 is answered the same within `window`, with `Idempotency-Replayed: true`, and not delivered again, by this
     process or the next: the key is kept before the answer goes out. A repetition that comes while the first is on its
     way waits for the same answer, also when the first was answered 503 because it took too long. No other answer takes
-    the key. What this cannot exclude: when the process is killed after a sink has a record and before the answer is
-    sent, which is a matter of one write of the sink, or of the slowest one's with several, the client learns nothing,
-    sends again, and the record is delivered again. Rules see the key in `meta.headers`, so that a sink can
-    know such a record by it.
+    the key. Where the process is killed after a sink has a record and before its key is kept, the client learns
+    nothing and sends again: a `file` sink knows such a record and does not write it twice; other sinks get it again,
+    and rules see the key in `meta.headers`, so that those can be told how to know it.
 
     **Signatures** are checked over the body as it is sent, before it is unpacked:
 
@@ -239,7 +250,8 @@ class HttpSource:
         the path."""
         if self._memory is not None:
             self._memory.load()
-        self._intake = Intake(self._config.path, self._config.bounds)
+        window = 0.0 if self._config.idempotency is None else self._config.idempotency.window
+        self._intake = Intake(self._config.path, self._config.bounds, window)
         found = listener(self._config.listen)
         await found.join(self._config.path, self._handle, self._config.terms, self._config.context.folder)
         self._listener = found
@@ -310,6 +322,7 @@ class HttpSource:
             body = await self._body(http, request, intake, deadline)
             if request.key:
                 request.fingerprint = idempotency.fingerprint(body, request.content_type)
+                request.id = idempotency.identity(self._config.context.name, request.key, request.fingerprint)
                 outcome = await self._repeated(request, intake, deadline)
                 if outcome is not None:
                     return reply(outcome, REPLAYED)

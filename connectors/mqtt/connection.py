@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import time
@@ -180,14 +181,32 @@ class Connection(aiomqtt.Client):
 
     async def close(self) -> None:
         """Say that we go, and release everything. Idempotent."""
+        rest: socket.socket | None = None
         try:
             if self.failure is None:
                 self._end("the connection is closed")
                 self.timeout = _CLOSE_SECONDS
+                if (number := self._descriptor()) >= 0:
+                    rest = socket.socket(fileno=os.dup(number))
                 with contextlib.suppress(aiomqtt.MqttError):
                     await self.__aexit__(None, None, None)
         finally:
             self._let_go()
+            if rest is not None:
+                await self._see_off(rest)
+
+    async def _see_off(self, rest: socket.socket) -> None:
+        """Read until the broker closes. A socket that is closed with something unread resets its connection, and that
+        takes from the broker what it has not read yet: our last acknowledgements, and that we said that we go."""
+        rest.setblocking(False)
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                while await self._loop.sock_recv(rest, 1 << 16):
+                    pass
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            rest.close()
 
     def _let_go(self) -> None:
         """Close the socket, without a word."""

@@ -17,12 +17,15 @@ from rules.faults import Refused
 def check(files: Sequence[Path], as_json: bool) -> None:
     """Load the configuration as ``run`` would, and compile it; report what is wrong, or what there is."""
     from router.daemon import ruleset_of
+    from router.stranded import stranded
 
     try:
         configuration = load(files)
         for flow in configuration.flows:
             for decode in {configuration.sources[name].decode for name, _ in flow.sources}:
                 ruleset_of(configuration, flow, decode)
+        if faults := stranded(configuration):
+            raise Refused(faults)
     except Refused as refused:
         if as_json:
             print("\n".join(lines_of(refused.faults, "fault")))

@@ -14,11 +14,12 @@ from pathlib import Path
 import typer
 import uvloop
 
-from router.cli.faults import load_or_exit
+from router.cli.faults import load_or_exit, show
 from router.config import Configuration
 from router.daemon import Daemon
 from router.logs import configure
 from router.metrics import version
+from rules.faults import Refused
 from rules.flow import DROP
 
 
@@ -30,8 +31,12 @@ def run(files: Sequence[Path], log_level: str, log_format: str) -> None:
     for warning in configuration.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     _tame_collector()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        drained = runner.run(_serve(configuration))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            drained = runner.run(_serve(configuration))
+    except Refused as refused:
+        show(refused.faults)
+        raise typer.Exit(2) from refused
     raise typer.Exit(0 if drained else 1)
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from router.config.crosschecks import are_declared
 from router.config.interpolation import Filled
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
-from router.config.validation import document_of, read_mixed, validate
+from router.config.validation import document_of, not_taken, read_mixed, validate
 from router.plugins import BrokenConnector, Kind, UnknownConnector, connector_class, types
 from router.settings import Settings
 from rules.codecs import Format
@@ -251,7 +251,8 @@ class _Reading:
         form = Form(document_of(self.form.document, own))
         made = validate(form, self._filled, connector.Config, common)
         if made is None and templates and not form.faults:
-            form = Form(document_of(self.form.document, [key for key in own if key not in templates]))
+            unread = not_taken(form.document, connector.Config).intersection(templates)
+            form = Form(document_of(self.form.document, [key for key in own if key not in unread]))
             made = validate(form, self._filled, connector.Config, common)
         self._check_plain(form)
         self.form.faults += form.faults

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from router.config.model import KEYS, SinkSpec, SourceSpec, incoming_format
+from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
 from router.plugins import BrokenConnector, UnknownConnector, sink_class
@@ -17,6 +19,7 @@ from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
 from rules.reader import expressions, sink_targets
 from rules.suggest import did_you_mean
 
+_LONGEST_NAME = 240
 _RECORD = ("event", "raw", "key", "headers")
 
 
@@ -43,12 +46,20 @@ def cross_check(
     checks.readers(flows)
     checks.framings(flows)
     checks.conflicts()
+    checks.files()
     for flow in flows:
         checks.rejections(flow)
+        checks.buffers(flow)
         checks.targets(flow)
         checks.model(flow)
         checks.tests(flow)
-    return [*checks.idle(flows), *checks.advice(), *checks.absent_vars(flows), *unreachable(flows)]
+    return [
+        *checks.idle(flows),
+        *checks.early(flows),
+        *checks.advice(),
+        *checks.absent_vars(flows),
+        *unreachable(flows),
+    ]
 
 
 class _Checks:
@@ -105,6 +116,13 @@ class _Checks:
                 place = self._document.place(("sinks", name, "framing"))
                 self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
 
+    def files(self) -> None:
+        """A sink with a disk buffer has a name that a file can have."""
+        for name, spec in self._sinks.items():
+            if spec is not None and spec.buffer is not None and len(file_of(Path(), name).name) > _LONGEST_NAME:
+                place = self._document.key_place(("sinks", name))
+                self._fault(place, "the name is too long for the file of a disk buffer", "should be shorter")
+
     def conflicts(self) -> None:
         """No two sources and sinks want the same thing for themselves."""
         for (_, first), (key, second) in combinations(self._components(), 2):
@@ -125,6 +143,33 @@ class _Checks:
                 if spec is not None and not issubclass(spec.connector, Rejects):
                     what = f"`reject` needs a source that answers who sent the records, and `{name}` is a {spec.type}"
                     self._fault(target.place, what, "should be `dead_letter`, `drop` or a sink")
+
+    def buffers(self, flow: Flow) -> None:
+        """What a source promises to be in a buffer goes to sinks that have one."""
+        for name, spec in self._promising(flow, "buffered"):
+            for sink in self._sinks_of(flow):
+                if sink.buffer is None:
+                    place = self._document.place(("sources", name, "accept"))
+                    what = f"a {spec.type} that accepts what is `buffered` sends to `{sink.name}`, which has no buffer"
+                    self._fault(place, what, f"should be `delivered`, or `{sink.name}` have `buffer: {{type: disk}}`")
+
+    def early(self, flows: Sequence[Flow]) -> Iterator[Fault]:
+        """Sources that promise delivery, and whose records are taken for safe before that."""
+        for flow in flows:
+            for name, _ in self._promising(flow, "delivered"):
+                for sink in self._sinks_of(flow):
+                    if sink.buffer is not None:
+                        what = f"source `{name}` does not wait until its records are delivered to `{sink.name}`"
+                        hint = "its disk buffer has them; `accept: buffered` says so, where every sink has one"
+                        yield Fault(self._document.key_place(("sources", name)), what, hint)
+
+    def _promising(self, flow: Flow, promise: str) -> list[tuple[str, SourceSpec]]:
+        found = [(name, spec) for name, _ in flow.sources if (spec := self._sources.get(name)) is not None]
+        return [(name, spec) for name, spec in found if spec.settings.acknowledged() == promise]
+
+    def _sinks_of(self, flow: Flow) -> list[SinkSpec]:
+        names = dict.fromkeys(target.sink for target in sink_targets(flow.rules, flow.otherwise))
+        return [spec for name in names if (spec := self._sinks.get(name)) is not None]
 
     def targets(self, flow: Flow) -> None:
         """Every sink exists, and lets deliveries choose what its targets set."""

@@ -94,6 +94,15 @@ class QueueBounds(Part):
     """Bytes of payload in the queue, at most."""
 
 
+class BufferSettings(Part):
+    """What waits for a sink, where it is safe."""
+
+    type: Literal["disk"]
+    """On `disk`, in `state_dir`."""
+    bytes: Annotated[Size, Field(gt=0)] = 1 << 30
+    """Bytes of payload in the buffer, at most. On disk they take more: keys, headers, and what came as it came."""
+
+
 class SourceCommon(Part):
     """What every source takes besides its connector's own settings."""
 
@@ -115,8 +124,11 @@ class SinkCommon(Part):
     """How long one write may take."""
     queue: QueueBounds = QueueBounds()
     """How much may wait for the sink."""
+    buffer: BufferSettings | None = None
+    """A buffer before the queue: a record that is in it is safe, and its source is told so."""
     when_full: Literal["block", "dead_letter"] = "block"
-    """What a full queue does: hold up the flows that use the sink, or make dead letters of what does not fit."""
+    """What a full queue, or buffer, does: hold up the flows that use the sink, or make dead letters of what does not
+    fit."""
     ordered: bool = True
     """Whether records with the same key are written in their order."""
 
@@ -179,8 +191,13 @@ class SinkSpec:
         return self.common.queue
 
     @property
+    def buffer(self) -> BufferSettings | None:
+        """The buffer before the queue."""
+        return self.common.buffer
+
+    @property
     def when_full(self) -> Literal["block", "dead_letter"]:
-        """What a full queue does."""
+        """What a full queue, or buffer, does."""
         return self.common.when_full
 
     @property

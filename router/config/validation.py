@@ -74,6 +74,15 @@ def validate(form: Form, filled: Filled, model: type[T], known: Iterable[str] = 
         return None
 
 
+def not_taken(document: Document, model: type[BaseModel]) -> frozenset[str]:
+    """The keys of a document whose values the model does not take."""
+    try:
+        model.model_validate(document.data)
+    except ValidationError as error:
+        return frozenset(str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"])
+    return frozenset()
+
+
 class _Faults:
     def __init__(self, form: Form, filled: Filled, model: type[BaseModel], known: tuple[str, ...]) -> None:
         self._form = form

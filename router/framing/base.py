@@ -129,6 +129,8 @@ class Framing(BaseModel, ABC):
         framed.values += rest.values
         framed.spoiled.update({shift + index: reason for index, reason in rest.spoiled.items()})
         framed.known = rest.known or framed.known
+        if rest.values:
+            framed.size, framed.ascii = -1, None
         return framed
 
     def document(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:

@@ -108,6 +108,7 @@ class CsvFramer(Remnant):
             self._columns = [str(name) for name in columns]
         self._seen_header = self._columns is not None or not dialect.reads_header
         self._data = b""  # what is being cut
+        self._altered = False  # whether more than one newline for each row is left out of it
 
     @property
     def state(self) -> dict[str, Json]:
@@ -123,7 +124,8 @@ class CsvFramer(Remnant):
         data = self._data = self.take(chunk)
         lines = data.split(b"\n")
         tail = lines.pop()
-        framed = Framed()
+        framed, begin = Framed(), self.offset
+        self._altered = False
         if lines:
             tail = self._rows(lines, tail, framed)
         while len(tail) > self.limit and b"\n" in tail:
@@ -135,6 +137,8 @@ class CsvFramer(Remnant):
         self._data = b""
         self.keep(tail, len(data) - len(tail))
         self._split_huge(framed)
+        if not self._altered and not framed.spoiled:
+            framed.size = self.offset - begin - len(framed.values)
         self._finish_batch(framed)
         return framed
 
@@ -177,13 +181,17 @@ class CsvFramer(Remnant):
     def _add(self, framed: Framed, rows: list[bytes]) -> None:
         if not rows:
             return
-        if b"\r" in self._data:
+        as_cut = len(rows)
+        if b"\r" in self._data and any([row[-1:] == b"\r" for row in rows]):  # noqa: C419 - a list is quicker made
             rows = [row.removesuffix(b"\r") for row in rows]
+            as_cut = -1
         if b"" in rows:
             rows = list(filter(None, rows))
         if rows and not self._seen_header:
             self._take_header(rows[0])
             rows = rows[1:]
+        if len(rows) != as_cut:
+            self._altered = True
         if rows and (len(rows[0]) > self.limit or (len(self._data) - self.held > self.limit < max(map(len, rows)))):
             for row in rows:
                 if len(row) > self.limit:

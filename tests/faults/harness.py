@@ -21,6 +21,7 @@ from shop import ALPHA, BETA, SINKS, Shop
 from small_disk import CannotMount, SmallDisk
 
 from router.deadletters import DeadLetters, Letter
+from router.outlet import Policy
 from router.pipeline import UNSETTLED_BYTES
 from router.state import StateDir
 
@@ -40,19 +41,31 @@ sources:
   a: {{type: file, path: in/a.ndjson, follow: {follow}{settings}}}
   b: {{type: file, path: in/b.ndjson, follow: {follow}{settings}}}
 sinks:
-  disk: {{type: file, path: out/disk.ndjson}}
-  small: {{type: file, path: small/small.ndjson}}
-  wire: {{type: wire, port: {port}}}
+  disk: {{type: file, path: out/disk.ndjson{buffer}}}
+  small: {{type: file, path: small/small.ndjson{buffer}}}
+  wire: {{type: wire, port: {port}{buffer}}}
 flows: [alpha.yaml, beta.yaml]
 """
 _KEY = re.compile(rb'"key":"(k\d+)"')
 
 
 class Rig:
-    """A folder with a configuration, what feeds it and what it feeds. Use it as a context: it takes itself away."""
+    """A folder with a configuration, what feeds it and what it feeds. Use it as a context: it takes itself away.
 
-    def __init__(self, shop: Shop | None = None, *, follow: bool = True, disks: bool = False, seed: int = 1) -> None:
+    ``buffers``: each sink has a disk buffer. ``disks``: the state folder and one of the sinks have disks of their own.
+    """
+
+    def __init__(
+        self,
+        shop: Shop | None = None,
+        *,
+        follow: bool = True,
+        disks: bool = False,
+        buffers: bool = False,
+        seed: int = 1,
+    ) -> None:
         self.shop = shop or Shop()
+        self.buffers = buffers
         self.folder = Path(tempfile.mkdtemp(prefix="sluiceway-faults-"))
         self.why_no_disks = "not asked for"
         self.small_disk: SmallDisk | None = None
@@ -93,6 +106,7 @@ class Rig:
             records=WRITE_RECORDS,
             follow=str(follow).lower(),
             settings=", poll: 50ms" if follow else "",
+            buffer=", buffer: {type: disk, bytes: 8MiB}" if self.buffers else "",
         )
         config.write_text(text)
         return config
@@ -201,10 +215,12 @@ class Rig:
         if not self.daemon.runs:
             return True
         try:
-            sources = self.daemon.status()["sources"]
+            status = self.daemon.status()
         except OSError:
             return False
-        return all(dict(source["unsettled"])["records"] == 0 for source in sources.values())  # type: ignore[call-overload]
+        waiting = [source["unsettled"] for source in status["sources"].values()]
+        waiting += [sink["buffer"] for sink in status["sinks"].values() if "buffer" in sink]
+        return all(dict(one)["records"] == 0 for one in waiting)  # type: ignore[call-overload]
 
     def _mark(self) -> None:
         letters = [letter.id for letter in self.letters()]
@@ -217,10 +233,12 @@ class Rig:
         self.destination.unanswered = 0
 
     def expect_repeats_of_kill(self) -> None:
-        """A kill may repeat what was in flight: one window of unsettled batches, for each sink."""
+        """A kill may repeat what was in flight: one window of unsettled batches, for each sink; and where it has a disk
+        buffer, one window of what was on its way from there."""
         line = len(self.shop.line("a", 0)) // 2  # no line is so short
+        windows = UNSETTLED_BYTES + (Policy().queue_bytes if self.buffers else 0)
         for place in (*SINKS, LETTERS):
-            self.repeatable[place] += UNSETTLED_BYTES // line
+            self.repeatable[place] += windows // line
 
     def expect_repeats_of_write(self, *sinks: str) -> None:
         """One write that the sink finished after the router had given up on it."""

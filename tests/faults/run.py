@@ -93,11 +93,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--rate", type=int, default=1500, help="records a second and source")
     parser.add_argument("--only", action="append", choices=list(FAULTS), help="only this kind of fault")
+    parser.add_argument("--buffers", action="store_true", help="with a disk buffer at each sink")
     options = parser.parse_args(arguments)
     print(f"faults for {options.seconds:g} s, seed {options.seed}", flush=True)
     tallies: dict[str, Tally] = {}
     complaints: list[str] = []
-    with Rig(disks=True, seed=options.seed) as rig:
+    with Rig(disks=True, buffers=options.buffers, seed=options.seed) as rig:
         kinds = [kind for kind in options.only or FAULTS if rig.small_disk or kind not in DISKS]
         if not rig.small_disk:
             print(f"left out: {', '.join(DISKS)}: {rig.why_no_disks}")

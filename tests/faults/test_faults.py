@@ -17,7 +17,6 @@ from oracle import Findings, Ledger
 from shop import SINKS, Shop
 
 from bench.events import lines
-from router.pipeline import UNSETTLED_BYTES
 
 
 @pytest.fixture
@@ -43,12 +42,13 @@ def unsettled(rig: Rig, source: str) -> int:
     return int(told["records"])
 
 
-def test_killed_while_a_file_is_routed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffers", [False, True], ids=["plain", "disk buffers"])
+def test_killed_while_a_file_is_routed(tmp_path: Path, buffers: bool) -> None:
     """kill -9 at random moments: no line is missing, none torn, all in order, and each kill repeats one window at
     most."""
     events = tmp_path / "events.ndjson"
     events.write_bytes(b"".join(lines(200_000, seed=7)))
-    ordeal = Ordeal(tmp_path, events, kills=6, rng=random.Random(7))
+    ordeal = Ordeal(tmp_path, events, kills=6, rng=random.Random(7), buffers=buffers)
     try:
         status = ordeal.suffer()
     finally:
@@ -62,7 +62,7 @@ def test_killed_while_a_file_is_routed(tmp_path: Path) -> None:
         findings.bound = findings.repeats  # bounded by the window below
     clean(found)
     assert again[0] == 0
-    assert max(again) <= UNSETTLED_BYTES
+    assert max(again) <= ordeal.window
 
 
 def test_a_sink_that_is_away_stalls_its_own_flow_only(rig: Rig) -> None:
@@ -177,6 +177,55 @@ def test_rotated_while_it_is_down(rig: Rig) -> None:
     rig.feed("a", 700)
     rig.daemon.start()
     clean(rig.settle())
+
+
+def in_buffer(rig: Rig, sink: str) -> int:
+    told = rig.daemon.status()["sinks"][sink]["buffer"]
+    assert isinstance(told, dict)
+    return int(told["records"])
+
+
+def test_killed_while_records_wait_in_disk_buffers() -> None:
+    """With a sink away and others that work, kill -9 again and again: what was acknowledged comes from the buffers, in
+    order, and each kill repeats no more than its windows."""
+    rng = random.Random(11)
+    with Rig(buffers=True) as rig:
+        rig.daemon.start()
+        rig.destination.refuse_connections()
+        for _ in range(5):
+            for source in ("a", "b"):
+                rig.feed(source, 3000)
+            time.sleep(rng.uniform(0.05, 0.6))
+            rig.daemon.kill()
+            rig.expect_repeats_of_kill()
+            rig.daemon.start()
+        wait_until(lambda: unsettled(rig, "a") == unsettled(rig, "b") == 0, "everything is acknowledged")
+        assert in_buffer(rig, "wire") > 1000
+        assert rig.daemon.stop() == 0
+        rig.daemon.start()
+        rig.destination.listen()
+        rig.feed("a", 500)
+        clean(rig.settle())
+        assert in_buffer(rig, "wire") == 0
+        assert not [letter for letter in rig.letters() if letter.stage == "sink"]
+
+
+def test_a_full_disk_buffer_holds_up_its_flow_and_a_kill_then_loses_nothing() -> None:
+    """A sink that is away until its buffer is full, on both sides of a kill; the other flow goes on all the time."""
+    with Rig(Shop(padding=6000), buffers=True) as rig:
+        rig.daemon.start()
+        rig.destination.refuse_connections()
+        rig.feed("a", 20_000)
+        wait_until(lambda: bool(rig.daemon.status()["sinks"]["wire"]["buffer"]["full"]), "the buffer is full")  # type: ignore[index]
+        rig.daemon.kill()
+        rig.expect_repeats_of_kill()
+        rig.daemon.start()
+        rig.feed("b", 1000)
+        wait_until(lambda: unsettled(rig, "b") == 0, "the other flow settles")
+        assert rig.daemon.metrics()["sluiceway_sink_buffer_bytes{sink=wire}"] > 7 << 20
+        assert unsettled(rig, "a") > 0
+        rig.destination.listen()
+        clean(rig.settle())
 
 
 @pytest.fixture

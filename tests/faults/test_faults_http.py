@@ -20,7 +20,7 @@ def test_malformed_requests_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_killed_while_clients_post(tmp_path: Path) -> None:
-    """Every answered record is delivered, and none that was answered is delivered again, by whichever process."""
+    """Every answered record is delivered, and none twice, by whichever process."""
     ordeal = Ordeal(tmp_path, 16, 7)
     try:
         verdict = asyncio.run(ordeal.suffer(4))

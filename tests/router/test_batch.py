@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,13 @@ def test_leases_survive_joining_and_selecting() -> None:
     joined = join([Batch(values=[b"a"], leases=[mine]), Batch(values=[b"b"]), Batch(values=[b"c"], leases=[yours])])
     assert joined.leases == [mine, None, yours]
     assert joined.select([2]).leases == [yours]
+
+
+def test_a_lease_that_has_run_out_stays_over() -> None:
+    """Deliveries may have been left out in between, so that a later extension must not bring it back."""
+    lease, now = Lease("0"), time.monotonic()
+    seen = []
+    for until in (now + 3600, now - 1, now + 3600):
+        lease.until = until
+        seen.append(lease.revoked)
+    assert seen == [False, True, True]

@@ -10,6 +10,7 @@ from fuzz_config import ENVIRONMENT, SECRET, write_files
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka import KafkaSink
 from connectors.memory import MemorySink, MemorySource
 from router.config import Configuration, Secrets, load
 from router.config.interpolation import fill
@@ -101,6 +102,18 @@ flows: flow.yaml
     assert isinstance(sink.settings, MemorySink.Config)
     assert (sink.settings.topic, sink.settings.key) == ("shared", "own")
     assert (sink.timeout, sink.ordered, sink.batch.records, sink.batch.wait) == (2.0, False, 2, 1.0)
+
+
+def test_a_template_is_left_out_of_the_settings_only_where_it_cannot_stand(tmp_path: Path) -> None:
+    text = """
+sources: {a: {type: memory}}
+sinks: {x: {type: kafka, brokers: "a:1", topic: "${event.t}", partition: "${event.p}", tombstone: "${event.gone}"}}
+flows: flow.yaml
+"""
+    sink = config(tmp_path, text).sinks["x"]
+    assert isinstance(sink.settings, KafkaSink.Config)
+    assert (sink.settings.topic, sink.settings.partition, sink.settings.tombstone) == ("${event.t}", None, False)
+    assert set(sink.templates) == {"topic", "partition", "tombstone"}
 
 
 def test_flows_are_found_by_pattern_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
@@ -205,6 +218,19 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
         "sluiceway.yaml:1:30: no flow reads source `b`",
         "sluiceway.yaml:2:28: no flow sends anything to sink `y`",
     ]
+
+
+def test_an_answer_that_does_not_mean_delivery_is_a_warning_unless_it_is_meant(tmp_path: Path) -> None:
+    text = "sources: {a: {type: http}, b: {type: memory}}\nsinks: {x: {type: memory, buffer: {type: disk}}}\n"
+    rules = "from: [a, b]\nrules: [{to: x}]\n"
+    found = config(tmp_path, text + "flows: flow.yaml\n", rules)
+    [warning] = found.warnings
+    assert str(warning).removeprefix(f"{tmp_path}/") == (
+        "sluiceway.yaml:1:11: source `a` does not wait until its records are delivered to `x`; "
+        "its disk buffer has them; `accept: buffered` says so, where every sink has one"
+    )
+    meant = text.replace("http}", "http, accept: buffered}")
+    assert config(tmp_path, meant + "flows: flow.yaml\n", rules).warnings == ()
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.8.8.8:9600", "[::1]:9600", "localhost:9600"])

@@ -338,6 +338,66 @@ async def test_a_revoked_lease_is_not_written(books: Books) -> None:
     async with running(outlet.run):
         await receipt
     assert sink.values == [b"a", b"c"]
+    assert books.sample("sluiceway_sink_revoked_records_total", sink="sink") == 1
+
+
+async def test_a_lease_knows_of_the_write_that_is_under_way(books: Books) -> None:
+    """What is being written when a lease is revoked can be waited for; what follows is not written."""
+    sink, lease, gate = new_sink(), Lease("0"), asyncio.Event()
+
+    async def hang(_batch: Batch) -> None:
+        await gate.wait()
+
+    sink.on_write = hang
+    outlet = outlet_to(sink, books, batch_records=1)
+    receipts = [await outlet.put(part(value, leases=[lease])) for value in (b"a", b"b")]
+    async with running(outlet.run):
+        await until(lambda: sink.writes)
+        lease.revoke()
+        waiting = asyncio.create_task(lease.written())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        gate.set()
+        await asyncio.gather(waiting, *receipts)
+        assert sink.values == [b"a"]
+        await lease.written()  # which returns at once when nothing is under way
+
+
+async def test_a_lease_can_cut_off_what_is_being_written_under_it(books: Books) -> None:
+    """What is left of the write under other leases is written again, through a new connection."""
+    sink, mine, lost = new_sink(), Lease("0"), Lease("1")
+
+    async def hang(_batch: Batch) -> None:
+        sink.on_write = None
+        await asyncio.Event().wait()
+
+    sink.on_write = hang
+    outlet = outlet_to(sink, books, timeout=60.0)
+    receipt = await outlet.put(part(b"a", b"b", b"c", leases=[mine, lost, None]))
+    async with running(outlet.run):
+        await until(lambda: sink.writes)
+        lost.abandon()
+        await lost.written()
+        await receipt
+    assert sink.values == [b"a", b"c"]
+    assert sink.opens == 2
+
+
+async def test_a_write_that_fails_is_over_too(books: Books) -> None:
+    """A lease does not wait for what was given up."""
+    sink, lease = new_sink(), Lease("0")
+
+    async def break_off(_batch: Batch) -> None:
+        sink.on_write = None
+        raise NotConnected("gone")
+
+    sink.on_write = break_off
+    outlet = outlet_to(sink, books)
+    receipt = await outlet.put(part(b"a", leases=[lease]))
+    async with running(outlet.run):
+        await receipt
+        await lease.written()
+    assert sink.values == [b"a"]
 
 
 async def test_a_batch_that_is_hurried_waits_for_no_company(books: Books) -> None:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.certificates import Certificates, make_certificates
 from tests.servers import kafka_distribution
 from tests.servers.kafka_distribution import Distribution
+from tests.servers.kafka_readiness import wait_until_ready
 from tests.servers.locks import alone
 from tests.servers.ports import claim_port
 from tests.servers.process import ServerProcess
@@ -41,6 +42,7 @@ QUICK = (*kafka_distribution.QUICK_START, "-Xmx256m")
 FAST = ("-XX:+UseSerialGC", "-Xmx512m")
 """For load: slower to start, and compiled with every optimisation."""
 COMMAND_SECONDS = 120.0
+_SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 _LOGGING = """\
 rootLogger.level = warn
@@ -114,12 +116,35 @@ class KafkaCluster:
         for node in starting:
             node.process.launch()
         for node in starting:
-            node.process.wait_until_listening()
+            node.wait_until_ready()
 
     def kill(self) -> None:
         """SIGKILL for all of them."""
         for node in self.nodes:
             node.process.kill()
+
+    def deny(self, topic: str) -> None:
+        """Take the rights to a topic from the user of the SASL listener, who has all of them to begin with."""
+        who = ("--add", "--deny-principal", f"User:{USER}")
+        self.command("org.apache.kafka.tools.AclCommand", *who, "--topic", topic, "--force")
+
+    def allow(self, topic: str) -> None:
+        """Give them back."""
+        self.command("org.apache.kafka.tools.AclCommand", "--remove", "--topic", topic, "--force")
+
+    def set_password(self, password: str) -> None:
+        """Give the user of the SASL listener another password. Connections that are open stay so."""
+        for way in _SCRAM:
+            self._alter_user("--add-config", f"{way}=[password={password}]")
+
+    def remove_user(self) -> None:
+        """Let the user of the SASL listener in no more. Connections that are open stay so."""
+        for way in _SCRAM:
+            self._alter_user("--delete-config", way)
+
+    def _alter_user(self, *change: str) -> None:
+        whom = ("--alter", "--entity-type", "users", "--entity-name", USER)
+        self.command("org.apache.kafka.tools.ConfigCommand", *whom, *change)
 
     def command(self, main: str, *arguments: str) -> str:
         """Run one of Kafka's own commands against the cluster, such as ``org.apache.kafka.tools.AclCommand``; its
@@ -136,7 +161,7 @@ class KafkaCluster:
             f"--cluster-id={self._identity}",
             f"--initial-controllers={voters}",
         ]
-        arguments += [f"--add-scram=SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
+        arguments += [f"--add-scram={way}=[name={USER},password={PASSWORD}]" for way in _SCRAM]
         command = self._distribution.command("kafka.tools.StorageTool", "format", *arguments)
         _run(command)
         for node in others:
@@ -238,13 +263,18 @@ class KafkaNode:
         command = distribution.command(
             "kafka.Kafka", str(self.properties), options=(*options, f"-Dlog4j2.configurationFile={logging}")
         )
-        ports = [int(address.rpartition(":")[2]) for address in self.listeners.values()]
+        ports = [_port(address) for address in self.listeners.values()]
         self.process = ServerProcess(command, ports, self.folder / "server.log")
 
     def start(self) -> None:
         """Start it again; returns when clients can connect. Raises NotStarted."""
         self.process.launch()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return once clients are served, idempotent producers too. Raises NotStarted."""
         self.process.wait_until_listening()
+        wait_until_ready(_port(self.listeners["PLAINTEXT"]))
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -286,10 +316,13 @@ class _Keystores:
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self._trust),
             "listener.name.mtls.ssl.client.auth": "required",
-            "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
-            "listener.name.sasl.scram-sha-256.sasl.jaas.config": scram,
-            "listener.name.sasl.scram-sha-512.sasl.jaas.config": scram,
+            "sasl.enabled.mechanisms": ",".join(_SCRAM),
+            **{f"listener.name.sasl.{way.lower()}.sasl.jaas.config": scram for way in _SCRAM},
         }
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _as_properties(properties: Mapping[str, str]) -> str:
@@ -300,7 +333,7 @@ def _run(command: Sequence[str]) -> str:
     """The output of a command that must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stdout}{done.stderr}")
+        raise RuntimeError(f"{command[0]} ... {' '.join(command[-8:])} failed: {done.stdout}{done.stderr}")
     return done.stdout
 
 

@@ -92,6 +92,18 @@ class ServerProcess:
         """SIGHUP: it reads its files again, if it does so at all."""
         self._signal(signal.SIGHUP)
 
+    def blocked_in(self) -> int | None:
+        """The number of the system call that it is in, once it is frozen; None outside of any."""
+        while self.state not in "TZX":
+            time.sleep(0.0005)
+        number = Path(f"/proc/{self.pid}/syscall").read_text().split()[0]
+        return int(number) if number.isdigit() else None
+
+    @property
+    def state(self) -> str:
+        """The kernel's letter for it: T when it is frozen."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.running:
             self._process.send_signal(number)

@@ -7,51 +7,15 @@ import ssl
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from tests.certificates import Certificates
 from tests.servers.fixtures import StartKafka
-from tests.servers.kafka import PASSWORD, USER, KafkaAddresses
+from tests.servers.kafka import KafkaAddresses
+from tests.servers.kafka_clients import SECONDS, access, client_context, consume, produce
+from tests.servers.proxy import TcpProxy
 from tests.servers.topics import create_topic
-
-SECONDS = 30.0
-
-
-def client_context(certificates: Certificates, *, certificate: bool = False) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(certificates.ca))
-    if certificate:
-        context.load_cert_chain(certificates.folder / "client.pem", certificates.folder / "client.key")
-    return context
-
-
-def access(kafka: KafkaAddresses, certificates: Certificates, listener: str) -> dict[str, Any]:
-    """How clients connect to a listener."""
-    users = {"sasl_plain_username": USER, "sasl_plain_password": PASSWORD}
-    settings: dict[str, dict[str, Any]] = {
-        "plaintext": {},
-        "ssl": {"security_protocol": "SSL", "ssl_context": client_context(certificates)},
-        "mtls": {"security_protocol": "SSL", "ssl_context": client_context(certificates, certificate=True)},
-        "sasl": {
-            "security_protocol": "SASL_SSL",
-            "ssl_context": client_context(certificates),
-            "sasl_mechanism": "SCRAM-SHA-512",
-            **users,
-        },
-    }
-    return {"bootstrap_servers": getattr(kafka, listener), **settings[listener]}
-
-
-async def produce(topic: str, *values: bytes, **access: Any) -> None:
-    async with asyncio.timeout(SECONDS), AIOKafkaProducer(acks="all", **access) as producer:
-        for value in values:
-            await producer.send_and_wait(topic, value)
-
-
-async def consume(topic: str, count: int, **access: Any) -> list[bytes]:
-    """The first records of a topic, through a group."""
-    consumer = AIOKafkaConsumer(topic, group_id=topic, auto_offset_reset="earliest", **access)
-    async with asyncio.timeout(SECONDS), consumer:
-        return [(await consumer.getone()).value for _ in range(count)]
 
 
 @pytest.mark.parametrize("listener", ["plaintext", "ssl", "mtls", "sasl"])
@@ -84,3 +48,86 @@ async def test_three_nodes_bear_the_loss_of_one(start_kafka: StartKafka) -> None
     cluster.nodes[0].kill()
     await produce(topic, b"two", bootstrap_servers=brokers)
     assert sorted(await consume(topic, 2, bootstrap_servers=brokers)) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize(
+    ("listener", "changes"),
+    [
+        ("sasl", {"sasl_plain_password": "wrong"}),
+        ("sasl", {"sasl_plain_username": "nobody"}),
+        ("mtls", {"ssl_context": ssl.create_default_context()}),
+    ],
+)
+async def test_whoever_shows_the_wrong_thing_is_not_let_in(
+    kafka: KafkaAddresses, certificates: Certificates, listener: str, changes: dict[str, Any]
+) -> None:
+    how = {**access(kafka, certificates, listener), **changes}
+    with pytest.raises(KafkaError):
+        await produce("nothing", b"one", **how)
+
+
+async def test_mutual_tls_wants_a_certificate(kafka: KafkaAddresses, certificates: Certificates) -> None:
+    how = access(kafka, certificates, "mtls") | {"ssl_context": client_context(certificates)}
+    with pytest.raises(KafkaError):
+        await produce("nothing", b"one", **how)
+
+
+async def test_a_topic_that_nobody_made_is_not_there(kafka: KafkaAddresses) -> None:
+    """Asking for it does not make it."""
+    with pytest.raises(KafkaError):
+        await produce("never-made", b"one", bootstrap_servers=kafka.plaintext, request_timeout_ms=1000)
+
+
+async def test_clients_of_a_proxy_stay_behind_it(start_kafka: StartKafka) -> None:
+    """What they are told to connect to is the proxy: it sees all of them, and they bear a cut."""
+    cluster = start_kafka()
+    (node,) = cluster.nodes
+    topic = await create_topic(cluster.addresses.plaintext)
+    brokers = cluster.addresses.proxied
+    async with TcpProxy(node.listeners["PROXIED"], node.proxy_port) as proxy:
+        assert proxy.address == brokers
+        async with AIOKafkaProducer(bootstrap_servers=brokers) as producer:
+            await producer.send_and_wait(topic, b"one")
+            assert proxy.cut()
+            await producer.send_and_wait(topic, b"two")
+            proxy.black_hole()
+            held = await producer.send(topic, b"three")
+            assert not (await asyncio.wait([held], timeout=0.3))[0]
+            proxy.heal()
+            await held
+        assert await consume(topic, 3, bootstrap_servers=brokers) == [b"one", b"two", b"three"]
+
+
+async def test_a_frozen_node_answers_once_it_is_thawed(start_kafka: StartKafka) -> None:
+    cluster = start_kafka()
+    (node,) = cluster.nodes
+    topic = await create_topic(cluster.addresses.plaintext)
+    async with asyncio.timeout(SECONDS), AIOKafkaProducer(bootstrap_servers=cluster.addresses.plaintext) as producer:
+        await producer.send_and_wait(topic, b"one")
+        node.freeze()
+        assert node.running
+        sent = await producer.send(topic, b"two")
+        assert not (await asyncio.wait([sent], timeout=0.5))[0]
+        node.thaw()
+        await sent
+
+
+async def test_rights_and_passwords_may_be_taken_and_given_back(
+    start_kafka: StartKafka, certificates: Certificates
+) -> None:
+    cluster = start_kafka()
+    how = access(cluster.addresses, certificates, "sasl")
+    topic, other = [await create_topic(cluster.addresses.plaintext) for _ in range(2)]
+    await asyncio.to_thread(cluster.deny, topic)
+    with pytest.raises(TopicAuthorizationFailedError):
+        await produce(topic, b"one", **how)
+    await produce(other, b"one", **how)
+    await asyncio.to_thread(cluster.allow, topic)
+    await produce(topic, b"one", **how)
+    await asyncio.to_thread(cluster.set_password, "another")
+    with pytest.raises(KafkaError):
+        await produce(topic, b"one", **how)
+    await produce(topic, b"two", **how | {"sasl_plain_password": "another"})
+    await asyncio.to_thread(cluster.remove_user)
+    with pytest.raises(KafkaError):
+        await produce(topic, b"two", **how | {"sasl_plain_password": "another"})

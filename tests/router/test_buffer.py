@@ -1,0 +1,359 @@
+"""The disk buffer before a sink: what is in it is safe, goes on in order, and is taken away when it has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buffering import Buffered
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from routing import fate_of
+
+from connectors.memory import MemorySink, refuse
+from router.batch import Batch, Lease
+from router.errors import NotConnected
+from router.load import Receipt
+from router.testing import part, part_of, running, until
+
+Make = Callable[..., Buffered]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Buffered] = []
+
+    def one(**settings: object) -> Buffered:
+        made.append(Buffered(tmp_path, **settings))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield one
+    for buffered in made:
+        buffered.close()
+
+
+def new_sink(*, down: bool = False) -> MemorySink:
+    sink = MemorySink(MemorySink.Config())
+    sink.down = down
+    return sink
+
+
+async def put(buffered: Buffered, *values: bytes) -> None:
+    """Put parts of one record each, and wait until all are in the buffer."""
+    receipts: list[Receipt] = [await buffered.outlet.put(part(value)) for value in values]
+    await asyncio.gather(*receipts)
+
+
+async def test_a_receipt_completes_while_the_sink_is_away_and_the_record_is_delivered_when_it_is_back(
+    make: Make,
+) -> None:
+    buffered = make(sink=new_sink(down=True))
+    async with running(buffered.outlet.run):
+        await put(buffered, b"1", b"2", b"3")
+        assert buffered.outlet.records == 3
+        assert buffered.sink.values == []
+        buffered.sink.down = False
+        await until(lambda: not buffered.outlet.records)
+    assert buffered.sink.values == [b"1", b"2", b"3"]
+    assert buffered.file.extent.records == 0
+    sample = buffered.books.sample
+    assert (
+        sample("sluiceway_sink_buffer_records", sink="sink") == sample("sluiceway_sink_buffer_bytes", sink="sink") == 0
+    )
+    assert sample("sluiceway_sink_records_total", sink="sink") == 3
+
+
+async def test_what_is_in_the_buffer_is_delivered_first_after_a_restart(make: Make) -> None:
+    buffered = make(sink=new_sink(down=True))
+    async with running(buffered.outlet.run):
+        await put(buffered, *(b"old %d" % number for number in range(30)))
+    buffered.close()
+    again = make(queue_records=7)
+    assert again.books.sample("sluiceway_sink_restored_records_total", sink="sink") == 30
+    assert again.books.sample("sluiceway_sink_buffer_records", sink="sink") == 30
+    async with running(again.outlet.run):
+        await put(again, *(b"new %d" % number for number in range(30)))
+        await until(lambda: not again.outlet.records)
+    assert again.sink.values == [b"%s %d" % (age, number) for age in (b"old", b"new") for number in range(30)]
+
+
+async def test_a_window_is_in_memory_and_the_rest_on_disk_alone(make: Make) -> None:
+    """However much is in the buffer, the outlet's queue holds no more than its bounds, and all comes in order."""
+    sink = new_sink(down=True)
+    buffered = make(sink=sink, queue_records=10, batch_records=4)
+    sent: list[bytes] = []
+    async with running(buffered.outlet.run):
+        for round_ in range(30):
+            values = [b"%d.%d" % (round_, number) for number in range(1 + round_ % 4)]
+            await (await buffered.outlet.put(part(*values)))
+            sent += values
+        inner = buffered.outlet.outlet
+        assert 0 < inner.queued_records <= 10
+        sink.on_write = lambda _: _check_bound(inner.queued_records)
+        sink.down = False
+        await until(lambda: not buffered.outlet.records)
+    assert sink.values == sent
+
+
+def _check_bound(records: int) -> None:
+    assert records <= 10
+
+
+async def test_a_refused_record_from_the_buffer_is_one_dead_letter_whole_and_gone_from_the_buffer(make: Make) -> None:
+    """Read back from the file, it has what came and what should have gone out."""
+    sink = new_sink(down=True)
+    buffered = make(sink=sink, queue_records=1)
+    came = Batch([b"good", b"bad"], keys=[b"k", b"k"], headers=[[("h", b"1")], None], attributes={"topic": ["t", "u"]})
+    one = part_of(came)
+    async with running(buffered.outlet.run):
+        await put(buffered, b"first")
+        await (await buffered.outlet.put(one))
+        sink.on_write = lambda batch: refuse(batch, b"bad", reason="too sour")
+        sink.down = False
+        await until(lambda: not buffered.outlet.records)
+    [letter] = await buffered.books.letters()
+    assert sink.values == [b"first", b"good"]
+    assert (letter.stage, letter.sink, letter.flow, letter.source, letter.rule, letter.reason, letter.detail) == (
+        "sink", "sink", "flow", "source", "rule", "refused", "too sour",
+    )  # fmt: skip
+    assert (letter.value, letter.key, dict(letter.attributes)) == (b"bad", b"k", {"topic": "u"})
+
+
+async def test_a_full_buffer_blocks_and_tells_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    sink = new_sink(down=True)
+    buffered = make(sink=sink, limit=10, batch_records=1)
+    async with running(buffered.outlet.run):
+        await put(buffered, b"4444", b"4444")
+        waiting = [asyncio.create_task(buffered.outlet.put(part(b"%d" % n * 4))) for n in range(5)]
+        await asyncio.sleep(0.05)
+        assert not any(task.done() for task in waiting)
+        told = {
+            "file": str(buffered.file.file), "records": 2, "bytes": 8, "limit": 10, "full": True, "waiting": 5,
+            "error": None,
+        }  # fmt: skip
+        assert buffered.outlet.status()["buffer"] == told
+        sink.down = False
+        for task in waiting:
+            await (await task)
+        await until(lambda: not buffered.outlet.records)
+    assert sink.values == [b"4444", b"4444", *(b"%d" % n * 4 for n in range(5))]
+    assert buffered.outlet.status()["buffer"] == {**told, "records": 0, "bytes": 0, "full": False, "waiting": 0}
+    told_of = [record.message for record in caplog.records if record.name == "router.buffer"]
+    assert told_of == [
+        "sink sink: its disk buffer is full: 2 record(s), 8 bytes",
+        "sink sink: its disk buffer has room again: 4 bytes are in it",
+    ]
+
+
+async def test_a_full_buffer_with_dead_letter_never_waits(make: Make) -> None:
+    buffered = make(sink=new_sink(down=True), limit=5, when_full="dead_letter")
+    async with running(buffered.outlet.run):
+        await put(buffered, b"4444")
+        receipt = await buffered.outlet.put(part(b"55", b"66"))
+        assert receipt.done()
+        await put(buffered, b"7")
+    letters = [(letter.value, letter.reason, letter.detail) for letter in await buffered.books.letters()]
+    assert letters == [(value, "queue_full", "the disk buffer is full") for value in (b"55", b"66")]
+    assert buffered.outlet.records == 2
+
+
+async def test_a_part_larger_than_the_buffer_is_admitted_alone(make: Make) -> None:
+    buffered = make(limit=3, queue_records=1, queue_bytes=1)
+    async with running(buffered.outlet.run), asyncio.timeout(10):
+        await (await buffered.outlet.put(part(b"large", b"larger")))
+        await put(buffered, b"x")
+        await until(lambda: not buffered.outlet.records)
+    assert buffered.sink.values == [b"large", b"larger", b"x"]
+
+
+async def test_a_put_that_is_cancelled_admits_nothing_and_lets_the_next_one_in(make: Make) -> None:
+    sink = new_sink(down=True)
+    buffered = make(sink=sink, limit=10)
+    async with running(buffered.outlet.run):
+        await put(buffered, b"1" * 8)
+        large = asyncio.create_task(buffered.outlet.put(part(b"2" * 8)))
+        small = asyncio.create_task(buffered.outlet.put(part(b"33")))
+        await asyncio.sleep(0.02)
+        large.cancel()
+        await (await small)
+        sink.down = False
+        await until(lambda: not buffered.outlet.records)
+    assert sink.values == [b"1" * 8, b"33"]
+
+
+async def test_many_parts_share_a_commit(make: Make) -> None:
+    buffered = make(sink=new_sink(down=True), queue_records=10_000)
+    commits: list[int] = []
+    commit = buffered.file.commit
+
+    async def counted(parts: list[object], delivered: int) -> None:
+        commits.append(len(parts))
+        await commit(parts, delivered)  # type: ignore[arg-type]
+
+    vars(buffered.file)["commit"] = counted
+    async with running(buffered.outlet.run):
+        await put(buffered, *(b"%d" % number for number in range(2000)))
+    assert sum(commits) == 2000
+    assert len(commits) < 20
+
+
+async def test_a_lease_that_is_revoked_after_the_commit_takes_nothing_away(make: Make) -> None:
+    """Its source has the record's acknowledgement by then. One revoked before is not written."""
+    sink, mine, lost = new_sink(down=True), Lease("0"), Lease("1")
+    buffered = make(sink=sink)
+    lost.revoke()
+    async with running(buffered.outlet.run):
+        await (await buffered.outlet.put(part(b"a", b"b", b"c", leases=[mine, lost, mine])))
+        await (await buffered.outlet.put(part(b"d", leases=[lost])))
+        mine.revoke()
+        sink.down = False
+        await until(lambda: not buffered.outlet.records)
+    assert sink.values == [b"a", b"c"]
+
+
+async def test_what_the_sink_has_is_taken_away_before_the_end(make: Make) -> None:
+    """A stop waits for what is being written, hands over no more, and so repeats nothing at the next start."""
+    sink, gate = new_sink(), asyncio.Event()
+
+    async def wait(_batch: Batch) -> None:
+        await gate.wait()
+
+    sink.on_write = wait
+    buffered = make(sink=sink, queue_records=2)
+    async with running(buffered.outlet.run):
+        await put(buffered, *(b"%d" % number for number in range(9)))
+        await until(lambda: sink.writes)
+        buffered.outlet.halt()
+        finishing = asyncio.create_task(buffered.outlet.finish())
+        await asyncio.sleep(0.05)
+        assert not finishing.done()
+        gate.set()
+        await finishing
+    assert 0 < len(sink.values) < 9
+    assert buffered.outlet.records == 9 - len(sink.values)
+    buffered.close()
+    again = make()
+    async with running(again.outlet.run):
+        await again.outlet.drain()
+    assert sink.values + again.sink.values == [b"%d" % number for number in range(9)]
+
+
+async def test_an_end_does_not_wait_for_a_sink_that_is_away(make: Make) -> None:
+    buffered = make(sink=new_sink(down=True))
+    async with running(buffered.outlet.run), asyncio.timeout(5):
+        await put(buffered, b"1")
+        buffered.outlet.halt()
+        await buffered.outlet.finish()
+    assert buffered.outlet.records == 1
+
+
+async def test_nothing_waits_for_company_when_the_buffer_is_drained(make: Make) -> None:
+    buffered = make(batch_wait=3600.0, queue_records=2)
+    async with running(buffered.outlet.run), asyncio.timeout(10):
+        await put(buffered, *(b"%d" % number for number in range(9)))
+        await buffered.outlet.drain()
+    assert len(buffered.sink.values) == 9
+
+
+async def test_end_to_end_is_counted_when_the_sink_has_it(make: Make) -> None:
+    """Not when the buffer has it; and the time in the buffer counts, from one process to the next."""
+    buffered = make(sink=new_sink(down=True))
+    old = part(b"1")
+    object.__setattr__(old.origin, "read_at", old.origin.read_at - 100)
+    async with running(buffered.outlet.run):
+        await (await buffered.outlet.put(old))
+        assert not buffered.books.sample("sluiceway_end_to_end_seconds_count", source="source", sink="sink")
+    buffered.close()
+    again = make()
+    async with running(again.outlet.run):
+        await again.outlet.drain()
+    assert again.books.sample("sluiceway_end_to_end_seconds_count", source="source", sink="sink") == 1
+    assert 99 < again.books.sample("sluiceway_end_to_end_seconds_sum", source="source", sink="sink") < 200
+
+
+async def test_poison_in_the_buffer_is_found(make: Make) -> None:
+    sink = new_sink(down=True)
+
+    def drop(batch: Batch) -> None:
+        if b"7" in batch.values:
+            raise NotConnected("reset by peer")
+
+    sink.on_write = drop
+    buffered = make(sink=sink, queue_records=5)
+    async with running(buffered.outlet.run):
+        await put(buffered, *(b"%d" % number for number in range(12)))
+        sink.down = False
+        await until(lambda: not buffered.outlet.records)
+    assert [letter.value for letter in await buffered.books.letters()] == [b"7"]
+    assert sink.values == [b"%d" % number for number in range(12) if number != 7]
+
+
+@given(
+    lives=st.lists(
+        st.tuples(
+            st.lists(st.integers(1, 5), max_size=8),
+            st.lists(st.sampled_from(["ok", "down", "crash", "retry", "refuse"]), max_size=10),
+            st.sampled_from(["drained", "halted", "cut off"]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    bounds=st.fixed_dictionaries({"queue_records": st.integers(1, 8), "batch_records": st.integers(1, 6)}),
+    limit=st.integers(1, 60),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_fails_and_however_often_it_is_opened_again_nothing_is_lost(
+    lives: list[tuple[list[int], list[str], str]],
+    bounds: dict[str, Any],
+    limit: int,
+) -> None:
+    """Every record whose receipt completed is delivered or dead; first deliveries keep the order; and only what was cut
+    off in the middle repeats anything."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # hundreds of files, each with its fsyncs
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        asyncio.run(_nothing_is_lost(Path(folder), lives, bounds, limit))
+
+
+async def _nothing_is_lost(
+    folder: Path, lives: list[tuple[list[int], list[str], str]], bounds: dict[str, Any], limit: int
+) -> None:
+    sent: list[bytes] = []
+    safe: set[bytes] = set()
+    arrived: list[bytes] = []
+    may_repeat = False
+    for number, (sizes, fates, end) in enumerate([*lives, ([], [], "drained")]):
+        may_repeat |= end == "cut off" or (end == "halted" and not {"down", "crash"}.isdisjoint(fates))
+        buffered = Buffered(folder, limit=limit, backoff=0.0002, **bounds)
+        buffered.sink.on_write = fate_of(fates)
+        receipts: list[tuple[list[bytes], Receipt]] = []
+        async with running(buffered.outlet.run), asyncio.timeout(30):
+            for place, size in enumerate(sizes):
+                values = [b"%d.%d.%d" % (number, place, index) for index in range(size)]
+                sent += values
+                receipts.append((values, await buffered.outlet.put(part(*values))))
+                if place % 3 == 0:
+                    await receipts[-1][1]
+            if end != "cut off":
+                await asyncio.gather(*(receipt for _, receipt in receipts))
+            if end == "drained":
+                await buffered.outlet.drain()
+            elif end == "halted":
+                buffered.outlet.halt()
+                await buffered.outlet.finish()
+        safe.update(value for values, receipt in receipts if receipt.done() for value in values)
+        arrived += buffered.sink.values
+        dead = {letter.value for letter in await buffered.books.letters()}
+        if end == "drained":
+            assert buffered.file.extent.records == buffered.file.extent.bytes == 0
+        buffered.close()
+    assert safe <= {*arrived, *dead} <= set(sent)
+    # What was cut off after it had become a dead letter comes again, and may be delivered then.
+    firsts = [value for value in dict.fromkeys(arrived) if value not in dead]
+    assert firsts == sorted(firsts, key=sent.index)
+    assert may_repeat or len(arrived) == len(set(arrived))
