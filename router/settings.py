@@ -84,6 +84,10 @@ class Settings(BaseModel):
         """Why a connector with these settings cannot run beside one with the others; empty when it can."""
         return ""
 
+    def advice(self) -> Mapping[str, tuple[str, str]]:
+        """What is no fault and yet probably not meant: by the setting, what it does, and what would be right."""
+        return {}
+
     def acknowledged(self) -> Literal["delivered", "buffered"] | None:
         """Of a source that tells whoever sent a record once it is safe: whether that means delivered, or in the disk
         buffer of its sink, so that every sink of its flow must have one. None: nobody is told."""

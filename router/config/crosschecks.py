@@ -55,7 +55,13 @@ def cross_check(
         checks.targets(flow)
         checks.model(flow)
         checks.tests(flow)
-    return [*checks.idle(flows), *checks.early(flows), *checks.absent_vars(flows), *unreachable(flows)]
+    return [
+        *checks.idle(flows),
+        *checks.early(flows),
+        *checks.advice(),
+        *checks.absent_vars(flows),
+        *unreachable(flows),
+    ]
 
 
 class _Checks:
@@ -133,13 +139,16 @@ class _Checks:
                 self._fault(place, "the name is too long for the file of a disk buffer", "should be shorter")
 
     def conflicts(self) -> None:
-        """No two sources, and no two sinks, want the same thing for themselves."""
+        """No two sources and sinks want the same thing for themselves."""
+        for (_, first), (key, second) in combinations(self._components(), 2):
+            if why := second.settings.conflict(first.settings):
+                place = self._document.key_place((key, second.name))
+                self._fault(place, f"`{second.name}` cannot run beside `{first.name}`: {why}")
+
+    def _components(self) -> Iterator[tuple[str, SourceSpec | SinkSpec]]:
+        """Every source and sink without faults, with the key under which it stands."""
         for key, specs in (("sources", self._sources), ("sinks", self._sinks)):
-            found = [spec for spec in specs.values() if spec is not None]
-            for first, second in combinations(found, 2):
-                if why := second.settings.conflict(first.settings):
-                    place = self._document.key_place((key, second.name))
-                    self._fault(place, f"`{second.name}` cannot run beside `{first.name}`: {why}")
+            yield from ((key, spec) for spec in specs.values() if spec is not None)
 
     def rejections(self, flow: Flow) -> None:
         """What a flow rejects came from a source that can send it back."""
@@ -254,6 +263,12 @@ class _Checks:
         for name in self._sinks:
             if name not in named:
                 yield Fault(self._document.key_place(("sinks", name)), f"no flow sends anything to sink `{name}`")
+
+    def advice(self) -> Iterator[Fault]:
+        """Settings that do something else than most people think."""
+        for key, spec in self._components():
+            for setting, (what, hint) in spec.settings.advice().items():
+                yield Fault(self._document.place((key, spec.name, setting)), what, hint)
 
     def absent_vars(self, flows: Sequence[Flow]) -> Iterator[Fault]:
         """Expressions that read something of ``vars`` that is not there."""
