@@ -115,8 +115,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             await asyncio.wait({self._attending})
         await assignment.written(_WRITE_SECONDS)
         if self._consumer.is_member:
-            with contextlib.suppress(KafkaError):
+            try:
                 await _within(_COMMIT_SECONDS, self._commit(assignment))
+            except Exception as error:  # noqa: BLE001 - also an answer that makes no sense keeps nobody from leaving
+                _log.warning("group %s: not committed by who leaves: %s", self._config.group, reason(error))
         await _within(_LEAVE_SECONDS, self._consumer.leave(is_joining=self._is_between))
         return self._consumer.known_as
 
@@ -338,7 +340,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             await asyncio.sleep(_POLL_SECONDS)
 
     def _check_connection(self) -> None:
-        """Raises NotConnected when the group, or the cluster, has not been heard of for too long."""
+        """Raises NotConnected when the group, or the cluster, has not been heard of for too long, or is not
+        understood."""
         config, now = self._config, time.monotonic()
         if self._consumer.is_connected:
             self._connected_at = now
@@ -348,6 +351,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             raise NotConnected(
                 f"{config.shown}: group {config.group} has not answered for {self._hold:.3g} s; it may have given our "
                 "partitions to others (session_timeout)"
+            )
+        if (failure := self._consumer.fetch_failure) is not None:
+            raise NotConnected(
+                f"{config.shown}: answers to requests for records make no sense: {type(failure).__name__}: {failure}"
             )
         forbidden = self._consumer.forbidden.intersection(config.topics)
         if forbidden:
