@@ -91,13 +91,16 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         return bool(self._coordinator is not None and self._coordinator.generation > 0)
 
     @property
-    def fetch_failure(self) -> BaseException | None:
-        """What has ended the task that fetches records. ``getmany`` does not tell: it would wait for ever."""
-        task = None if self._fetcher is None else self._fetcher._fetch_task  # noqa: SLF001
-        if task is None or not task.done() or task.cancelled():
-            return None
-        failure: BaseException | None = task.exception()
-        return failure
+    def failure(self) -> BaseException | None:
+        """What has ended a task of aiokafka's that fetches records, metadata or offsets, of which it tells nobody:
+        whoever waits for these would do so for ever. What ends the heartbeats shows in that none is heard."""
+        tasks = [self._client._sync_task]  # noqa: SLF001
+        if self._fetcher is not None:
+            tasks.append(self._fetcher._fetch_task)  # noqa: SLF001
+        if self._coordinator is not None:
+            tasks.append(self._coordinator._commit_refresh_task)  # noqa: SLF001
+        ended = (task for task in tasks if task is not None and task.done() and not task.cancelled())
+        return next((failure for task in ended if (failure := task.exception()) is not None), None)
 
     @property
     def is_connected(self) -> bool:

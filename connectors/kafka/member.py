@@ -352,10 +352,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
                 f"{config.shown}: group {config.group} has not answered for {self._hold:.3g} s; it may have given our "
                 "partitions to others (session_timeout)"
             )
-        if (failure := self._consumer.fetch_failure) is not None:
-            raise NotConnected(
-                f"{config.shown}: answers to requests for records make no sense: {type(failure).__name__}: {failure}"
-            )
+        if (failure := self._consumer.failure) is not None:
+            raise NotConnected(f"{config.shown}: an answer makes no sense: {type(failure).__name__}: {failure}")
         forbidden = self._consumer.forbidden.intersection(config.topics)
         if forbidden:
             raise NotConnected(f"{config.shown}: {', '.join(sorted(forbidden))} may not be read (topics)")
