@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,7 +20,7 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import GroupCoordinatorNotAvailableError, IllegalGenerationError, KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, IllegalGenerationError, KafkaConnectionError, KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
@@ -51,6 +52,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         """The name under which the group may know this member: before it joins from an earlier connection, after it has
         left if it could not say so. Joining as somebody else would have to wait until that one's session is over."""
         super().__init__(partition_assignment_strategy=[strategy], enable_auto_commit=False, **arguments)
+        self._client.send = _with_kafka_errors(self._client.send)
 
     async def join(
         self,
@@ -87,6 +89,18 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
     def is_member(self) -> bool:
         """Whether the group knows this member, as far as is known here: it has a generation."""
         return bool(self._coordinator is not None and self._coordinator.generation > 0)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What has ended a task of aiokafka's that fetches records, metadata or offsets, of which it tells nobody:
+        whoever waits for these would do so for ever. What ends the heartbeats shows in that none is heard."""
+        tasks = [self._client._sync_task]  # noqa: SLF001
+        if self._fetcher is not None:
+            tasks.append(self._fetcher._fetch_task)  # noqa: SLF001
+        if self._coordinator is not None:
+            tasks.append(self._coordinator._commit_refresh_task)  # noqa: SLF001
+        ended = (task for task in tasks if task is not None and task.done() and not task.cancelled())
+        return next((failure for task in ended if (failure := task.exception()) is not None), None)
 
     @property
     def is_connected(self) -> bool:
@@ -177,7 +191,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         # A broker that holds back its answer to a JoinGroup reads nothing else from that connection; on the other, it
         # may hold back its answer to a fetch.
         group = ConnectionGroup.DEFAULT if is_joining else ConnectionGroup.COORDINATION
-        with contextlib.suppress(KafkaError, TimeoutError):
+        with contextlib.suppress(Exception):  # an answer that makes no sense keeps nobody from leaving
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._client.send(coordinator.coordinator_id, request, group=group)
             self.known_as = ""
@@ -195,6 +209,20 @@ class _Unwrapped(OrderedDict[TopicPartition, Any]):
 
 def _as_it_is(_partition: TopicPartition, record: object) -> object:
     return record
+
+
+def _with_kafka_errors(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """``send`` of aiokafka's client, whose callers in aiokafka foresee no other error. uvloop has one of its own for a
+    transport that was closed a moment ago."""
+
+    @functools.wraps(send)
+    async def sent(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await send(*arguments, **named)
+        except RuntimeError as error:
+            raise KafkaConnectionError(f"the connection is closed: {error}") from error
+
+    return sent
 
 
 async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:

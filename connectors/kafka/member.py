@@ -116,8 +116,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             await asyncio.wait({self._attending})
         await assignment.written(_WRITE_SECONDS)
         if self._consumer.is_member:
-            with contextlib.suppress(KafkaError):
+            try:
                 await _within(_COMMIT_SECONDS, self._commit(assignment))
+            except Exception as error:  # noqa: BLE001 - also an answer that makes no sense keeps nobody from leaving
+                _log.warning("group %s: not committed by who leaves: %s", self._config.group, reason(error))
         await _within(_LEAVE_SECONDS, self._consumer.leave(is_joining=self._is_between))
         return self._consumer.known_as
 
@@ -339,7 +341,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             await asyncio.sleep(_POLL_SECONDS)
 
     def _check_connection(self) -> None:
-        """Raises NotConnected when the group, or the cluster, has not been heard of for too long."""
+        """Raises NotConnected when the group, or the cluster, has not been heard of for too long, or is not
+        understood."""
         config, now = self._config, time.monotonic()
         if self._consumer.is_connected:
             self._connected_at = now
@@ -355,6 +358,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             raise NotConnected(
                 f"{config.shown}: a rebalance of the group {config.group} does not end (max_poll_interval)"
             )
+        if (failure := self._consumer.failure) is not None:
+            raise NotConnected(f"{config.shown}: an answer makes no sense: {type(failure).__name__}: {failure}")
         forbidden = self._consumer.forbidden.intersection(config.topics)
         if forbidden:
             raise NotConnected(f"{config.shown}: {', '.join(sorted(forbidden))} may not be read (topics)")

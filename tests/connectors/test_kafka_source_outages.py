@@ -152,6 +152,24 @@ async def test_a_connection_that_is_cut_is_made_anew(start_kafka: StartKafka) ->
         assert events["rebalance"] == 1
 
 
+async def test_answers_that_make_no_sense_are_told(start_kafka: StartKafka, tmp_path: Path) -> None:
+    """They end what fetches records. The source says so and begins anew, with nothing lost."""
+    cluster, sink = start_kafka(), MemorySink(MemorySink.Config())
+    topic = await create_topic(cluster.addresses.plaintext, 4)
+    async with await proxied(cluster) as proxy:
+        source = source_of(cluster.addresses.proxied, topic, new_group())
+        async with Line(tmp_path, source, sink) as line:
+            await produce(cluster.addresses.plaintext, topic, range(200))
+            await until(lambda: len(sink.values) == 200, SECONDS)
+            # The answer is to this request, and the rest of it has no topics.
+            proxy.garble(lambda answer: answer[:8] + b"\xff" * (len(answer) - 8))
+            await until(lambda: not line.pipeline.connected, SECONDS)
+            proxy.heal()
+            await produce(cluster.addresses.plaintext, topic, range(200, 400))
+            await until(lambda: len(set(sink.values)) == 400, SECONDS)
+    assert set(sink.values) == {b"%d" % number for number in range(400)}
+
+
 async def test_who_could_not_say_goodbye_is_known_when_it_comes_back(start_kafka: StartKafka) -> None:
     """It does not wait for the end of its own session."""
     cluster = start_kafka()
