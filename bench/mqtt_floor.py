@@ -1,8 +1,8 @@
 """The floors of ``bench.mqtt``: what somebody would write by hand to move messages from MQTT to Kafka by four rules.
 
 ``python mqtt_floor.py loop|each PORT CLIENT_ID BROKERS COUNT TOPIC TOPIC TOPIC TOPIC``. ``loop`` makes a batch for
-Kafka of what has come; ``each`` sends message by message. Both have aiomqtt acknowledge as it does, when it queues a message,
-so that what is under way when they end is lost.
+Kafka of what has come; ``each`` sends message by message. Both have aiomqtt acknowledge as it does, when it queues a
+message, so that what is under way when they end is lost.
 """
 
 import asyncio
