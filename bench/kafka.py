@@ -134,7 +134,7 @@ class Relays:
         command = [measure.SLUICEWAY, "run", str(config)]
         if profile is not None:
             command = [sys.executable, "-m", "cProfile", "-o", str(profile), *command]
-        cost = self._run_until_held(command, targets)
+        cost = run_until_held(command, self._topics, targets, self._options.records, self._folder / "ours.log")
         asyncio.run(self._topics.delete(targets))
         return cost
 
@@ -152,24 +152,25 @@ class Relays:
         )
         return config
 
-    def _run_until_held(self, command: Sequence[str], targets: Sequence[str]) -> Cost:
-        log = self._folder / "ours.log"
-        os.sync()
-        with log.open("wb") as output:
-            began = time.monotonic()
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-            try:
-                asyncio.run(self._topics.hold(targets, self._options.records))
-            except TimeoutError:
-                process.kill()
-                sys.exit(f"not all records have come in {PATIENCE:g} s:\n{log.read_text(errors='replace')[-4000:]}")
-            process.send_signal(signal.SIGTERM)
-            _, status, usage = os.wait4(process.pid, 0)
-            wall = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-4000:]}")
-        return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+def run_until_held(command: Sequence[str], topics: Topics, targets: Sequence[str], count: int, log: Path) -> Cost:
+    """What a daemon costs until so many records are in these topics and it has been told to stop."""
+    os.sync()
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            asyncio.run(topics.hold(targets, count))
+        except TimeoutError:
+            process.kill()
+            sys.exit(f"not all records have come in {PATIENCE:g} s:\n{log.read_text(errors='replace')[-4000:]}")
+        process.send_signal(signal.SIGTERM)
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
 
 
 def main(arguments: list[str]) -> int:

@@ -20,6 +20,7 @@ from tests.servers.fixtures import StartMosquitto
 from tests.servers.mosquitto import Mosquitto
 
 SLUICEWAY = Path(sys.executable).with_name("sluiceway")
+CONNECTED = "source in: connected"
 RULES = """
 from: [in]
 rules:
@@ -52,12 +53,16 @@ class Router:
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        """Start it, and wait until it reads."""
+        before = self.log.count(CONNECTED)
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 SLUICEWAY, "run", cwd=self.folder, stdout=log, stderr=log
             )
+        await until(lambda: self.log.count(CONNECTED) > before, 60)
 
     async def end(self, number: signal.Signals) -> int:
+        """Send a signal, and wait for the exit status."""
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
@@ -65,7 +70,8 @@ class Router:
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text()
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
 
     @property
     def archived(self) -> list[int]:
@@ -77,9 +83,8 @@ class Router:
 
 @asynccontextmanager
 async def running(router: Router) -> AsyncIterator[Router]:
-    await router.start()
     try:
-        await until(lambda: "source in: connected" in router.log, 60)
+        await router.start()
         yield router
     finally:
         await router.end(signal.SIGKILL)
