@@ -48,8 +48,8 @@ class Form:
         return f"`{index}`" if index else self._title
 
     def fault(self, path: Key, what: str, hint: str = "") -> None:
-        """Something is wrong with the value at ``path``, unless it is one of which the end may not have been read."""
-        if not self.is_torn(path):
+        """Something is wrong with the value at ``path``, unless it is one that may not be what is meant."""
+        if not self.is_unsure(path):
             self.faults.append(Fault(self.document.place(path), what, hint))
 
     def is_torn(self, path: Key) -> bool:
@@ -57,18 +57,29 @@ class Form:
         node = self.document.node(path)
         return node is not None and node.cut and not isinstance(node.data, Mapping | list)
 
+    def is_unsure(self, path: Key) -> bool:
+        """Whether what is read at ``path`` may not be what is meant, as YAML broke it. That is a fault already."""
+        node = self.document.node(path)
+        return self.is_torn(path) or (node is not None and node.mended)
+
     def lacking(self, path: Key, what: str, hint: str = "") -> None:
         """Something is not there at ``path``; it may be, where the document was cut short, and then is no fault."""
         if not self.document.is_cut(path):
             self.fault(path, what, hint)
 
     def key_fault(self, path: Key, what: str, hint: str = "") -> None:
-        """Something is wrong with the key that leads to ``path``, or with its being there."""
+        """Something is wrong with the key that leads to ``path``, or with its being there: unless a bracket of the
+        ``{...}`` that it stands in is missing, so that it may be meant elsewhere."""
+        parent = self.document.node(path[:-1])
+        if parent is not None and parent.cut and parent.is_flow:
+            return
         self.faults.append(Fault(self.document.key_place(path), what, hint))
 
     def wrong(self, path: Key, data: object, wanted: str) -> None:
         """The value at ``path`` is of a kind that is not ``wanted``."""
-        self.fault(path, f"{self.named(path)} is {kind(data)}", f"should be {wanted}")
+        node = self.document.node(path)
+        if node is None or not (node.cut and node.is_flow):  # whose bracket may be the mistake
+            self.fault(path, f"{self.named(path)} is {kind(data)}", f"should be {wanted}")
 
     def missing(self, path: Key, key: str, wanted: str) -> None:
         """The mapping at ``path`` lacks a key, unless it may have been cut off, or be misspelt."""
@@ -79,8 +90,16 @@ class Form:
     def unknown(self, path: Key, known: Iterable[str]) -> None:
         """The key that leads to ``path`` is not one that is known there."""
         self._unknown.append(path)
+        if self._is_unbraced(path[:-1]):
+            return
         hint = _MERGE_KEY if path[-1] == "<<" else did_you_mean(str(path[-1]), known)
         self.key_fault(path, f"`{path[-1]}` is not known here", hint)
+
+    def _is_unbraced(self, path: Key) -> bool:
+        """Whether the ``{`` of a value of this mapping may be missing, so that keys of the value stand in it."""
+        node = self.document.node(path)
+        values = [] if node is None or not node.is_flow else [value for _, value in node.entries.values()]
+        return any(value.mended and ": " in str(value.data) for value in values)
 
     def mapping(
         self, path: Key, data: object, wanted: str, known: Iterable[str] | None = None
@@ -109,6 +128,8 @@ class Form:
 
     def text(self, path: Key, data: object, wanted: str) -> str | None:
         """Text that is not empty."""
+        if self.is_unsure(path):
+            return None
         if isinstance(data, str) and data:
             return data
         if isinstance(data, bool | int | float):

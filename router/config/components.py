@@ -250,7 +250,8 @@ class _Reading:
         own = [key for key in self.form.document.root.entries if key not in common]
         form = Form(document_of(self.form.document, own))
         made = validate(form, self._filled, connector.Config, common)
-        if made is None and templates and not form.faults:
+        is_cut = any(part.cut for part in form.document.root.collections())
+        if made is None and templates and not form.faults and not is_cut:
             unread = not_taken(form.document, connector.Config).intersection(templates)
             form = Form(document_of(self.form.document, [key for key in own if key not in unread]))
             made = validate(form, self._filled, connector.Config, common)

@@ -66,7 +66,7 @@ def _read(paths: Sequence[Path], faults: list[Fault]) -> Document | None:
         except OSError as error:
             faults.append(Fault(Place(str(path)), f"cannot be read: {error.strerror}", "should be the daemon's file"))
             continue
-        document, found = load_document(data, str(path))
+        document, found = load_document(data, str(path), KEYS)
         faults += found
         if document is not None and not isinstance(document.data, dict):
             faults.append(

@@ -181,6 +181,8 @@ class _Faults:
 
     def _report(self, path: Key, messages: list[str]) -> None:
         node = self._form.document.node(path)
+        if node is not None and any(part.cut for part in node.collections()):
+            return  # what is wrong with the whole may come of what is not read
         hidden = node is not None and self._is_hidden(path)
         plain = [message for message in messages if not message.startswith("\0")]
         own = [message[1:] for message in messages if message.startswith("\0")]

@@ -5,7 +5,7 @@ Both kinds of file are read through this, so that every fault can be shown at it
 
 from __future__ import annotations
 
-from rules.document.compose import load
+from rules.document.loading import load
 from rules.document.nodes import Document, Key, Node, merge
 
 __all__ = ["Document", "Key", "Node", "load", "merge"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rules.document.lines import closers
 from rules.document.origin import Mend, Origin, quote
 
 _KEY = re.compile(r"""(?:^|(?<=[\s{,]))(?:"[^"]*"|'[^']*'|[^\s"'{}\[\],#&*!|>%@`-][^"'{}\[\],#]*?):[ \t]+(?=\S)""")
@@ -36,8 +37,9 @@ def mends(origin: Origin, index: int, *, flow: bool) -> Iterator[Mend]:
 
 
 def _is_other(line: str, begin: int, stop: int) -> bool:
-    """Whether a value is a block scalar, or all of it a mapping or list: then what is wrong is inside it."""
-    if line[begin] in "|>":
+    """Whether a value is a block scalar, or all of it a mapping or list, or one that is not closed: then what is wrong
+    is inside it."""
+    if line[begin] in "|>" or (line[begin] in "[{" and closers(line[begin:stop])):
         return True
     return line[begin] in "[{" and _value_end(line[:stop], begin + 1, flow=True, separators="") == stop - 1
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from rules.document.origin import Origin, locate, quote
 from rules.faults import Place
@@ -32,6 +33,7 @@ class Node:
     size: int = 1
     height: int = 0
     cut: bool = False
+    mended: bool = False
 
     @property
     def place(self) -> Place:
@@ -42,6 +44,11 @@ class Node:
     def source(self) -> str:
         """The text that it was read from, as it was written."""
         return self.origin.text[self.start : self.end]
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is a ``{...}`` or a ``[...]``."""
+        return isinstance(self.data, dict | list) and self.origin.text.startswith(("{", "["), self.start)
 
     def child(self, step: str | int) -> Node | None:
         """The value under a key or at an index."""
@@ -62,6 +69,17 @@ class Node:
         for below in (*self.items, *(value for _, value in self.entries.values())):
             yield from below.texts()
 
+    def holds(self, place: Place) -> bool:
+        """Whether a place of the user's file is inside."""
+        return self.place <= place < self.origin.place(self.end)
+
+    def collections(self) -> Iterator[Node]:
+        """Every mapping and list at or below this node."""
+        if isinstance(self.data, dict | list):
+            yield self
+        for below in (*self.items, *(value for _, value in self.entries.values())):
+            yield from below.collections()
+
     def text_index(self, offset: int) -> int:
         """The index in the origin's text of the character at ``offset`` of this text."""
         if not isinstance(self.data, str):
@@ -76,14 +94,10 @@ class Node:
 
 
 class Document:
-    """``data`` is plain: dict with str keys, list, str, int, float, bool, None.
+    """``data`` is plain: dict with str keys, list, str, int, float, bool, None."""
 
-    ``mended`` are the places of values that were broken, and are read as if they had been quoted.
-    """
-
-    def __init__(self, root: Node, mended: Iterable[Place] = ()) -> None:
+    def __init__(self, root: Node) -> None:
         self._root = root
-        self.mended = frozenset(mended)
 
     @property
     def data(self) -> object:
@@ -94,6 +108,11 @@ class Document:
     def file(self) -> str:
         """The file that the document as a whole, but not always each part of it, was read from."""
         return self._root.origin.file
+
+    @cached_property
+    def mended(self) -> frozenset[Place]:
+        """The places of values that were broken, and are read as if they had been quoted."""
+        return frozenset(node.place for node in self._root.texts() if node.mended)
 
     def is_cut(self, path: Key) -> bool:
         """Whether reading stopped in the value at ``path``, so that what is not there may be in the file all the same;

@@ -9,55 +9,97 @@ from dataclasses import dataclass
 
 from rules.faults import Place
 
-_LINE_END = re.compile(r"\r\n|\n|\r")
+LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
-    """A stretch of text, ``start`` to ``end``, that was put into quotes: ``quoted`` stands in its stead. ``key`` is
-    what stands before it, with its colon."""
+class Edit:
+    """A stretch of text, ``start`` to ``end``, in whose stead ``text`` is read."""
 
     start: int
     end: int
-    quoted: str
-    key: str
+    text: str
 
     def before(self, index: int) -> int:
-        """The index in the text as it was before, of an index in the mended text."""
+        """The index in the text as it was before, of an index in the edited text."""
         if index <= self.start:
             return index
-        grown = len(self.quoted) - (self.end - self.start)
-        if index >= self.start + len(self.quoted):
-            return index - grown
-        inside = self.quoted[1 : index - self.start]
-        return min(self.end, self.start + len(inside) - (inside.count("''") if self.quoted[0] == "'" else 0))
+        if index >= self.start + len(self.text):
+            return index - len(self.text) + self.end - self.start
+        return min(self.end, self._within(index))
+
+    def _within(self, index: int) -> int:
+        return index
+
+
+@dataclass(frozen=True, slots=True)
+class Mend(Edit):
+    """A value that was put into quotes. ``key`` is what stands before it, with its colon."""
+
+    key: str
+
+    def _within(self, index: int) -> int:
+        inside = self.text[1 : index - self.start]
+        return self.start + len(inside) - (inside.count("''") if self.text[0] == "'" else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Where something of the file is not read as it stands there: at an index of the file's own text, which began
+    with ``removed``. ``column`` is that of the line's first character if it is the line's first, and else None."""
+
+    index: int
+    removed: str
+    column: int | None
 
 
 class Origin:
-    """A file's text as it is read, after any mends, and where each character of it stands in the file."""
+    """A file's text as it is read, after any edits, and where each character of it stands in the file."""
 
-    def __init__(self, file: str, text: str, mends: tuple[Mend, ...] = (), lines: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        file: str,
+        text: str,
+        edits: tuple[Edit, ...] = (),
+        lines: Sequence[int] = (),
+        gaps: tuple[Gap, ...] = (),
+    ) -> None:
         self.file = file
         self.text = text
-        self._mends = mends
-        self._lines = lines or [0, *(found.end() for found in _LINE_END.finditer(text))]
+        self.gaps = gaps
+        self._edits = edits
+        self._lines = lines or [0, *(found.end() for found in LINE_END.finditer(text))]
 
-    def mended(self, mend: Mend) -> Origin:
-        """The same file with one more mend; places still are those of the user's file."""
-        text = self.text[: mend.start] + mend.quoted + self.text[mend.end :]
-        return Origin(self.file, text, (*self._mends, mend), self._lines)
+    def edited(self, edit: Edit) -> Origin:
+        """The same file with one more edit; places still are those of the user's file."""
+        text = self.text[: edit.start] + edit.text + self.text[edit.end :]
+        return Origin(self.file, text, (*self._edits, edit), self._lines, self.gaps)
+
+    def repaired(self, edit: Edit) -> Origin:
+        """The same with an edit by which something that was meant may be lost."""
+        start = self.line_bounds(edit.start)[0]
+        is_first = not self.text[start : edit.start].strip()
+        gap = Gap(self.original(edit.start), self.text[edit.start : edit.end], edit.start - start if is_first else None)
+        made = self.edited(edit)
+        made.gaps = (*self.gaps, gap)
+        return made
+
+    def original(self, index: int) -> int:
+        """The index in the user's file of the character at ``index`` of ``text``."""
+        for edit in reversed(self._edits):
+            index = edit.before(index)
+        return index
 
     def place(self, index: int) -> Place:
         """The place in the user's file of the character at ``index`` of ``text``."""
-        for mend in reversed(self._mends):
-            index = mend.before(index)
+        index = self.original(index)
         line = bisect_right(self._lines, index)
         return Place(self.file, line, index - self._lines[line - 1] + 1)
 
     def line_bounds(self, index: int) -> tuple[int, int]:
         """Where the line around ``index`` begins and ends in ``text``, its line end left out."""
         start = max(self.text.rfind("\n", 0, index), self.text.rfind("\r", 0, index)) + 1
-        found = _LINE_END.search(self.text, index)
+        found = LINE_END.search(self.text, index)
         return start, found.start() if found else len(self.text)
 
 

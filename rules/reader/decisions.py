@@ -33,14 +33,18 @@ def read_rules(form: Form, data: object, scope: Scope) -> tuple[Rule, ...]:
     return found
 
 
-def are_targets_readable(rules: object, otherwise: object) -> bool:
+def are_targets_readable(form: Form, rules: object, otherwise: object) -> bool:
     """Whether it is known of all rules and endings which sinks they name, whatever else may be wrong with them."""
     endings = {} if otherwise is None else otherwise
     if not isinstance(rules, list) or not isinstance(endings, Mapping) or not endings.keys() <= set(_OTHERWISE):
         return False
     if not all(isinstance(rule, Mapping) and rule.keys() <= set(RULE) for rule in rules):
         return False
-    return all(map(is_readable, [*endings.values(), *(rule["to"] for rule in rules if "to" in rule)]))
+    paths: list[Key] = [("rules", index, "to") for index, rule in enumerate(rules) if "to" in rule]
+    above: list[Key] = [("rules",), ("otherwise",), *(("rules", index) for index in range(len(rules)))]
+    if any(form.document.is_cut(path) for path in above):
+        return False
+    return all(is_readable(form, path) for path in (*paths, *(("otherwise", key) for key in endings)))
 
 
 def _name_path(form: Form, count: int, rule: Rule) -> Key:
@@ -105,7 +109,7 @@ def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rul
 def _split(form: Form, rule: Key, mapping: Mapping[str, object], scope: Scope) -> tuple[Split | None, Scope]:
     """How a rule splits, and what the expressions beside it may name."""
     if "split" not in mapping:
-        return None, scope
+        return None, replace(scope, is_open=scope.is_open or form.document.is_cut(rule))
     path = (*rule, "split")
     wanted = "a mapping such as {each: event.items, as: item}"
     parts = form.mapping(path, mapping["split"], wanted, ("each", "as"))

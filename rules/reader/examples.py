@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from rules import cel
 from rules.document import Key
 from rules.flow import DEAD_LETTER, REJECT, Expected, Given, Test
-from rules.form import Form, kind
+from rules.form import Form
 from rules.suggest import did_you_mean
 
 _TEST = ("name", "given", "then", "exact")
@@ -147,7 +147,7 @@ def _expected(form: Form, path: Key, data: object, *, letter: bool) -> Expected 
         form.fault(path, f"{form.named(path)} is {data}", "should be 0 or more")
         return None
     if not isinstance(data, list):
-        form.fault(path, f"{form.named(path)} is {kind(data)}", f"should be {_RECORDS}")
+        form.wrong(path, data, _RECORDS)
         return None
     wanted = "a record, such as {event: {amount: 900}}"
     records = [

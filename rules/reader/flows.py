@@ -29,7 +29,7 @@ def read_flow(text: str | bytes, file: str, read_file: ReadFile) -> tuple[Flow |
     rules file, and gives its bytes or raises OSError. Every fault comes back, in the order of their places; with any of
     them, the flow is what could be made of the rest, or None.
     """
-    document, faults = load(text, file)
+    document, faults = load(text, file, _FLOW)
     if document is None:
         return None, faults
     form = Form(document)
@@ -125,6 +125,8 @@ def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
         if not items[-1].keys() <= set(RULE) or ("to" in items[-1] and "when" not in items[-1]):
             return
         path = ("rules", len(items) - 1)
+        if form.document.is_cut(path) or form.document.is_cut(("rules",)):
+            return
     what = "what happens to records that no rule takes is not said"
     form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
 
@@ -138,7 +140,7 @@ def _are_targets_known(form: Form, mapping: Mapping[str, object]) -> bool:
     """Whether every sink that the flow sends to could be read."""
     if form.document.is_cut(()) or _has_unknown_keys(form, mapping):
         return False
-    return are_targets_readable(mapping.get("rules"), mapping.get("otherwise"))
+    return are_targets_readable(form, mapping.get("rules"), mapping.get("otherwise"))
 
 
 def _version(data: object, schema: bytes) -> str:

@@ -22,6 +22,8 @@ def read_targets(form: Form, path: Key, data: object, scope: Scope, *, may_rejec
         found = [_target(form, (*path, index), item, scope) for index, item in enumerate(items)]
     else:
         found = [_target(form, path, data, scope)]
+    if isinstance(data, list) and form.document.is_cut(path):
+        found = []  # the bracket may be the mistake
     targets = tuple(target for target in found if target is not None)
     _check_together(form, path, targets)
     if not may_reject and any(target.sink == REJECT for target in targets):
@@ -29,10 +31,14 @@ def read_targets(form: Form, path: Key, data: object, scope: Scope, *, may_rejec
     return targets
 
 
-def is_readable(data: object) -> bool:
+def is_readable(form: Form, path: Key) -> bool:
     """Whether every target in ``to`` says which sink it is."""
-    items = data if isinstance(data, list) else [data]
-    return all(isinstance(item.get("sink") if isinstance(item, Mapping) else item, str) for item in items)
+    node = form.document.node(path)
+    if node is None or node.cut:
+        return False
+    targets = node.items if isinstance(node.data, list) else [node]
+    names = [target.child("sink") if isinstance(target.data, Mapping) else target for target in targets]
+    return all(name is not None and isinstance(name.data, str) and not (name.cut or name.mended) for name in names)
 
 
 def _check_together(form: Form, path: Key, targets: tuple[Target, ...]) -> None:
@@ -88,7 +94,7 @@ def _assignments(form: Form, path: Key, data: object, scope: Scope) -> tuple[Ass
     wanted = "a mapping of paths to values, such as {event.tier: gold}"
     mapping = form.mapping(path, data, wanted) or {}
     if isinstance(data, Mapping) and not data:
-        form.fault(path, "`set` is empty", f"should be {wanted}")
+        form.lacking(path, "`set` is empty", f"should be {wanted}")
     found: dict[Path, Assignment] = {}
     for key, value in mapping.items():
         here = (*path, key)
@@ -113,7 +119,7 @@ def _unset(form: Form, path: Key, data: object) -> tuple[Path, ...]:
     wanted = "a path or a list of paths, such as [event.password]"
     items = [((*path, index), item) for index, item in enumerate(data)] if isinstance(data, list) else [(path, data)]
     if not items:
-        form.fault(path, "`unset` is empty", f"should be {wanted}")
+        form.lacking(path, "`unset` is empty", f"should be {wanted}")
     found = []
     for here, item in items:
         text = form.text(here, item, wanted)

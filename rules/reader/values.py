@@ -16,6 +16,7 @@ from rules.form import Form, kind
 from rules.suggest import did_you_mean, nearest
 from rules.templates import Unclosed, parts
 
+_PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -147,6 +148,8 @@ def _expression_text(form: Form, path: Key, data: object) -> str | None:
         return None
     source = form.document.source(path).strip()
     if isinstance(data, Mapping | list):
+        if form.document.is_cut(path):
+            return None
         hint = "should be a CEL expression"
         if "\n" not in source and _compiles(source):
             hint = f"should be quoted: {form.document.quoted(path)}"
@@ -177,7 +180,8 @@ def _cut_by_comment(form: Form, path: Key, text: str) -> Fault | None:
 
 def _take_faults(form: Form, text: str, error: cel.CelSyntaxError, at: Callable[[int], Place], scope: Scope) -> None:
     """Every fault of an expression, and every name in it that is not known."""
-    if at(error.offset) in form.document.mended:
+    is_mended = at(0) in form.document.mended
+    if at(error.offset) in form.document.mended or (is_mended and _is_unbalanced(text)):
         return  # where YAML broke it, it is no expression either, and what it would be is guesswork
     if not text.strip():
         form.faults.append(Fault(at(error.offset), "a CEL expression is missing here"))
@@ -185,6 +189,11 @@ def _take_faults(form: Form, text: str, error: cel.CelSyntaxError, at: Callable[
     faults = {fault.offset: Fault(at(fault.offset), fault.message) for fault in error.faults}
     form.faults += faults.values()
     _check_names(form, [(name, offset) for name, offset in error.uses if offset not in faults], at, scope)
+
+
+def _is_unbalanced(text: str) -> bool:
+    """Whether a quote or a bracket too few or too many is what broke a text."""
+    return any(text.count(mark) % 2 for mark in "'\"") or any(text.count(a) != text.count(b) for a, b in _PAIRS)
 
 
 def _checked(form: Form, expression: cel.Expression, at: Callable[[int], Place], scope: Scope) -> Expr | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fuzz_faults
 import pytest
 from fuzz_config import DAEMON, ENVIRONMENT, RULES, fuzz, mutate, write_files
 
@@ -880,13 +881,15 @@ CUT = [
         # So does the one that begins with what is broken.
         "flows: [flow.yaml]\nsources: {a: {type: memory}}\nsinks:\n  y:\n    type: file\n  path: [y\n  x: {type: memory}\n",
         [
-            "sluiceway.yaml:6:9: sink `path` is a list; should be a mapping such as {type: file, path: out.ndjson}",
+            "sluiceway.yaml:5:5: `path` is missing; should be given: the file, relative to the daemon's file",
             "sluiceway.yaml:7:4: `,` or the end of the `[` of line 6 should stand here",
         ],
     ),
     (
+        # What is broken belongs to what its indentation says.
         "flows: [flow.yaml]\nsources: {a: {type: memory}}\nhttp:\n  listen: 0.0.0.0:9600\n@\n",
         [
+            "sluiceway.yaml:4:11: `0.0.0.0:9600` can be reached from other machines, and there is no `token`; should have a `token`, or listen on 127.0.0.1",
             "sluiceway.yaml:5:1: this is not YAML: found character '@' that cannot start any token",
         ],
     ),
@@ -909,6 +912,25 @@ def test_what_may_stand_behind_the_spot_where_yaml_ends_is_not_missed(
     (tmp_path / "sluiceway.yaml").write_text(daemon)
     (tmp_path / "flow.yaml").write_text("from: a\nrules: [{to: x}]\n")
     assert faults_of(tmp_path, "sluiceway.yaml") == faults
+
+
+def test_a_bracket_that_is_missing_hides_nothing_below_it_and_invents_nothing(tmp_path: Path) -> None:
+    (tmp_path / "sluiceway.yaml").write_text(
+        "sources:\n  a: {type: stdin\nsinks:\n  x: {type: fiel}\n  y: {type: file}\nflows: [flow.yaml]\nvars: 5\n"
+    )
+    (tmp_path / "flow.yaml").write_text("from: [a, b]\nrules: [{to: [x, z]}]\n")
+    assert faults_of(tmp_path, "sluiceway.yaml") == [
+        "flow.yaml:1:11: there is no source `b`; known: a",
+        "flow.yaml:2:18: there is no sink `z`; known: x, y, drop, dead_letter",
+        "sluiceway.yaml:3:6: `,` or the end of the `{` of line 2 should stand here",
+        "sluiceway.yaml:4:13: no sink of type `fiel` is installed; did you mean `file`?",
+        "sluiceway.yaml:5:6: `path` is missing; should be given: the file, relative to the daemon's file",
+        "sluiceway.yaml:7:7: `vars` is `5`; should be a mapping",
+    ]
+
+
+def test_every_known_fault_is_reported_beside_one_that_breaks_the_yaml() -> None:
+    assert [(case, wrong) for case, wrong in fuzz_faults.fuzz(80, seed=9) if wrong] == []
 
 
 def test_what_is_merged_from_a_file_that_was_cut_short_is_not_missed(tmp_path: Path) -> None:

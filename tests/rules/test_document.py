@@ -201,6 +201,90 @@ def test_a_value_that_yaml_broke_is_shown_mended(line: str, column: int, value: 
     ]
 
 
+@pytest.mark.parametrize("value", ["&anchor event.x", "*anchor event.x", "&anchor"])
+def test_a_value_that_begins_like_an_anchor_does_not_spoil_what_is_mended_below_it(value: str) -> None:
+    assert sorted(faults_of(f"- when: {value}\n- {{name: c, when: event == 'a, b'}}\n")) == [
+        f"f.yaml:1:9: YAML does not read `{value}` as one text; should be quoted: when: '{value}'",
+        "f.yaml:2:19: YAML does not read `event == 'a, b'` as one text; should be quoted: when: \"event == 'a, b'\"",
+    ]
+
+
+BRACKET = "`,` or the end of the `{}` of line {} should stand here"
+ASTRAY = "this does not belong to what stands before it; check quotes and indentation"
+PASSED_OVER = [
+    ("a: {b: 1\nc: 2\n", "2:2: " + BRACKET.format("{", 1), {"a": {"b": 1}, "c": 2}),
+    ("a: {b: [1, 2}\nc: 2\n", "1:13: " + BRACKET.format("[", 1), {"a": None, "c": 2}),
+    ("a: {b: 1}}\nc: 2\n", "1:10: " + ASTRAY, {"a": {"b": 1}, "c": 2}),
+    ("a:\n  b: 'x\n  d: 'y'\nc: 2\n", "2:6: a quote is opened and never closed", {"a": {"b": "x", "d": "y"}, "c": 2}),
+    ("a: {b: 1, d: 'x}\nc: 'z'\n", "1:14: a quote is opened and never closed", {"a": {"b": 1, "d": None}, "c": "z"}),
+    (
+        "a:\n  b: 1\n   d: 2\nc: 2\n",
+        "3:4: this line is indented by mistake; should begin in column 3",
+        {"a": {"b": 1, "d": 2}, "c": 2},
+    ),
+    ("a:\n    b: 1\n  d: 2\n  e: 3\nc: 2\n", "3:3: " + ASTRAY, {"a": {"d": 2, "e": 3}, "c": 2}),
+    ("a:\n  b:\n    d: 1\n   e: 2\nc: 2\n", "4:4: " + ASTRAY, {"a": {"b": {"d": 1}}, "c": 2}),
+    (
+        "a:\n- b: 1\n- d: 2\n  @\nc: 2\n",
+        "4:3: this is not YAML: found character '@' that cannot start any token",
+        {"a": [{"b": 1}, {"d": 2}], "c": 2},
+    ),
+    ("a: 1\nwhat is this\nc: 2\n", "2:1: a key without `:`; should be `key: value`", {"a": 1, "c": 2}),
+    ("a\n  b: 1\nc: 2\n", "2:4: `: ` inside a value makes YAML read a mapping", {"a": {"b": 1}, "c": 2}),
+    ("a:\n\tb: 1\nc: 2\n", "2:1: a tab; YAML indents with spaces", {"a": None, "c": 2}),
+    (
+        "a: \x07\nc: 2\n",
+        "1:4: the character U+0007 may not stand in YAML; should be written as an escape in double quotes",
+        {"a": None, "c": 2},
+    ),
+    (
+        "a: [@, &x 1]\nb: *x\nc: 2\n",
+        "1:5: this is not YAML: found character '@' that cannot start any token",
+        {"a": None, "b": None, "c": 2},
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "fault", "data"), PASSED_OVER, ids=[repr(text) for text, *_ in PASSED_OVER])
+def test_reading_goes_on_behind_what_is_no_yaml(text: str, fault: str, data: object) -> None:
+    """It is one fault; what is below it is read as it stands, and is not known to be incomplete."""
+    document, faults = load(text + "c: 3\n", "f.yaml")
+    twice = f"f.yaml:{text.count(chr(10)) + 1}:1: `c` is given twice; it stands already in line {text.count(chr(10))}"
+    assert [str(found) for found in faults] == [f"f.yaml:{fault}", twice]
+    assert document is not None
+    assert document.data == data
+    assert not document.is_cut(("c",))
+
+
+def test_what_is_incomplete_is_known_to_be() -> None:
+    document, _ = load("a:\n  b: {c: 1\n  d: [2]\n  e: {f: 3}\n", "f.yaml")
+    assert document is not None
+    assert [document.is_cut(path) for path in ((), ("a",), ("a", "b"), ("a", "b", "c"), ("a", "d"), ("a", "e"))] == [
+        False, False, True, True, False, False,
+    ]  # fmt: skip
+    document, _ = load("a:\n  b: 1\n  @\nc: 2\n", "f.yaml")
+    assert document is not None
+    assert [document.is_cut(path) for path in ((), ("a",), ("c",))] == [False, True, False]
+
+
+def test_a_line_that_is_indented_by_mistake_is_told_by_the_keys_of_the_outermost_level() -> None:
+    text = "sinks:\n  a: 1\n flows: 2\n"
+    document, faults = load(text, "f.yaml", ["sinks", "flows"])
+    assert document is not None
+    assert document.data == {"sinks": {"a": 1}, "flows": 2}
+    assert [str(fault) for fault in faults] == [
+        "f.yaml:3:2: this line is indented by mistake; should begin in column 1"
+    ]
+
+
+@given(st.text("ab:- \n{}[]'\"|#,", max_size=80))
+def test_whatever_is_passed_over_nothing_is_read_that_is_not_there(text: str) -> None:
+    """Every text that comes back stands in the file, in its order."""
+    document, _ = load(text, "f.yaml")
+    for node in document.root.texts() if document else ():
+        assert node.origin.original(node.start) <= node.origin.original(node.end) <= len(text)
+
+
 def test_a_mended_line_keeps_its_columns() -> None:
     document, _ = load("x: {when: 'a' in \"b'c\", to: [y]}", "f.yaml")
     assert document is not None

@@ -423,7 +423,6 @@ FAULTS = [
     (
         "from: [a]\nrules:\n  - {to:}\n  - to: x\n",
         [
-            "f.yaml:3:6: `to:` is not known here; did you mean `to`?",
             "f.yaml:3:6: the key `to:` has no value; should be `key: value`",
         ],
     ),
@@ -877,6 +876,7 @@ FAULTS = [
     (
         "tests: [{given: {event: 1, source: b}, then: {x: 1}}]\nrules:\n  - when: big && foo()\n    to: x\n\tlet: {}\nfrom: b\n",
         [
+            "f.yaml:3:11: `big` is not known here; a field of the record is `event.big`; known: event, meta, vars",
             "f.yaml:3:18: there is no function foo: did you mean math.floor(x)?",
             "f.yaml:5:1: a tab; YAML indents with spaces",
         ],
@@ -884,7 +884,8 @@ FAULTS = [
     (
         "from: a\nrules:\n  - name: one\n    when: event.x &&\n to: x\n  - to: y\n",
         [
-            "f.yaml:5:2: this does not belong to what stands before it; check quotes and indentation",
+            "f.yaml:4:21: the expression ends here, where a value should follow",
+            "f.yaml:5:2: this line is indented by mistake; should begin in column 5",
         ],
     ),
 ]
