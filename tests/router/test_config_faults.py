@@ -77,6 +77,30 @@ FAULTS = [
         ],
     ),
     (
+        "sources: {a: {type: memory}}\nsinks: {lost: {type: memory}, x: {type: memory}}\nflows: [flow.yaml]\ndead_letters: {to: {flo: lots}, retain: 0, max_bytes: 10KiB, keep: 3}\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:41: `retain` is `0`; should be more than 0",
+            "sluiceway.yaml:4:55: `max_bytes` is `10KiB`; should be at least 1048576",
+            "sluiceway.yaml:4:62: `keep` is not known here; known: to, retain, max_bytes",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {lost: {type: memory}, x: {type: memory}}\nflows: [flow.yaml]\ndead_letters: {to: {flo: lots}}\n",
+        "from: a\nrules: [{to: [x, lost]}]\n",
+        [
+            "sluiceway.yaml:4:21: there is no flow `flo`; did you mean `flow`?",
+            "sluiceway.yaml:4:26: there is no sink `lots`; did you mean `lost`?",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\ndead_letters: x\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:4:15: `dead_letters` is text; should be a mapping such as {retain: 30d, max_bytes: 10GiB}",
+        ],
+    ),
+    (
         "",
         "from: a\nrules: [{to: x}]\n",
         [
@@ -94,7 +118,7 @@ FAULTS = [
         "a: b: c\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:1: `a` is not known here; known: state_dir, http, vars, drain_timeout, connections, models, defaults, sources, sinks, flows",
+            "sluiceway.yaml:1:1: `a` is not known here; known: state_dir, http, vars, drain_timeout, dead_letters, connections, models, defaults, sources, sinks, flows",
             "sluiceway.yaml:1:1: `flows` is missing; should be the rules files, such as [rules/*.yaml]",
             "sluiceway.yaml:1:4: YAML does not read `b: c` as one text; should be quoted: a: 'b: c'",
         ],
