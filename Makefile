@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 # Further arguments of a target: make test ARGS="-k http", make faults ARGS="--seconds 60 --seed 7"
 ARGS ?=
 
-.PHONY: help run test check docs servers bench faults
+.PHONY: help run test outages check docs servers bench faults
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      the quickstart: a router with two flows, and what to try on it'
 	@echo 'make test     the tests'
+	@echo 'make outages  tests that kill, freeze and cut off a Kafka of their own, for minutes'
 	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
 	@echo 'make docs     the pages about connectors, formats and framings, from their code'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
@@ -31,6 +32,9 @@ run: $(VENV)/.stamp
 
 test: $(VENV)/.stamp
 	$(BIN)/pytest -n auto $(ARGS)
+
+outages: $(VENV)/.stamp
+	$(BIN)/pytest -m outage $(ARGS)
 
 check: $(VENV)/.stamp
 	$(BIN)/ruff format --check

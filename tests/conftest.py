@@ -38,6 +38,12 @@ def _strict(report: Report) -> Report:
     return report
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What starts a Kafka of its own to break it takes minutes: ``make outages`` runs that."""
+    if "start_kafka" in getattr(item, "fixturenames", ()):
+        item.add_marker("outage")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Judge each phase of each test."""

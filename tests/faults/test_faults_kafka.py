@@ -41,6 +41,7 @@ def test_faults_of_every_party(start_kafka: StartKafka, capsys: pytest.CaptureFi
         assert len(rig.world) > 10_000
 
 
+@pytest.mark.outage
 def test_members_of_a_group_are_killed(kafka: KafkaAddresses) -> None:
     """Nothing is lost, no old owner writes after the new one, and no more comes again than those who were killed had
     written and not committed."""
