@@ -61,7 +61,10 @@ class Waiting(Settings):
 class MqttSourceConfig(ClientSettings):
     """The settings of the source ``mqtt``."""
 
-    topics: Annotated[tuple[Annotated[Subscription, BeforeValidator(_as_mapping)], ...], Field(min_length=1)]
+    topics: Annotated[
+        tuple[Annotated[Subscription, BeforeValidator(_as_mapping, json_schema_input_type=str | Subscription)], ...],
+        Field(min_length=1),
+    ]
     """What to subscribe to: filters such as `sensors/+/temperature`, or mappings such as `{topic: alarms/#, qos: 0}`.
     What is taken out of here is unsubscribed from."""
     qos: QoS = 1
