@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from router import interfaces
 from router.expression import Template
 from router.interfaces import Positions
 from rules.codecs import Format, Json
+from rules.model import Model
 
 
 class MemoryPositions:
@@ -62,10 +63,8 @@ class PerRecord:
     """
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """The base of a connector's ``Config``: unknown keys are refused, and a validated one never changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     _context: Context = PrivateAttr(default_factory=Context)
 
