@@ -35,7 +35,12 @@ class Unavailable(NotConnected):
 
 
 class EndOfStream(SluicewayError):
-    """A source has no more records and never will have."""
+    """A source has no more records and never will have.
+
+    From ``Sink.open`` and ``Sink.write``: nothing can be delivered any more, as long as the process lives. Nothing of
+    the batch counts as written. The daemon then stops reading, delivers to all other sinks what they are to get, and
+    ends with a failure; what the sink did not get is not acknowledged.
+    """
 
 
 class WriteError(SluicewayError):

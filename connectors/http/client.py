@@ -127,18 +127,19 @@ class Client:
         body: bytes | None = None,
         limit: float | None = None,
         most: int,
+        why: str = "",
     ) -> Answer:
         """Send a request, and once more with a new token when the first is answered 401 and there may be a new one.
 
-        ``limit`` is how many seconds all of it may take, ``most`` how many bytes of the answer's body are read.
-        Redirects are answers like any other.
+        ``limit`` is how many seconds all of it may take, and ``why`` says why so many; ``most`` is how many bytes of
+        the answer's body are read. Redirects are answers like any other.
         """
         limit = self._settings.request_timeout if limit is None else limit
         try:
             async with asyncio.timeout(limit):
                 return await self._authorized(method, url, headers, body, most)
         except TimeoutError as error:
-            raise NotConnected(f"{method} {shown_url(url)}: no answer within {limit:g} s") from error
+            raise NotConnected(f"{method} {shown_url(url)}: no answer within {limit:g} s{why}") from error
 
     async def _authorized(
         self, method: str, url: str, headers: Sequence[Header], body: bytes | None, most: int
