@@ -268,9 +268,9 @@ class Outlet:
         except StateError as error:  # what the sink remembers cannot be kept
             return await self._after_delay(segment, Unavailable(str(error)), begun)
         except Unavailable as error:
-            return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
+            return await self._after_delay(await self._unwritten(load, segment, batch, error), error, begun)
         except NotConnected as error:
-            segment = self._unwritten(segment, batch, error)
+            segment = await self._unwritten(load, segment, batch, error)
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
         except ConnectionError as error:
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
@@ -323,15 +323,19 @@ class Outlet:
         await self._pause()
         return [Segment(list(again), attempts, segment.strikes)]
 
-    def _unwritten(self, segment: Segment, batch: Batch, error: NotConnected) -> Segment:
-        """What is left of a segment whose write broke off. Where some of it was written, its strikes begin anew: the
-        first of what is left may be to blame, and it was not tried so often."""
-        if error.unwritten is None:
-            return segment
-        left = sorted(index for index in set(error.unwritten) if 0 <= index < len(batch))
+    async def _unwritten(self, load: Load, segment: Segment, batch: Batch, error: NotConnected) -> Segment:
+        """What is left of a segment whose write broke off. Where some of it was written or refused, its strikes begin
+        anew: the first of what is left may be to blame, and it was not tried so often."""
+        every = range(len(batch))
+        refused = {index: reason for index, reason in error.refused.items() if index in every}
+        unwritten = every if error.unwritten is None else sorted(set(error.unwritten).intersection(every))
+        left = [index for index in unwritten if index not in refused]
         if len(left) == len(batch):
             return segment
-        self._written(len(batch) - len(left), batch.bytes - sum(len(batch.values[index]) for index in left))
+        reasons = {segment.indices[index]: reason for index, reason in refused.items()}
+        await self._dead_letter(load, reasons, reason="refused", attempts=segment.attempts + 1)
+        if written := len(batch) - len(left) - len(refused):
+            self._written(written, batch.bytes - sum(len(batch.values[index]) for index in (*left, *refused)))
         return Segment([segment.indices[index] for index in left], segment.attempts)
 
     async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:

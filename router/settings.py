@@ -87,6 +87,11 @@ class Settings(Model):
         """What is no fault and yet probably not meant: by the setting, what it does, and what would be right."""
         return {}
 
+    def clashes(self, payloads: str) -> Mapping[str, tuple[str, str]]:  # noqa: ARG002 - for those that ask
+        """What cannot be, with payloads of the format of this name: by the setting that is wrong, what is, and what
+        would be right. For what only shows once the format is known, or has its place at one setting of several."""
+        return {}
+
     def acknowledged(self) -> Literal["delivered", "buffered"] | None:
         """Of a source that tells whoever sent a record once it is safe: whether that means delivered, or in the disk
         buffer of its sink, so that every sink of its flow must have one. None: nobody is told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from connectors.http.answers import Answer, shown_url
 from connectors.http.client import Client, ClientSettings, checked_headers, checked_url
 from connectors.http.delivery import Delivery, Request
-from connectors.http.outgoing import METHODS, Addresser, Bodies, Body, Route, Wrap, fixed_origin
+from connectors.http.outgoing import METHODS, NEVER_JSON, Addresser, Bodies, Body, Route, Wrap, fixed_origin, holds_json
 from connectors.http.results import AGAIN
 from router import (
     FRAMINGS,
@@ -124,6 +124,18 @@ class HttpSinkConfig(ClientSettings):
         if self.framing is not None and self.framing.cannot_join:
             raise ValueError(f"framing: {self.framing.type} does not go with a stream: {self.framing.cannot_join}")
         return self
+
+    def asked(self) -> Sequence[str]:
+        """The URL, and that of the healthcheck."""
+        return [self.url, *([self.healthcheck.url] if isinstance(self.healthcheck, Healthcheck) else [])]
+
+    def clashes(self, payloads: str) -> Mapping[str, tuple[str, str]]:
+        """A body of JSON holds nothing but JSON."""
+        found = dict(super().clashes(payloads))
+        if holds_json(self.body) and payloads in NEVER_JSON:
+            what = f"a body of JSON cannot hold what goes out in {payloads}"
+            found["body"] = what, "should go with `encode: json`, or be `stream` or `each`"
+        return found
 
     @property
     def stream(self) -> Framing | None:

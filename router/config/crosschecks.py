@@ -13,6 +13,7 @@ from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
 from router.plugins import BrokenConnector, UnknownConnector, sink_class
+from rules.codecs import Format
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
@@ -55,6 +56,7 @@ def cross_check(
     checks.letters(flows)
     checks.readers(flows)
     checks.framings(flows)
+    checks.clashes(flows)
     checks.conflicts()
     checks.files()
     for flow in flows:
@@ -133,10 +135,20 @@ class _Checks:
             framing = None if spec is None else getattr(spec.settings, "framing", None)
             if spec is None or not isinstance(framing, Framing):
                 continue
-            why = framing.of(spec.encode or incoming_format(name, flows, self._sources, self._letters)).cannot_join
+            why = framing.of(self._outgoing(spec, flows)).cannot_join
             if why:
                 place = self._document.place(("sinks", name, "framing"))
                 self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
+
+    def clashes(self, flows: Sequence[Flow]) -> None:
+        """The settings of sources and sinks go with each other, and with what they carry."""
+        for key, spec in self._components():
+            payloads = spec.decode if isinstance(spec, SourceSpec) else self._outgoing(spec, flows)
+            for setting, (what, hint) in spec.settings.clashes(payloads.type).items():
+                self._fault(self._document.place((key, spec.name, setting)), what, hint)
+
+    def _outgoing(self, spec: SinkSpec, flows: Sequence[Flow]) -> Format:
+        return spec.encode or incoming_format(spec.name, flows, self._sources, self._letters)
 
     def files(self) -> None:
         """A sink with a disk buffer has a name that a file can have."""

@@ -992,6 +992,29 @@ def test_what_an_expression_reads_of_vars_is_there_unless_it_allows_for_its_abse
     assert not any("among" in fault for fault in faults_of(tmp_path, "sluiceway.yaml"))
 
 
+def test_settings_of_http_that_do_not_go_together_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "sluiceway.yaml").write_text("""\
+sources:
+  a: {type: http_poll, url: "http://one.example/", decode: csv, tls: {ca: ca.pem}}
+  b: {type: http_poll, url: "https://one.example/", decode: bytes, tls: {ca: ca.pem}}
+sinks:
+  x: {type: http, url: "http://one.example/", tls: {server_name: one}, encode: msgpack, body: json_array}
+  y: {type: http, url: "http://one.example/", body: {before: '{"all": [', after: ']}'}}
+  z: {type: http, url: "http://one.example/${event.a}", tls: {server_name: one}, proxy: "https://proxy:1"}
+  w: {type: http, url: "http://one.example/", tls: {server_name: one}, healthcheck: {url: "https://two.example/"}}
+  v: {type: http, url: "${event.url}", tls: {server_name: one}, encode: text, body: json_array}
+flows: [flow.yaml, other.yaml]
+""")
+    (tmp_path / "flow.yaml").write_text("from: a\nrules: [{to: [x, y, z]}]\n")
+    (tmp_path / "other.yaml").write_text("from: b\nrules: [{to: [v, w]}]\n")
+    assert [line for line in faults_of(tmp_path, "sluiceway.yaml") if "columns" not in line] == [
+        "sluiceway.yaml:2:70: `tls` beside a URL that begins with http:// does nothing; should go with one of https://",
+        "sluiceway.yaml:5:52: `tls` beside a URL that begins with http:// does nothing; should go with one of https://",
+        "sluiceway.yaml:5:95: a body of JSON cannot hold what goes out in msgpack; should go with `encode: json`, or be `stream` or `each`",
+        "sluiceway.yaml:6:53: a body of JSON cannot hold what goes out in csv; should go with `encode: json`, or be `stream` or `each`",
+    ]
+
+
 def test_what_is_merged_from_a_file_that_was_cut_short_is_not_missed(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("flows: [flow.yaml]\nsinks: {x: {type: file}, y: {use: m}}\n")
     (tmp_path / "prod.yaml").write_text("sinks: {x: {ordered: maybe}}\n@\n")

@@ -227,6 +227,23 @@ async def test_what_was_written_before_a_write_broke_off_is_not_written_again(bo
     assert books.sample("sluiceway_sink_records_total", sink="sink") == 4
 
 
+@pytest.mark.parametrize("error", [Unavailable, NotConnected])
+async def test_what_was_refused_before_a_write_broke_off_is_a_dead_letter_and_never_written_again(
+    books: Books, error: type[NotConnected]
+) -> None:
+    sink, errors = new_sink(), [error("full", unwritten=[2, 3], refused={1: "bad", 3: "worse", 9: "strange"})]
+    sink.on_write = lambda _batch: _raise(errors)
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", b"c", b"d")))
+    assert sink.values == [b"a", b"c"]
+    letters = await books.letters()
+    assert [(letter.value, letter.reason, letter.detail) for letter in letters] == [
+        (b"b", "refused", "bad"), (b"d", "refused", "worse"),
+    ]  # fmt: skip
+    assert books.sample("sluiceway_sink_records_total", sink="sink") == 2
+
+
 async def test_a_write_that_broke_off_with_nothing_left_is_done(books: Books) -> None:
     sink, errors = new_sink(), [NotConnected("gone", unwritten=[])]
     sink.on_write = lambda _batch: _raise(errors)
