@@ -347,7 +347,8 @@ class MemorySink:
                 again = {*again, *(failed.keys() - error.failed.keys())}
             raise WriteError(failed, retryable=again) from error
         except NotConnected as error:
-            self._keep_all_but(batch, range(len(batch)) if error.unwritten is None else error.unwritten)
+            unwritten = range(len(batch)) if error.unwritten is None else error.unwritten
+            self._keep_all_but(batch, {*unwritten, *error.refused})
             raise
         self.batches.append(batch)
 

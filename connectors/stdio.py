@@ -42,6 +42,7 @@ T = TypeVar("T")
 
 _STDIN, _STDOUT = 0, 1
 _READ = 256 << 10
+_GONE = "the reader of standard output is gone"
 
 
 class StdinConfig(Settings):
@@ -139,9 +140,10 @@ class StdoutSink:
     it, which is not yet the process at the other end. No line is ever torn by a failure, a timeout or another sink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
-    **Away** is an output whose reader is gone (a broken pipe), or behind which a disk is full, until it goes on. A
-    reader of a pipe that is gone does not come back (one of a named pipe may), so the flows that use the sink then
-    stand still until the daemon is stopped.
+    **Away** is an output behind which a disk is full, until it goes on. A reader that is gone (a broken pipe, as when
+    `head` has seen enough) does not come back: the daemon then reads no more, delivers to all other sinks what they are
+    to get, and ends with exit code 1. What the reader did not get is not acknowledged, so that sources that can replay
+    bring it again at the next start.
 
     **A filter** in a pipe is a flow from `stdin` to `stdout`, which ends with its input. Here are `filter.yaml` and its
     rules, `big.yaml`:
@@ -180,12 +182,13 @@ class StdoutSink:
         self._is_open = False
 
     async def open(self) -> None:
-        """Write what an earlier failure left of a line. Raises NotConnected when that fails again, or nobody reads."""
+        """Write what an earlier failure left of a line. Raises NotConnected when that fails again, EndOfStream when
+        nobody reads."""
         await _output().recover()
         self._is_open = True
 
     async def write(self, batch: Batch) -> None:
-        """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected."""
+        """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected, EndOfStream."""
         if not self._is_open:
             raise NotConnected("the sink is not open")
         data, failed = self._framing.join(batch.values)
@@ -294,7 +297,7 @@ class _Output:
         if self._remainder or sys.__stdout__ is None:
             await self.write(b"", list)
         elif _is_abandoned():
-            raise NotConnected("the reader of standard output is gone")
+            raise EndOfStream(_GONE)
 
     async def write(self, data: bytes, ends: Callable[[], list[int]], head: bytes = b"") -> None:
         """Write these records, which end where ``ends`` says, after what an earlier failure left, and after ``head``
@@ -304,7 +307,7 @@ class _Output:
         try:
             await asyncio.wrap_future(self._worker.submit(lambda: self._write(data, ends, head)))
         except BrokenPipeError as error:
-            raise NotConnected("the reader of standard output is gone") from error
+            raise EndOfStream(_GONE) from error
         except OSError as error:
             raise NotConnected(f"standard output cannot be written: {error.strerror}") from error
 

@@ -373,7 +373,10 @@ class BufferedOutlet:
             while not self._window.handed:
                 self._to_settle.clear()
                 await self._to_settle.wait()
-            await asyncio.wait([self._window.handed[0][1]])  # to await it would cancel it together with this task
+            receipt = self._window.handed[0][1]
+            await asyncio.wait([receipt])  # to await it would cancel it together with this task
+            if receipt.exception() is not None:
+                return  # the sink has ended: what is in the file stays there
             self._settle_delivered(self._window.deliver())
 
     def _settle_delivered(self, passage: Passage) -> None:

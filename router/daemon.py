@@ -53,6 +53,7 @@ class Daemon:
         self.outlets: dict[str, Outlet | BufferedOutlet] = {}
         self.rulesets: dict[tuple[str, Format], Ruleset] = {}
         self._stop = asyncio.Event()
+        self._failed = False
         self._direct: dict[str, Outlet] = {}
         self._kept: Mapping[str, int] = {}
         self._bytes = 0
@@ -76,9 +77,14 @@ class Daemon:
         self._stop.set()
         self.phase = "draining"
 
+    def _fail(self) -> None:
+        """A sink never will take anything again: nothing is gained by running on."""
+        self._failed = True
+        self.stop()
+
     async def run(self, ready: Callable[[], None] = lambda: None) -> bool:
-        """Run until ``stop`` is called or every source has ended. True when everything read was settled, and no
-        delivery from a disk buffer was cut off.
+        """Run until ``stop`` is called, every source has ended, or a sink has. True when everything read was settled,
+        and no delivery from a disk buffer was cut off.
 
         Raises ``StateError`` when the state folder cannot be had, ``SluicewayError`` when the port cannot, ``Refused``
         when records wait in the buffer of a sink that is gone. When cancelled, it ends at once; what is unsettled is
@@ -96,7 +102,7 @@ class Daemon:
                     await self._move_last(services)
                     for task in running:
                         task.cancel()
-            return drained
+            return drained and not self._failed
 
     async def replay(self, state: StateDir, stop: asyncio.Event) -> None:
         """Replay the dead letters whose replay is requested, and nothing else, until ``stop`` is set: for when no
@@ -104,7 +110,7 @@ class Daemon:
         """
         store = self._open_store(state)
         self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
-        outlets = self._build_outlets(state)
+        outlets = self._build_outlets(state, stop.set)
         replayer = Replayer(store, outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
@@ -130,7 +136,7 @@ class Daemon:
         if faults := stranded(configuration):
             raise Refused(faults)
         remove_leftovers(configuration)
-        self._direct = self._build_outlets(state)
+        self._direct = self._build_outlets(state, self._fail)
         self.outlets = {name: self._buffered(outlet, state, exits) for name, outlet in self._direct.items()}
         for flow in configuration.flows:
             self.metrics.begin(flow)
@@ -146,7 +152,7 @@ class Daemon:
                     stop=self._stop,
                 )
 
-    def _build_outlets(self, state: StateDir) -> dict[str, Outlet]:
+    def _build_outlets(self, state: StateDir, ended: Callable[[], None]) -> dict[str, Outlet]:
         outlets = {}
         for name, spec in self.configuration.sinks.items():
             configuration = self.configuration
@@ -155,7 +161,7 @@ class Daemon:
             )
             context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
             sink = build_sink(spec, context)
-            outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics)
+            outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics, ended=ended)
         return outlets
 
     def _buffered(self, outlet: Outlet, state: StateDir, exits: contextlib.AsyncExitStack) -> Outlet | BufferedOutlet:

@@ -13,12 +13,16 @@ class NotConnected(SluicewayError):
     """The system is away. The router opens the connector again, with backoff, for as long as it takes.
 
     From ``Sink.write``, ``unwritten`` names the records of the batch, by index, that were not written, where the sink
-    knows: all others are durable and are not written again. None: nothing is known to be written.
+    knows: all others are durable and are not written again. None: nothing is known to be written. ``refused`` are
+    records that never can be written, by index, with the reason: dead letters at once.
     """
 
-    def __init__(self, *args: object, unwritten: Collection[int] | None = None) -> None:
+    def __init__(
+        self, *args: object, unwritten: Collection[int] | None = None, refused: Mapping[int, str] | None = None
+    ) -> None:
         super().__init__(*args)
         self.unwritten = unwritten
+        self.refused = refused or {}
 
 
 class Unavailable(NotConnected):
@@ -29,13 +33,24 @@ class Unavailable(NotConnected):
     least. It costs the records neither attempts nor, however often it happens, their place in the queue.
     """
 
-    def __init__(self, *args: object, after: float = 0.0, unwritten: Collection[int] | None = None) -> None:
-        super().__init__(*args, unwritten=unwritten)
+    def __init__(
+        self,
+        *args: object,
+        after: float = 0.0,
+        unwritten: Collection[int] | None = None,
+        refused: Mapping[int, str] | None = None,
+    ) -> None:
+        super().__init__(*args, unwritten=unwritten, refused=refused)
         self.after = after
 
 
 class EndOfStream(SluicewayError):
-    """A source has no more records and never will have."""
+    """A source has no more records and never will have.
+
+    From ``Sink.open`` and ``Sink.write``: nothing can be delivered any more, as long as the process lives. Nothing of
+    the batch counts as written. The daemon then stops reading, delivers to all other sinks what they are to get, and
+    ends with a failure; what the sink did not get is not acknowledged.
+    """
 
 
 class WriteError(SluicewayError):

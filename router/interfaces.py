@@ -85,13 +85,14 @@ class Sink(Protocol):
     Config: ClassVar[type[Any]]
 
     async def open(self) -> None:
-        """Connect. Called again, with backoff, after ``NotConnected``."""
+        """Connect. Called again, with backoff, after ``NotConnected``. Raises ``EndOfStream`` when it never can be."""
 
     async def write(self, batch: Batch) -> None:
         """Write the batch; return once it is durable.
 
         Raises ``WriteError`` that names the records that were not written, ``NotConnected`` when the system is away
-        and while the sink is not open, ``Unavailable`` when it is there and takes nothing for now. May be cancelled
+        and while the sink is not open, ``Unavailable`` when it is there and takes nothing for now, ``EndOfStream`` when
+        it never will take anything again, so that the daemon has to end. May be cancelled
         when ``timeout`` has passed; ``close()`` and ``open()`` follow.
         """
 

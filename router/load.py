@@ -37,6 +37,12 @@ class Admitted:
     receipt: Receipt
     since: float = field(default_factory=time.monotonic)
 
+    def fail(self, error: Exception) -> None:
+        """Nothing will come of the part: its receipt raises this. Who does not look at it any more need not be told."""
+        if not self.receipt.done():
+            self.receipt.set_exception(error)
+            self.receipt.exception()
+
 
 @dataclass(slots=True, eq=False)
 class Segment:

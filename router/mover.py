@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from router.batch import Batch
 from router.deadletters import DeadLetters
+from router.errors import EndOfStream
 from router.letter import Letter, to_bytes
 from router.load import Receipt
 from router.metrics import Metrics
@@ -108,7 +109,10 @@ class Mover:
         if not letters:
             return None
         try:
-            failed = await self._write(sink, letters)
+            try:
+                failed = await self._write(sink, letters)
+            except EndOfStream:
+                return None
             full = {letter.replaces for letter in failed if letter.reason == "queue_full"}
             stuck = {letter.replaces: letter for letter in failed if letter.replaces not in full}
             moved = [letter.id for letter in letters if letter.id not in stuck and letter.id not in full]

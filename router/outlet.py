@@ -12,12 +12,12 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from router.admission import Admission
 from router.batch import Batch, Lease
-from router.errors import NotConnected, StateError, Unavailable, WriteError
+from router.errors import EndOfStream, NotConnected, StateError, Unavailable, WriteError
 from router.interfaces import Sink
 from router.letter import Letter
 from router.letterbox import LetterBox
@@ -58,9 +58,21 @@ class Outlet:
 
     ``put`` admits parts, strictly first in first out; ``run`` is the task that writes them. The sink underneath can be
     changed by ``replace`` while parts wait.
+
+    A sink that says that it never will take anything again ends it: the receipts of all that it was not given, and of
+    whatever is put from then on, raise ``EndOfStream``. ``ended`` is called once, when that happens.
     """
 
-    def __init__(self, name: str, sink: Sink, policy: Policy, *, letters: LetterBox, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        policy: Policy,
+        *,
+        letters: LetterBox,
+        metrics: Metrics,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
         self.policy = policy
         self.connected = False
@@ -70,6 +82,8 @@ class Outlet:
         self.queued_bytes = 0
         self._sink = sink
         self._replacement: Sink | None = None
+        self._ended = ended
+        self._end: EndOfStream | None = None
         self._letters = letters
         self._families = metrics
         self._metrics = metrics.sink(name)
@@ -109,6 +123,8 @@ class Outlet:
         return receipt
 
     def _has_room(self, entry: Admitted) -> bool:
+        if self._end is not None:
+            return True
         if not self._queue and not self.queued_records:
             return True
         batch = entry.part.batch
@@ -118,6 +134,9 @@ class Outlet:
         )
 
     def _take(self, entry: Admitted) -> None:
+        if self._end is not None:
+            entry.fail(self._end)
+            return
         self._queue.append(entry)
         self._count_queue(len(entry.part.batch), entry.part.batch.bytes)
         self._wake.set()
@@ -147,10 +166,12 @@ class Outlet:
     # Writing
 
     async def run(self) -> None:
-        """Open the sink and write what is admitted, until cancelled; then close the sink.
+        """Open the sink and write what is admitted, until cancelled or until the sink has ended; then close the sink.
 
         No failure of the sink ends it. What is in the queue when it is cancelled stays unsettled.
         """
+        if self._end is not None:
+            return
         try:
             await self._connect()
             while True:
@@ -158,8 +179,21 @@ class Outlet:
                 await self._deliver(load)
                 load.settle()
                 self._release(load)
+        except EndOfStream as end:
+            self._finish(end)
         finally:
             await self._close_sink(self._sink)
+
+    def _finish(self, end: EndOfStream) -> None:
+        """The sink never will take anything again."""
+        log.error("sink %s: %s; nothing more can be delivered to it", self.name, end)
+        self._end = end
+        self._set_down(str(end))
+        self._count_queue(-self.queued_records, -self.queued_bytes)
+        while self._queue:
+            self._queue.popleft().fail(end)
+        self._admission.admit_waiting()
+        self._ended()
 
     async def _next_load(self) -> Load:
         while not self._queue:
@@ -224,6 +258,8 @@ class Outlet:
             async with asyncio.timeout(self.policy.timeout) as limit:
                 with _written_under(load.leases, limit):
                     await self._sink.write(batch)
+        except EndOfStream:
+            raise
         except WriteError as error:
             self._metrics.write_seconds.observe(time.monotonic() - begun)
             return await self._after_refusal(load, segment, batch, error)
@@ -232,9 +268,9 @@ class Outlet:
         except StateError as error:  # what the sink remembers cannot be kept
             return await self._after_delay(segment, Unavailable(str(error)), begun)
         except Unavailable as error:
-            return await self._after_delay(self._unwritten(segment, batch, error), error, begun)
+            return await self._after_delay(await self._unwritten(load, segment, batch, error), error, begun)
         except NotConnected as error:
-            segment = self._unwritten(segment, batch, error)
+            segment = await self._unwritten(load, segment, batch, error)
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
         except ConnectionError as error:
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
@@ -287,15 +323,19 @@ class Outlet:
         await self._pause()
         return [Segment(list(again), attempts, segment.strikes)]
 
-    def _unwritten(self, segment: Segment, batch: Batch, error: NotConnected) -> Segment:
-        """What is left of a segment whose write broke off. Where some of it was written, its strikes begin anew: the
-        first of what is left may be to blame, and it was not tried so often."""
-        if error.unwritten is None:
-            return segment
-        left = sorted(index for index in set(error.unwritten) if 0 <= index < len(batch))
+    async def _unwritten(self, load: Load, segment: Segment, batch: Batch, error: NotConnected) -> Segment:
+        """What is left of a segment whose write broke off. Where some of it was written or refused, its strikes begin
+        anew: the first of what is left may be to blame, and it was not tried so often."""
+        every = range(len(batch))
+        refused = {index: reason for index, reason in error.refused.items() if index in every}
+        unwritten = every if error.unwritten is None else sorted(set(error.unwritten).intersection(every))
+        left = [index for index in unwritten if index not in refused]
         if len(left) == len(batch):
             return segment
-        self._written(len(batch) - len(left), batch.bytes - sum(len(batch.values[index]) for index in left))
+        reasons = {segment.indices[index]: reason for index, reason in refused.items()}
+        await self._dead_letter(load, reasons, reason="refused", attempts=segment.attempts + 1)
+        if written := len(batch) - len(left) - len(refused):
+            self._written(written, batch.bytes - sum(len(batch.values[index]) for index in (*left, *refused)))
         return Segment([segment.indices[index] for index in left], segment.attempts)
 
     async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:
@@ -409,6 +449,8 @@ class Outlet:
                 await self._sink.open()
         except TimeoutError:
             return f"opening took longer than {self.policy.timeout:g} s"
+        except EndOfStream:
+            raise
         except (NotConnected, OSError, StateError) as error:
             return str(error) or type(error).__name__
         except Exception as error:

@@ -12,7 +12,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 
 from router.batch import Batch
 from router.errors import EndOfStream, NotConnected
@@ -42,10 +43,23 @@ CLOSE_SECONDS = 10.0
 
 @dataclass(slots=True, eq=False)
 class _Unsettled:
-    """A batch whose deliveries are under way."""
+    """A batch whose deliveries are under way: all of them, once it ``is_whole``."""
 
     batch: Batch
-    receipts: Sequence[asyncio.Future[None]]
+    receipts: list[asyncio.Future[None]] = field(default_factory=list)
+    is_whole: bool = False
+
+    @property
+    def is_landed(self) -> bool:
+        """Whether it is known what became of each delivery that is under way."""
+        return all(receipt.done() for receipt in self.receipts)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything is delivered or a dead letter."""
+        return self.is_whole and all(
+            receipt.done() and not receipt.cancelled() and receipt.exception() is None for receipt in self.receipts
+        )
 
 
 class _Interrupted(Exception):
@@ -89,21 +103,25 @@ class Pipeline:
         self._reader: asyncio.Task[None] | None = None
         self._in_read = False
         self._finish: Callable[[], Awaitable[None]] | None = getattr(source, "finish", None)
+        self._under_way: dict[_Unsettled, None] = {}
+        self._unsettleable = False
         self._keeping: set[asyncio.Task[None]] = set()
         self._unkept_letters = 0
 
     async def run(self) -> None:
         """Read until the source ends or ``stop`` is set, and return when all that was read is settled.
 
-        When cancelled, what is not settled is given up: a source that can replay reads it again at the next start, of
-        any other it is counted as abandoned.
+        When cancelled, or when a sink has ended, what is not settled is given up: a source that can replay reads it
+        again at the next start, of any other it is counted as abandoned.
         """
         try:
             while not self._stop.is_set() and not self.ended:
                 await self._epoch_until_failure()
-        except asyncio.CancelledError:
-            self._abandon()
-            raise
+            while self._under_way:
+                self._room.clear()
+                await self._room.wait()
+        finally:
+            self._abandon(list(self._under_way))
 
     def status(self) -> dict[str, object]:
         """The connection, the lag and what is unsettled, as JSON values."""
@@ -127,7 +145,7 @@ class Pipeline:
         except* Exception as group:  # noqa: BLE001 - a connector that crashes is opened again, never the daemon
             error = _first(group)
             self._fail(f"failed in an unforeseen way: {type(error).__name__}: {error}", logging.ERROR, error)
-        self._unsettled_batches = self._unsettled_bytes = self.unsettled_records = 0
+        self._forget()
         if not self.ended and not self._stop.is_set():
             await self._pause()
 
@@ -232,21 +250,23 @@ class Pipeline:
     async def _hand_over(self, batch: Batch, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
         """Decide about a batch, hand its parts to the outlets, and put what is to be awaited into the queue."""
         await self._wait_for_room(batch)
+        entry = _Unsettled(batch)
+        self._under_way[entry] = None
         self._count_unsettled(batch, 1)
         self._metrics.records.inc(len(batch))
         self._metrics.bytes.inc(batch.bytes)
         ruleset = self.ruleset
         kept, decisions = await self._decide(ruleset, batch)
         origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
-        receipts: list[asyncio.Future[None]] = []
         if decisions.letters:
             await self._wait_for_letters(len(decisions.letters))
             keeping = work.create_task(self._keep(decisions.letters, origin), name=f"dead letters of {self.name}")
             self._count_unkept(keeping, len(decisions.letters))
-            receipts.append(keeping)
+            entry.receipts.append(keeping)
         for sink, part in parts_of(decisions, origin):
-            receipts.append(await self.outlets[sink].put(part))
-        queue.put_nowait(_Unsettled(batch, receipts))
+            entry.receipts.append(await self.outlets[sink].put(part))
+        entry.is_whole = True
+        queue.put_nowait(entry)
 
     async def _keep(self, decided: Sequence[DecidedLetter], origin: Origin) -> None:
         """Make dead letters, and keep them: some at a time, since each takes many times the memory of its record."""
@@ -331,9 +351,37 @@ class Pipeline:
 
     async def _settle_one(self, entry: _Unsettled) -> None:
         for receipt in entry.receipts:
-            await receipt
+            if not receipt.done():
+                await asyncio.wait([receipt])  # to await it would cancel it together with this task
+            try:
+                receipt.result()
+            except EndOfStream:  # of a sink: the daemon ends, and what goes to others is delivered before
+                self._unsettleable = True
+        if self._unsettleable:
+            return
         await self._acknowledge(entry.batch)
+        self._leave(entry)
+
+    def _leave(self, entry: _Unsettled) -> None:
+        del self._under_way[entry]
         self._count_unsettled(entry.batch, -1)
+
+    def _forget(self) -> None:
+        """The epoch has ended, and nothing of it will be acknowledged any more. What cannot be read again stays
+        unsettled until its deliveries, which go on, have landed."""
+        for entry in list(self._under_way):
+            if self.source.replays:
+                self._leave(entry)
+                continue
+            for receipt in entry.receipts:
+                receipt.add_done_callback(partial(self._land, entry))
+            self._land(entry)
+
+    def _land(self, entry: _Unsettled, _: object = None) -> None:
+        if entry.is_landed and entry in self._under_way:
+            if not entry.is_settled:
+                self._abandon([entry])
+            self._leave(entry)
 
     async def _acknowledge(self, batch: Batch) -> None:
         """Acknowledge; while the state folder cannot be written, again and again: to read anew would repeat records."""
@@ -341,10 +389,11 @@ class Pipeline:
             lambda: self.source.ack(batch.token), f"source {self.name}: the position cannot be kept, so it waits"
         )
 
-    def _abandon(self) -> None:
-        if self.unsettled_records and not self.source.replays:
-            self._metrics.abandoned.inc(self.unsettled_records)
-            log.error("source %s: %d record(s) given up: it cannot replay them", self.name, self.unsettled_records)
+    def _abandon(self, entries: Sequence[_Unsettled]) -> None:
+        records = sum(len(entry.batch) for entry in entries)
+        if records and not self.source.replays:
+            self._metrics.abandoned.inc(records)
+            log.error("source %s: %d record(s) given up: it cannot replay them", self.name, records)
 
     # Lag
 

@@ -17,6 +17,7 @@ from itertools import repeat
 
 from router.batch import Batch
 from router.deadletters import PAGE_LETTERS, DeadLetters
+from router.errors import EndOfStream
 from router.letter import Letter
 from router.letterbox import LetterBox
 from router.load import Receipt, Way
@@ -141,6 +142,9 @@ class Replayer:
             await self._letters.put(failed, replayed=ids)
             self._metrics.replayed.labels(flow, "sink" if sink else "flow").inc(len(ids))
             log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")
+        except EndOfStream as end:
+            log.error("%d dead letter(s) wait on, as %s", len(ids), end)
+            await asyncio.sleep(POLL_SECONDS)  # in which the daemon ends
         finally:
             self._store.release(ids)
             self._count(letters, -1)

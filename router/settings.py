@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import PrivateAttr
 
 from router import interfaces
 from router.expression import Template
 from router.interfaces import Positions
 from rules.codecs import Format, Json
+from rules.model import Model
 
 
 class MemoryPositions:
@@ -62,10 +63,8 @@ class PerRecord:
     """
 
 
-class Settings(BaseModel):
+class Settings(Model):
     """The base of a connector's ``Config``: unknown keys are refused, and a validated one never changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     _context: Context = PrivateAttr(default_factory=Context)
 
@@ -86,6 +85,11 @@ class Settings(BaseModel):
 
     def advice(self) -> Mapping[str, tuple[str, str]]:
         """What is no fault and yet probably not meant: by the setting, what it does, and what would be right."""
+        return {}
+
+    def clashes(self, payloads: str) -> Mapping[str, tuple[str, str]]:  # noqa: ARG002 - for those that ask
+        """What cannot be, with payloads of the format of this name: by the setting that is wrong, what is, and what
+        would be right. For what only shows once the format is known, or has its place at one setting of several."""
         return {}
 
     def acknowledged(self) -> Literal["delivered", "buffered"] | None:

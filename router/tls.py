@@ -10,16 +10,13 @@ import ssl
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from router.errors import NotConnected
+from rules.model import Model
 
 
-class _Tls(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class ClientTls(_Tls):
+class ClientTls(Model):
     """How a connection proves who the other side is, and who we are."""
 
     ca: str | None = None
@@ -54,7 +51,7 @@ class ClientTls(_Tls):
         return made
 
 
-class ServerTls(_Tls):
+class ServerTls(Model):
     """How a listener proves who it is, and whom it lets in."""
 
     cert: str

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rules.flow import REJECT
+
 Schema = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -127,11 +129,11 @@ def _rule() -> Schema:
 def _target() -> Schema:
     return {
         "anyOf": [
-            _name("A sink, `drop` or `dead_letter`."),
+            _name("A sink, `drop` or `dead_letter`.") | {"not": {"const": REJECT}},
             {
                 "type": "object",
                 "required": ["sink"],
-                "properties": {"sink": _name("A sink."), **_shape()},
+                "properties": {"sink": _name("A sink.") | {"not": {"const": REJECT}}, **_shape()},
                 "additionalProperties": _ref("value", "A setting of the sink, for this delivery."),
             },
         ]
@@ -143,16 +145,22 @@ def _targets() -> Schema:
     return {"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]}
 
 
+def _rejectable(description: str) -> Schema:
+    return {
+        "anyOf": [{"$ref": "#/$defs/targets"}, {"enum": [REJECT, [REJECT], {"sink": REJECT}]}],
+        "description": description,
+    }
+
+
 def _otherwise() -> Schema:
     return _mapping(
         {
-            "undecodable": _ref(
-                "targets", "Records that cannot be decoded; `reject` sends the request back. Default: dead_letter."
+            "undecodable": _rejectable(
+                "Records that cannot be decoded; `reject` sends the request back. Default: dead_letter."
             ),
-            "invalid": _ref(
-                "targets",
+            "invalid": _rejectable(
                 "Records that break the contract; `pass` counts them only, `reject` sends the request back. "
-                "Default: dead_letter.",
+                "Default: dead_letter."
             ),
             "error": _ref("targets", "Records of which an expression fails. Default: dead_letter."),
             "unmatched": _ref("targets", "Records that no rule takes."),

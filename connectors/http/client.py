@@ -6,7 +6,7 @@ import asyncio
 import io
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -59,6 +59,17 @@ class ClientSettings(Settings):
         if proxy is not None and not re.match(r"https?://[^/\s]+/?$", proxy.get_secret_value()):
             raise ValueError("proxy should be a URL such as http://proxy:3128")
         return proxy
+
+    def clashes(self, payloads: str) -> Mapping[str, tuple[str, str]]:  # noqa: ARG002 - they do not matter here
+        """`tls` where no request is made by it."""
+        urls = [*self.asked(), self.proxy_url or "http://"]
+        if self.tls == ClientTls() or not all(url.startswith("http://") for url in urls):
+            return {}
+        return {"tls": ("`tls` beside a URL that begins with http:// does nothing", "should go with one of https://")}
+
+    def asked(self) -> Sequence[str]:
+        """The URLs that are asked for, or how they begin."""
+        raise NotImplementedError
 
     @property
     def proxy_url(self) -> str | None:
@@ -127,18 +138,19 @@ class Client:
         body: bytes | None = None,
         limit: float | None = None,
         most: int,
+        why: str = "",
     ) -> Answer:
         """Send a request, and once more with a new token when the first is answered 401 and there may be a new one.
 
-        ``limit`` is how many seconds all of it may take, ``most`` how many bytes of the answer's body are read.
-        Redirects are answers like any other.
+        ``limit`` is how many seconds all of it may take, and ``why`` says why so many; ``most`` is how many bytes of
+        the answer's body are read. Redirects are answers like any other.
         """
         limit = self._settings.request_timeout if limit is None else limit
         try:
             async with asyncio.timeout(limit):
                 return await self._authorized(method, url, headers, body, most)
         except TimeoutError as error:
-            raise NotConnected(f"{method} {shown_url(url)}: no answer within {limit:g} s") from error
+            raise NotConnected(f"{method} {shown_url(url)}: no answer within {limit:g} s{why}") from error
 
     async def _authorized(
         self, method: str, url: str, headers: Sequence[Header], body: bytes | None, most: int

@@ -132,7 +132,9 @@ class Delivery:
 
     def _conclude(self) -> None:
         if self._trouble is not None:
-            self._trouble.unwritten = self._left | self._followers(self._left - self.refused.keys())
+            left = self._left - self.refused.keys()
+            self._trouble.unwritten = left | self._followers(left)
+            self._trouble.refused = self.refused
             raise self._trouble
         followers = self._followers(self._retry.keys())
         again = dict.fromkeys(followers, "follows a record with the same key that is sent again") | self._retry

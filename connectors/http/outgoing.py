@@ -18,6 +18,8 @@ _TYPES = {
     "msgpack": "application/msgpack",
 }
 """What a payload of each format is; any other is `application/octet-stream`."""
+NEVER_JSON = frozenset({"csv", "avro", "protobuf", "msgpack", "logfmt", "syslog"})
+"""The formats whose payloads cannot stand in JSON. One of text, or of any bytes, may be JSON all the same."""
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 _AUTHORITY = re.compile(r"https?://[^/?#\s]+(?=[/?#])")
 
@@ -152,6 +154,11 @@ def _header(pair: tuple[str, bytes]) -> tuple[str, str]:
     return name, value
 
 
+def holds_json(body: Body) -> bool:
+    """Whether all that stands in a body has to be JSON."""
+    return body == "json_array" or (isinstance(body, Wrap) and body.is_json)
+
+
 class Bodies:
     """Makes a request's body of records, which are of one format.
 
@@ -161,7 +168,7 @@ class Bodies:
     def __init__(self, body: Body, framing: Framing | None, action: object, payloads: str) -> None:
         self._body = body
         self._action = action
-        self._needs_json = body == "json_array" or (isinstance(body, Wrap) and body.is_json)
+        self._needs_json = holds_json(body)
         self._framing = framing
         self.content_type = _content_type(body, framing, payloads)
         self.too_large: float = float("inf")

@@ -83,6 +83,10 @@ class HttpPollConfig(ClientSettings):
     max_body: Annotated[Size, Field(gt=0)] = 16 * 2**20
     """The largest answer, unpacked."""
 
+    def asked(self) -> Sequence[str]:
+        """The URL; nothing is known of one that the cursor makes."""
+        return ["" if self.url.constant is None else str(self.url.constant)]
+
     @field_validator("url")
     @classmethod
     def _is_a_url(cls, url: Template) -> Template:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from connectors.http.answers import Answer, shown_url
 from connectors.http.client import Client, ClientSettings, checked_headers, checked_url
 from connectors.http.delivery import Delivery, Request
-from connectors.http.outgoing import METHODS, Addresser, Bodies, Body, Route, Wrap, fixed_origin
+from connectors.http.outgoing import METHODS, NEVER_JSON, Addresser, Bodies, Body, Route, Wrap, fixed_origin, holds_json
 from connectors.http.results import AGAIN
 from router import (
     FRAMINGS,
@@ -32,6 +32,8 @@ _ALIKE = [_OF_CREDENTIALS, frozenset({403}), frozenset({502, 503, 504}), frozens
 """Statuses that a request without any record would be answered with, too, as long as the server is not well."""
 _LARGEST_RESULTS = 64 * 2**20
 _ENOUGH_FOR_AN_EXCERPT = 64 * 2**10
+_SHARE = 0.45
+"""Of the time that a write has, what one request may take: a hung one does not use up that of the next."""
 _COMPRESSED_ASIDE = 64 * 2**10
 """A body larger than this is compressed beside the event loop."""
 
@@ -123,6 +125,18 @@ class HttpSinkConfig(ClientSettings):
             raise ValueError(f"framing: {self.framing.type} does not go with a stream: {self.framing.cannot_join}")
         return self
 
+    def asked(self) -> Sequence[str]:
+        """The URL, and that of the healthcheck."""
+        return [self.url, *([self.healthcheck.url] if isinstance(self.healthcheck, Healthcheck) else [])]
+
+    def clashes(self, payloads: str) -> Mapping[str, tuple[str, str]]:
+        """A body of JSON holds nothing but JSON."""
+        found = dict(super().clashes(payloads))
+        if holds_json(self.body) and payloads in NEVER_JSON:
+            what = f"a body of JSON cannot hold what goes out in {payloads}"
+            found["body"] = what, "should go with `encode: json`, or be `stream` or `each`"
+        return found
+
     @property
     def stream(self) -> Framing | None:
         """How records are told apart in a body; None where that is not by a framing."""
@@ -171,7 +185,8 @@ class HttpSink:
     says is away, and records wait. To open the sink is to get a token, and to connect to the server, or to be answered
     2xx by `healthcheck`. After a request without an answer, 3xx, 401, 403, 407, 502, 503 or 504, the URL is asked with
     HEAD instead, unless `healthcheck` says otherwise, and while that gives the same, the server is still away: so an
-    outage behind a load balancer is told from a record that the server cannot digest.
+    outage behind a load balancer is told from a record that the server cannot digest. A request may take
+    `request_timeout`, but no more than 45 % of the sink's `timeout`, which is for a whole write.
 
     **Hosts**: where `url` names the host, no record gets to another one, and a step like `..` in a chosen URL is
     refused. Where records choose the host, `allow: {url: [...]}` should say which, and `auth` is not to be had. Then
@@ -205,7 +220,12 @@ sinks:
         self._bodies = Bodies(config.body, config.stream, config.action, config.context.format.type)
         self._client: Client | None = None
         self._doubt: tuple[Route, frozenset[int]] | None = None
-        self._longest = min(config.request_timeout, config.context.write_timeout * 0.45)
+        self._longest = config.request_timeout
+        self._why = ""
+        write_timeout = config.context.write_timeout
+        if self._longest > write_timeout * _SHARE:
+            self._longest = write_timeout * _SHARE
+            self._why = f", all that the sink's `timeout` of {write_timeout:g} s leaves for one request"
 
     async def open(self) -> None:
         """Connect, and after a failure see whether the server is well. Raises NotConnected."""
@@ -279,7 +299,7 @@ sinks:
         most = _ENOUGH_FOR_AN_EXCERPT if self.config.results is None else _LARGEST_RESULTS
         try:
             answer = await self._opened().request(
-                route.method, route.url, headers=headers, body=body, limit=self._longest, most=most
+                route.method, route.url, headers=headers, body=body, limit=self._longest, most=most, why=self._why
             )
         except NotConnected:
             self._suspect(route, frozenset())

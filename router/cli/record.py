@@ -41,12 +41,14 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record, whole. ``line`` numbers it in a file: its last line, or, where records are no lines, the record;
-    ``spoiled`` says why the source could not frame it; ``letter`` is the dead letter that it became."""
+    """One record, whole. ``line`` numbers it in a file: its first line, and ``last`` its last; where records are no
+    lines, both number the record. ``spoiled`` says why the source could not frame it; ``letter`` is the dead letter
+    that it became."""
 
     value: bytes
     about: About
     line: int | None = None
+    last: int | None = None
     spoiled: str | None = None
     letter: Letter | None = None
 
@@ -112,12 +114,10 @@ class Given:
         return found or refuse(f"--file: {named} has no records")
 
     def _numbered(self, file: BinaryIO, path: str, number: str) -> Record:
-        wanted, last = (int(number) if len(number) <= _DIGITS else sys.maxsize), 0
+        wanted = int(number) if len(number) <= _DIGITS else sys.maxsize
         for record in self._records(file):
-            last = record.line or 0
-            if last >= wanted > 0:
-                # A row of CSV may take several lines, of which any will do; other lines before it are blank.
-                if last == wanted or b"\n" in record.value:
+            if (record.last or 0) >= wanted:
+                if (record.line or 0) <= wanted:  # a row of CSV may take several lines, of which any will do
                     return record
                 break
         return refuse(f"--file: there is no record in line {wanted} of {path}")
@@ -130,21 +130,25 @@ class Given:
     def _cut(self, chunks: Iterable[bytes]) -> Iterator[Record]:
         framing = self._framing
         framer = framing.framer(getattr(self.source.settings, "max_record", PIECE))
-        number = 0
-        for chunk in chunks:
-            framed = framer.feed(chunk)
-            if isinstance(framing, Newline | CsvRows):
-                number += chunk.endswith(b"\n")
-                yield from self._framed(framed, repeat(number))
-            else:
-                yield from self._framed(framed, count(number + 1))
-                number += len(framed.values)
-        yield from self._framed(framer.finish(), count(number + 1))
+        if not isinstance(framing, Newline | CsvRows):
+            numbers = ((number, number) for number in count(1))
+            for chunk in chunks:
+                yield from self._framed(framer.feed(chunk), numbers)
+            yield from self._framed(framer.finish(), numbers)
+            return
+        line, first, ended = 0, 1, True
+        for chunk in chunks:  # a line, or a piece of one
+            line += ended
+            ended = chunk.endswith(b"\n")
+            first = first if framer.held else line
+            yield from self._framed(framer.feed(chunk), repeat((first, line)))
+        yield from self._framed(framer.finish(), repeat((first, line)))
 
-    def _framed(self, framed: Framed, numbers: Iterator[int]) -> Iterator[Record]:
+    def _framed(self, framed: Framed, numbers: Iterator[tuple[int, int]]) -> Iterator[Record]:
         about = replace(self.about, attributes={**framed.known, **self.about.attributes})
         for index, value in enumerate(framed.values):
-            yield Record(value, about, line=next(numbers), spoiled=framed.spoiled.get(index))
+            line, last = next(numbers)
+            yield Record(value, about, line=line, last=last, spoiled=framed.spoiled.get(index))
 
 
 def _exists(path: str) -> bool:

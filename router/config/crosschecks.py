@@ -6,17 +6,18 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from router.config.model import KEYS, DeadLetterPolicy, SinkSpec, SourceSpec, incoming_format
 from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
 from router.plugins import BrokenConnector, UnknownConnector, sink_class
+from rules.codecs import Format
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
-from rules.reader import expressions, sink_targets
+from rules.reader import sink_targets
 from rules.suggest import did_you_mean
 
 _LONGEST_NAME = 240
@@ -29,6 +30,14 @@ def are_declared(document: Document, key: str) -> bool:
     if document.is_cut((key,)):
         return False
     return document.root.entries.keys() <= set(KEYS) if node is None else isinstance(node.data, dict)
+
+
+def known_vars(document: Document) -> Mapping[str, object] | None:
+    """What stands under ``vars``, if all of it is known."""
+    node = document.node(("vars",))
+    if not are_declared(document, "vars") or (node is not None and any(part.cut for part in node.collections())):
+        return None
+    return {} if node is None else cast("Mapping[str, object]", node.data)
 
 
 def cross_check(
@@ -47,6 +56,7 @@ def cross_check(
     checks.letters(flows)
     checks.readers(flows)
     checks.framings(flows)
+    checks.clashes(flows)
     checks.conflicts()
     checks.files()
     for flow in flows:
@@ -59,7 +69,6 @@ def cross_check(
         *checks.idle(flows),
         *checks.early(flows),
         *checks.advice(),
-        *checks.absent_vars(flows),
         *unreachable(flows),
     ]
 
@@ -126,10 +135,20 @@ class _Checks:
             framing = None if spec is None else getattr(spec.settings, "framing", None)
             if spec is None or not isinstance(framing, Framing):
                 continue
-            why = framing.of(spec.encode or incoming_format(name, flows, self._sources, self._letters)).cannot_join
+            why = framing.of(self._outgoing(spec, flows)).cannot_join
             if why:
                 place = self._document.place(("sinks", name, "framing"))
                 self._fault(place, f"nothing can be written to sink `{name}` by the framing {framing.type}", why)
+
+    def clashes(self, flows: Sequence[Flow]) -> None:
+        """The settings of sources and sinks go with each other, and with what they carry."""
+        for key, spec in self._components():
+            payloads = spec.decode if isinstance(spec, SourceSpec) else self._outgoing(spec, flows)
+            for setting, (what, hint) in spec.settings.clashes(payloads.type).items():
+                self._fault(self._document.place((key, spec.name, setting)), what, hint)
+
+    def _outgoing(self, spec: SinkSpec, flows: Sequence[Flow]) -> Format:
+        return spec.encode or incoming_format(spec.name, flows, self._sources, self._letters)
 
     def files(self) -> None:
         """A sink with a disk buffer has a name that a file can have."""
@@ -269,17 +288,6 @@ class _Checks:
         for key, spec in self._components():
             for setting, (what, hint) in spec.settings.advice().items():
                 yield Fault(self._document.place((key, spec.name, setting)), what, hint)
-
-    def absent_vars(self, flows: Sequence[Flow]) -> Iterator[Fault]:
-        """Expressions that read something of ``vars`` that is not there."""
-        node = self._document.node(("vars",))
-        known = node.data if node is not None and isinstance(node.data, dict) else {}
-        templates = [spec.templates for spec in self._sinks.values() if spec is not None]
-        for expr in expressions((*flows, *templates)):
-            for path in sorted(expr.cel.references):
-                if path[0] == "vars" and len(path) > 1 and path[1] not in known:
-                    what = f"`vars.{path[1]}` is not among `vars` of the daemon's file"
-                    yield Fault(expr.place, what, did_you_mean(path[1], known))
 
 
 def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:

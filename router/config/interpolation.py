@@ -10,6 +10,7 @@ from pathlib import Path
 from router.config.secrets import Secrets
 from rules.document import Document, Node
 from rules.faults import Fault
+from rules.model import Outside
 from rules.templates import Verbatim, expression_end
 
 _MARK = re.compile(r"\$\$\{|\$\{(?P<kind>env|file):(?P<rest>[^}]*)\}|\$\{")
@@ -131,7 +132,7 @@ class _Filler:
         else:
             shown = (p.text for p in pieces)
         text = "".join(shown)
-        made = node.holding(Verbatim(text) if "${" in text and not has_cel else text)
+        made = node.holding(text if has_cel else Verbatim(text) if "${" in text else Outside(text))
         if has_cel:
             self.cel[made] = Mixed(node, tuple(pieces))
         if from_outside:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from router.config.components import Components
-from router.config.crosschecks import cross_check
+from router.config.crosschecks import cross_check, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
@@ -224,7 +224,8 @@ class _Loading:
             form.fault(path, f"`{file}` cannot be read: {error.strerror}")
 
     def _flow(self, file: str, text: bytes) -> Flow | None:
-        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes())
+        variables = known_vars(self._document)
+        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes(), variables)
         self.faults += faults
         return flow
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from router.config.secrets import Secrets
 from router.settings import Settings
@@ -17,6 +17,7 @@ from router.units import Address, Duration, Size, split_address
 from rules.codecs import DecodeSetting, EncodeSetting, Format, Json
 from rules.faults import Fault, Place
 from rules.flow import Flow, Value
+from rules.model import Model
 from rules.reader import sink_targets
 
 KEYS = (
@@ -28,10 +29,8 @@ KEYS = (
 Class = type[Any]
 
 
-class Part(BaseModel):
+class Part(Model):
     """The base of what the daemon's file says besides connectors' own settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Http(Part):

@@ -1,7 +1,8 @@
 """The JSON Schemas (draft 2020-12) of both kinds of file, for editors.
 
 Several daemon's files are merged, and a connection is merged with what uses it. So an entry that says its type and uses
-no connection must be whole; any other may be a part of one, in which nothing is required, at any depth.
+no connection must be whole; any other may be a part of one, in which nothing is required, at any depth, and null takes
+a key away. That ``type`` beside ``use`` is that of the connection is for the reader to check: no schema can.
 """
 
 from __future__ import annotations
@@ -101,9 +102,10 @@ def _by_type(described: str, known: Iterable[str], branches: list[tuple[str, Sch
         for type_, schema in branches
     ]
     return {
-        "type": "object",
+        "type": ["object", "null"],
         "properties": {"type": {"enum": list(known), "description": described}},
-        "allOf": [*choices, {"if": {"required": ["type"]}, "else": untyped}],
+        "if": {"type": "object"},
+        "then": {"allOf": [*choices, {"if": {"required": ["type"]}, "else": untyped}]},
     }
 
 
@@ -210,11 +212,19 @@ def _fillable(schema: Any) -> Any:
 
 
 def _lenient(schema: Any) -> Any:
-    """The schema of what other files or a connection may add to: nothing is required."""
+    """The schema of what other files or a connection may add to: nothing is required, and null takes a key away."""
     if not isinstance(schema, dict):
         return _within(schema, _lenient)
     kept = {"anyOf" if key == "oneOf" else key: value for key, value in schema.items() if key != "required"}
-    return _within(kept, _lenient)
+    made = cast("Schema", _within(kept, _lenient))
+    if "properties" in made:
+        made["properties"] = {name: _nullable(part) for name, part in made["properties"].items()}
+    return made
+
+
+def _nullable(schema: Schema) -> Schema:
+    notes = {key: value for key, value in schema.items() if key in _NOTES}
+    return {"anyOf": [{key: value for key, value in schema.items() if key not in _NOTES}, {"type": "null"}], **notes}
 
 
 def _within(schema: Any, change: Callable[[Any], Any]) -> Any:

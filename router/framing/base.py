@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from router.interfaces import Json
 from rules.codecs import Format
 from rules.columns import Constant
+from rules.model import Model
 
 PIECE = 64 << 20
 """The longest record that is ever held in memory, in bytes."""
@@ -76,13 +75,11 @@ Pread = Callable[[int, int], bytes]
 """So many bytes of a file, at an offset; fewer at its end."""
 
 
-class Framing(BaseModel, ABC):
+class Framing(Model, ABC):
     """The settings of a framing, and what they make.
 
     ``type`` is the name by which ``framing`` of the configuration asks for it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     type: str = ""
 

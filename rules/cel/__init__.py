@@ -19,7 +19,7 @@ from rules.cel.evaluator import evaluator
 from rules.cel.nodes import Node
 from rules.cel.output import to_json
 from rules.cel.parser import parse
-from rules.cel.scope import free_variables, references, uses
+from rules.cel.scope import free_variables, references, selections, uses
 from rules.cel.values import Duration, Optional, Timestamp, Type, UInt
 
 __all__ = [
@@ -62,6 +62,13 @@ class Expression:
     def references(self) -> frozenset[tuple[str, ...]]:
         """The paths that it reads, such as ``("event", "user", "plan")``: those, and at most what is below them."""
         return references(self.node)
+
+    def presumed(self, root: str) -> tuple[tuple[tuple[str, ...], int], ...]:
+        """The paths below the variable ``root`` that it reads and that must be there for it to have a value, each with
+        its offset: none of those that a ``has()`` or a ``?`` of it allows to be absent."""
+        found = tuple(selections(self.node, root))
+        tested = [path for path, _, is_tested in found if is_tested]
+        return tuple((path, at) for path, at, _ in found if not any(path[: len(other)] == other for other in tested))
 
     def evaluate(self, bindings: Mapping[str, object]) -> object:
         """The value for these variables; a CelError where there is none."""

@@ -67,6 +67,39 @@ def _collect(node: Node, bound: frozenset[str], found: set[tuple[str, ...]]) -> 
                 _collect(child, bound, found)
 
 
+def selections(node: Node, root: str, bound: frozenset[str] = _NOTHING) -> Iterator[tuple[tuple[str, ...], int, bool]]:
+    """The paths below the variable ``root`` that are read: each with its offset in the text, and whether a ``has()`` or
+    a ``?`` allows for its absence."""
+    path = static_path(node)
+    if path is not None:
+        if path[0] == root and root not in bound:
+            yield path, node.start, _is_tested(node)
+        return
+    match node:
+        case nodes.Macro(target=target, variables=variables, bodies=bodies):
+            yield from selections(target, root, bound)
+            for body in bodies:
+                yield from selections(body, root, bound.union(variables))
+        case nodes.Bind(name=name, value=value, body=body):
+            yield from selections(value, root, bound)
+            yield from selections(body, root, bound | {name})
+        case _:
+            for child in nodes.children(node):
+                yield from selections(child, root, bound)
+
+
+def _is_tested(node: Node) -> bool:
+    """Whether a path allows for the absence of a field of it."""
+    while True:
+        match node:
+            case nodes.Has() | nodes.Select(optional=True) | nodes.Index(optional=True):
+                return True
+            case nodes.Select(operand=operand) | nodes.Index(operand=operand):
+                node = operand
+            case _:
+                return False
+
+
 def static_path(node: Node) -> tuple[str, ...] | None:
     """A variable and the fields selected from it, if that is all that a node is."""
     fields: list[str] = []

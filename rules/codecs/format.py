@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
-
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
 from rules.columns import Constant
+from rules.model import Model
 
 
 class Columns(Protocol):
@@ -105,13 +104,11 @@ class Codec:
         return [columns.arrived if time is None else time for time in columns.times[start:stop]]
 
 
-class Format(BaseModel, ABC):
+class Format(Model, ABC):
     """The settings of a format. Two of the same settings are equal, and share one codec.
 
     ``type`` is the name by which ``decode`` and ``encode`` of the configuration ask for it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     type: str = ""
 

@@ -206,7 +206,10 @@ class Document:
 
 
 def merge(base: Document, over: Document) -> Document:
-    """``over`` merged over ``base``: mappings key by key, everything else replaced. Places follow their values."""
+    """``over`` merged over ``base``: mappings key by key, everything else replaced. Places follow their values.
+
+    A key that ``over`` says is null is taken away, as in RFC 7396; one that ``base`` does not have stays null.
+    """
     return Document(_merged(_all_cut(base.root) if over.root.cut else base.root, over.root))
 
 
@@ -224,6 +227,8 @@ def _merged(base: Node, over: Node) -> Node:
         return over
     entries = dict(base.entries)
     for name, (key, value) in over.entries.items():
+        if value.data is None and not value.cut and entries.pop(name, None) is not None:
+            continue
         entries[name] = (key, _merged(base.entries[name][1], value) if name in base.entries else value)
     data = {name: value.data for name, (_, value) in entries.items()}
     return Node(data, over.origin, over.start, over.end, entries=entries, cut=base.cut or over.cut)

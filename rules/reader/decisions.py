@@ -169,7 +169,8 @@ def read_otherwise(form: Form, data: object, scope: Scope) -> Otherwise:
     wanted = "a mapping such as {unmatched: archive}"
     given = {} if data is None else form.mapping(path, data, wanted, _OTHERWISE) or {}
     default = (Target(DEAD_LETTER, form.document.place(path)),)
-    bare = Scope(scope.names & {"meta", "vars"}, dict.fromkeys(scope.names - {"meta", "vars"}, _UNDECODED))
+    absent = dict.fromkeys(scope.names - {"meta", "vars"}, _UNDECODED)
+    bare = Scope(scope.names & {"meta", "vars"}, absent, vars=scope.vars)
     targets = {
         key: read_targets(
             form, (*path, key), value, bare if key == "undecodable" else scope, may_reject=key in _REJECTING

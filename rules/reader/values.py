@@ -23,11 +23,13 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The names that expressions may use. ``absent`` are those of other places, with the reason they
-    are not here. With ``is_open``, there may be more of them, which could not be read."""
+    are not here. With ``is_open``, there may be more of them, which could not be read. ``vars`` is what the daemon's
+    file says under that key, if that is known."""
 
     names: frozenset[str] = ROOTS
     absent: Mapping[str, str] | None = None
     is_open: bool = False
+    vars: Mapping[str, object] | None = None
 
     def having(self, *names: str) -> Scope:
         """The same with more names."""
@@ -198,10 +200,25 @@ def _is_unbalanced(text: str) -> bool:
 
 def _checked(form: Form, expression: cel.Expression, at: Callable[[int], Place], scope: Scope) -> Expr | None:
     """The expression, if every name in it is known."""
-    if expression.variables <= scope.names:
-        return Expr(expression, at(0))
-    _check_names(form, expression.uses, at, scope)
-    return None
+    if not expression.variables <= scope.names:
+        _check_names(form, expression.uses, at, scope)
+        return None
+    for path, offset in expression.presumed("vars") if scope.vars is not None else ():
+        _check_var(form, path, at(offset), scope.vars or {})
+    return Expr(expression, at(0))
+
+
+def _check_var(form: Form, path: tuple[str, ...], place: Place, known: Mapping[str, object]) -> None:
+    """What is read below ``vars`` is there."""
+    at: object = known
+    for depth, step in enumerate(path[1:], 2):
+        if not isinstance(at, Mapping):
+            return
+        if step not in at:
+            what = f"`{'.'.join(path[:depth])}` is not among `vars` of the daemon's file"
+            form.faults.append(Fault(place, what, did_you_mean(step, at)))
+            return
+        at = at[step]
 
 
 def _check_names(form: Form, uses: Iterable[tuple[str, int]], at: Callable[[int], Place], scope: Scope) -> None:

@@ -21,6 +21,8 @@ from pydantic import ValidationError
 
 from connectors.http.sink import HttpSink
 from router import Batch, Constant, Context, NotConnected, ServerTls, Sink, Unavailable, WriteError
+from router.outlet import Outlet, Policy
+from router.testing import Books, part, running
 from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
 
@@ -402,7 +404,7 @@ async def test_what_was_sent_before_the_server_was_overloaded_counts_as_written(
 
     async with serving(script) as server, opened(make(server.url, body="each")) as sink:
         error = await trouble(sink, batch(b"0", b"1", b"2", b"3", b"4"))
-    assert sorted(error.unwritten or ()) == [1, 3, 4]
+    assert (sorted(error.unwritten or ()), list(error.refused)) == ([3, 4], [1])
     assert server.bodies == [b"0", b"1", b"2", b"3"]
 
 
@@ -538,7 +540,7 @@ async def test_a_server_that_hangs_is_left_when_its_time_is_over() -> None:
 
 async def test_a_request_never_takes_as_long_as_a_write_may() -> None:
     async with serving(HANG) as server, opened(make(server.url, timeout=0.5)) as sink:
-        with pytest.raises(NotConnected, match=r"no answer within 0\.225 s"):
+        with pytest.raises(NotConnected, match=r"no answer within 0\.225 s, all that .* `timeout` of 0\.5 s leaves"):
             await sink.write(batch(b"1"))
 
 
@@ -670,8 +672,28 @@ async def test_items_for_which_the_server_is_overloaded_are_given_time() -> None
     async with serving((200, {"items": items})) as server, opened(make(server.url, results=BULK)) as sink:
         error = await trouble(sink, batch(*numbered(3)))
     assert isinstance(error, Unavailable)
-    assert sorted(error.unwritten or ()) == [1, 2]
+    assert (sorted(error.unwritten or ()), error.refused) == ([1], {2: "400"})
     assert "429: queue full" in str(error)
+
+
+async def test_a_refused_item_is_sent_once_however_often_others_of_its_request_are(tmp_path: Path) -> None:
+    statuses = {0: [201], 1: [429, 503, 200], 2: [400], 3: [429, 200]}
+
+    def script(asked: Asked) -> Reply:
+        numbers = [json.loads(line)["n"] for line in asked.body.splitlines()]
+        return 200, {"items": [{"s": statuses[number].pop(0)} for number in numbers]}
+
+    books = Books(tmp_path)
+    async with serving(script) as server:
+        sink = make(server.url, results=BULK)
+        outlet = Outlet("sink", sink, Policy(backoff=0.001), letters=books.box, metrics=books.metrics)
+        async with running(outlet.run):
+            await (await outlet.put(part(*numbered(4))))
+    assert [(letter.value, letter.reason, letter.attempts) for letter in await books.letters()] == [
+        (b'{"n":2}', "refused", 1)
+    ]
+    assert statuses == {0: [], 1: [], 2: [], 3: []}
+    books.close()
 
 
 @pytest.mark.parametrize(

@@ -284,7 +284,7 @@ asyncio.run(main())
 
 
 def test_a_reader_that_is_gone() -> None:
-    """write() says so, and so does open() from then on: the sink is away, the records are not to blame."""
+    """write() says so, and so does open() from then on: nobody will ever read again, and no record is to blame."""
     script = """
 async def main():
     sink = await opened_sink()
@@ -293,7 +293,7 @@ async def main():
     for attempt in (sink.write(Batch([b"a", b"b"])), sink.open(), sink.open(), sink.write(Batch([b"c"]))):
         try:
             await attempt
-        except NotConnected as error:
+        except EndOfStream as error:
             say(error)
 asyncio.run(main())
 os._exit(0)
@@ -372,3 +372,26 @@ asyncio.run(main())
         assert [process.stdout.readline() for _ in range(1001)] == [b"a" * 999 + b"\n"] * 1000 + [b"b" * 99 + b"\n"]
         assert process.stderr.read() == b"written\nending\n"
         assert process.wait(timeout=60) == 0
+
+
+def test_a_daemon_whose_reader_is_gone_delivers_the_rest_and_ends(tmp_path: Path) -> None:
+    """`sluiceway run | head`: exit code 1, and the other sink has all that was read."""
+    (tmp_path / "sluiceway.yaml").write_text(
+        "http: null\nstate_dir: state\nflows: [flow.yaml]\n"
+        "sources: {in: {type: generate, rate: 100000/s, template: {n: '{sequence}'}}}\n"
+        "sinks: {out: {type: stdout}, file: {type: file, path: all.ndjson}}\n"
+    )
+    (tmp_path / "flow.yaml").write_text("from: in\nrules: [{to: [out, file]}]\n")
+    command = [str(Path(sys.executable).with_name("sluiceway")), "run", "--log-format", "json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"{")
+        process.stdout.close()
+        process.stdout = None
+        said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert "the reader of standard output is gone" in said
+    assert "Traceback" not in said
+    written = [json.loads(line)["n"] for line in (tmp_path / "all.ndjson").read_text().splitlines()]
+    assert written == list(range(len(written)))
+    assert written

@@ -231,8 +231,10 @@ def test_a_target_that_allow_refuses_is_told_as_the_dead_letter_that_it_becomes(
     event = '{"amount": 900, "tenant": "globex"}'
     told = explain("orders", cwd=project, given=event)
     assert "becomes a dead letter: path 'out/globex.ndjson' is not allowed; `allow`" in told
-    whole = as_json("orders", cwd=project, given=event)
-    assert whole["goes_to"][0]["not_allowed"].startswith("path ")
+    end = as_json("orders", cwd=project, given=event)["goes_to"][0]
+    assert (end["to"], end["stage"], end["sink"], end["reason"]) == ("dead_letter", "sink", "vip", "not_allowed")
+    assert end["detail"].startswith("path ")
+    assert end["settings"]["path"] == "out/globex.ndjson"
 
 
 def test_tools_get_json_with_every_value(project: Path) -> None:
@@ -310,12 +312,12 @@ def test_rows_of_csv_are_explained_with_their_header(project: Path) -> None:
     config.write_text(config.read_text().replace("posted: {type: stdin}", "posted: {type: stdin, decode: csv}"))
     (project / "rows.csv").write_text(ROWS, newline="")
     first = as_json("--source", "posted", "--file", "rows.csv:3", cwd=project)
-    assert (first["line"], first["record"]) == (3, 'x1,900,"two\r\nlines"')
+    assert (first["line"], first["record"]) == (2, 'x1,900,"two\r\nlines"')
     assert as_json("--source", "posted", "--file", "rows.csv:2", cwd=project) == first | {"meta": ANY}
     assert as_json("--source", "posted", "--file", "rows.csv:5", cwd=project)["record"] == "x2,5,plain"
     given = explain("--source", "posted", "--json", cwd=project, given=ROWS)
     rows = [json.loads(line) for line in given.splitlines()]
-    assert [row["line"] for row in rows] == [3, 5, 7]
+    assert [row["line"] for row in rows] == [2, 5, 6]
     assert rows[2]["goes_to"][0]["reason"] == "spoiled"
     lonely = sluiceway("explain", "--source", "posted", cwd=project, given=b"id,amount\n")
     assert (lonely.returncode, b"stdin has no records" in lonely.stderr) == (2, True)

@@ -206,14 +206,34 @@ def test_the_version_is_of_what_all_files_mean_but_not_of_secrets(tmp_path: Path
     assert config(tmp_path, text, "from: a\nrules: [{to: drop}]\n", environment={"T": "one"}).version != version
 
 
+def test_a_number_or_boolean_may_be_filled_in_from_outside(tmp_path: Path) -> None:
+    settings = "ordered: '${env:NO}', batch: {records: '${env:FIVE}'}, queue: {records: '${env:X:-7}'}"
+    text = f"sources: {{a: {{type: memory}}}}\nsinks: {{x: {{type: memory, {settings}}}}}\nflows: flow.yaml\n"
+    found = config(tmp_path, text, environment={"NO": "false", "FIVE": "5"}).sinks["x"]
+    assert (found.ordered, found.batch.records, found.queue.records) == (False, 5, 7)
+
+
+def test_null_takes_away_what_an_earlier_file_a_connection_or_the_defaults_say(tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").write_text("from: a\nrules: [{to: x}]\n")
+    (tmp_path / "base.yaml").write_text(
+        "sources: {a: {type: memory}}\nsinks: {x: {use: m}, y: {type: stdout}}\nflows: flow.yaml\n"
+        "connections: {m: {type: memory, channel: c, topic: t}}\ndefaults: {sink: {timeout: 5s, ordered: false}}\n"
+    )
+    (tmp_path / "prod.yaml").write_text("sinks: {x: {topic: null, timeout: null}, y: ~}\n")
+    found = load([tmp_path / "base.yaml", tmp_path / "prod.yaml"], {})
+    assert list(found.sinks) == ["x"]
+    sink = found.sinks["x"]
+    assert (sink.settings.model_dump()["channel"], sink.settings.model_dump()["topic"]) == ("c", None)
+    assert (sink.timeout, sink.ordered) == (60.0, False)
+
+
 def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     text = "sources: {a: {type: memory}, b: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\n"
     text += "flows: flow.yaml\nvars: {limit: 1}\n"
-    rules = "from: a\nlet: {a: vars.limt > vars.limit}\n"
+    rules = "from: a\nlet: {a: event.x > vars.limit}\n"
     rules += "rules:\n  - {name: all, to: x}\n  - {name: never, when: event.a, to: x}\n  - to: drop\n"
     found = config(tmp_path, text, rules)
     assert [str(warning).removeprefix(f"{tmp_path}/") for warning in found.warnings] == [
-        "flow.yaml:2:10: `vars.limt` is not among `vars` of the daemon's file; did you mean `limit`?",
         "flow.yaml:5:5: no record gets to rule `never`; rule `all` of line 4 takes all of them",
         "sluiceway.yaml:1:30: no flow reads source `b`",
         "sluiceway.yaml:2:28: no flow sends anything to sink `y`",

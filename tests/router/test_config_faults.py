@@ -504,6 +504,7 @@ FAULTS = [
         "from: a\nrules: [{to: x}]\n",
         [
             "sluiceway.yaml:1:38: `when_full` is `drop`; should be block or dead_letter",
+            "sluiceway.yaml:1:53: `ordered` is `yes`; should be true or false",
             f"sluiceway.yaml:1:66: `encode` is `xml`; should be same, {DECODES}",
         ],
     ),
@@ -955,6 +956,63 @@ def test_a_bracket_that_is_missing_hides_nothing_below_it_and_invents_nothing(tm
 
 def test_every_known_fault_is_reported_beside_one_that_breaks_the_yaml() -> None:
     assert [(case, wrong) for case, wrong in fuzz_faults.fuzz(80, seed=9) if wrong] == []
+
+
+def test_numbers_and_booleans_are_what_they_are_written_as(tmp_path: Path) -> None:
+    text = "sources: {a: {type: memory, replays: 1}, b: {type: file, path: f, follow: 'true'}}\n"
+    text += "sinks: {x: {type: memory, ordered: 0, batch: {records: '5'}, queue: {records: 5.0}, retry: {attempts: true}}}\nflows: [flow.yaml]\n"
+    (tmp_path / "sluiceway.yaml").write_text(text)
+    (tmp_path / "flow.yaml").write_text("from: [a, b]\nrules: [{to: x}]\n")
+    assert faults_of(tmp_path, "sluiceway.yaml") == [
+        "sluiceway.yaml:1:38: `replays` is `1`; should be true or false",
+        "sluiceway.yaml:1:75: `follow` is `true`; should be true or false",
+        "sluiceway.yaml:2:36: `ordered` is `0`; should be true or false",
+        "sluiceway.yaml:2:56: `records` is `5`; should be a whole number",
+        "sluiceway.yaml:2:79: `records` is `5.0`; should be a whole number",
+        "sluiceway.yaml:2:103: `attempts` is `true`; should be a whole number",
+    ]
+
+
+def test_what_an_expression_reads_of_vars_is_there_unless_it_allows_for_its_absence(tmp_path: Path) -> None:
+    text = "sources: {a: {type: memory}}\nsinks: {x: {type: memory, topic: 't-${vars.limt}-${vars.limit}'}}\nflows: [flow.yaml]\n"
+    rules = "from: a\nrules:\n- when: event.x > vars.limt && vars.deep.er == vars['of'] && vars.deep.est.x\n  to: {sink: x, topic: 'a${vars.limits}'}\n"
+    rules += "- when: has(vars.no) || vars.?no.orValue(1) == 1 || vars.no == 1 || [1].exists(vars, vars.no)\n- to: x\n"
+    (tmp_path / "sluiceway.yaml").write_text(text + "vars: {limit: 1, deep: {est: [1]}}\n")
+    (tmp_path / "flow.yaml").write_text(rules)
+    absent = "is not among `vars` of the daemon's file"
+    assert faults_of(tmp_path, "sluiceway.yaml") == [
+        f"flow.yaml:3:19: `vars.limt` {absent}; did you mean `limit`?",
+        f"flow.yaml:3:32: `vars.deep.er` {absent}; known: est",
+        f"flow.yaml:3:48: `vars.of` {absent}; known: limit, deep",
+        f"flow.yaml:4:28: `vars.limits` {absent}; did you mean `limit`?",
+        "flow.yaml:5:3: this rule does nothing; should have `to`, or be a step with `set`, `unset`, `emit` or `expect`",
+        f"sluiceway.yaml:2:39: `vars.limt` {absent}; did you mean `limit`?",
+    ]
+    (tmp_path / "sluiceway.yaml").write_text(text + "var: {limt: 1}\n")
+    assert not any("among" in fault for fault in faults_of(tmp_path, "sluiceway.yaml"))
+
+
+def test_settings_of_http_that_do_not_go_together_are_faults(tmp_path: Path) -> None:
+    (tmp_path / "sluiceway.yaml").write_text("""\
+sources:
+  a: {type: http_poll, url: "http://one.example/", decode: csv, tls: {ca: ca.pem}}
+  b: {type: http_poll, url: "https://one.example/", decode: bytes, tls: {ca: ca.pem}}
+sinks:
+  x: {type: http, url: "http://one.example/", tls: {server_name: one}, encode: msgpack, body: json_array}
+  y: {type: http, url: "http://one.example/", body: {before: '{"all": [', after: ']}'}}
+  z: {type: http, url: "http://one.example/${event.a}", tls: {server_name: one}, proxy: "https://proxy:1"}
+  w: {type: http, url: "http://one.example/", tls: {server_name: one}, healthcheck: {url: "https://two.example/"}}
+  v: {type: http, url: "${event.url}", tls: {server_name: one}, encode: text, body: json_array}
+flows: [flow.yaml, other.yaml]
+""")
+    (tmp_path / "flow.yaml").write_text("from: a\nrules: [{to: [x, y, z]}]\n")
+    (tmp_path / "other.yaml").write_text("from: b\nrules: [{to: [v, w]}]\n")
+    assert [line for line in faults_of(tmp_path, "sluiceway.yaml") if "columns" not in line] == [
+        "sluiceway.yaml:2:70: `tls` beside a URL that begins with http:// does nothing; should go with one of https://",
+        "sluiceway.yaml:5:52: `tls` beside a URL that begins with http:// does nothing; should go with one of https://",
+        "sluiceway.yaml:5:95: a body of JSON cannot hold what goes out in msgpack; should go with `encode: json`, or be `stream` or `each`",
+        "sluiceway.yaml:6:53: a body of JSON cannot hold what goes out in csv; should go with `encode: json`, or be `stream` or `each`",
+    ]
 
 
 def test_what_is_merged_from_a_file_that_was_cut_short_is_not_missed(tmp_path: Path) -> None:

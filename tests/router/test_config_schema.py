@@ -126,6 +126,7 @@ flows: [rules.yaml]
         ("base.yaml", "sinks: {vip: {type: file, path: again.ndjson}}\n"),
         ("base.yaml", "sinks: {logged: {rotate: {keep: 5}, allow: {path: [out/*]}}, seen: {headers: {a: b}}}\n"),
         ("base.yaml", "sinks: {vip: {use: logs}}\n"),
+        ("base.yaml", "sinks: {seen: null, logged: {use: logs, compression: null}}\n"),
         ("base.yaml", "sources: {orders: {rate: 5/m, count: 10, decode: text}}\n"),
         ("base.yaml", "sources: {posted: {path: /other, pending: {bytes: 1GiB}}}\n"),
         ("base.yaml", "connections: {logs: {compression: none, rotate: {keep: 3}, timeout: 5s}}\n"),
@@ -201,6 +202,11 @@ def with_connector(folder: Path, monkeypatch: pytest.MonkeyPatch, config: str) -
     monkeypatch.setattr(plugins, "_installed", {"sink": known, "source": plugins._installed("source")}.__getitem__)
 
 
+@pytest.mark.parametrize("value", ["reject", "[reject]", "{sink: reject}", "dead_letter", "[x, {sink: y, key: k}]"])
+def test_what_may_be_rejected_may_be_so_in_an_editor(value: str) -> None:
+    assert errors("rules", f"from: a\notherwise: {{invalid: {value}, undecodable: {value}}}\n") == []
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -213,6 +219,9 @@ def with_connector(folder: Path, monkeypatch: pytest.MonkeyPatch, config: str) -
         ("from: a\nrules: [{to: {key: x}}]\n", "rules/0/to"),
         ("from: a\ncontract: {schema: a, model: b}\n", "contract"),
         ("from: a\notherwise: {unmatchd: x}\n", "otherwise"),
+        ("from: a\notherwise: {unmatched: reject}\n", "otherwise/unmatched"),
+        ("from: a\notherwise: {error: [reject]}\n", "otherwise/error"),
+        ("from: a\nrules: [{to: {sink: reject}}]\n", "rules/0/to"),
         ("from: a\ntests: [{then: {}}]\n", "tests/0"),
     ],
 )

@@ -13,7 +13,7 @@ from routing import fate_of
 
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
-from router.errors import NotConnected, Unavailable, WriteError
+from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
 from router.outlet import Outlet, Policy
 from router.testing import Books, part, running, until
 
@@ -43,6 +43,29 @@ async def test_what_is_admitted_is_written_in_order_and_its_receipts_complete(bo
     assert sink.values == [b"%d" % i for i in range(50)]
     assert books.sample("sluiceway_sink_records_total", sink="sink") == 50
     assert books.sample("sluiceway_sink_queue_records", sink="sink") == 0
+
+
+@pytest.mark.parametrize("where", ["open", "write"])
+async def test_a_sink_that_has_ended_fails_the_receipts_of_all_that_it_did_not_get(books: Books, where: str) -> None:
+    sink = new_sink()
+
+    def end(*_: object) -> None:
+        raise EndOfStream("gone")
+
+    setattr(sink, f"on_{where}", end)
+    ended: list[str] = []
+    policy = Policy(queue_records=2)
+    outlet = Outlet(
+        "sink", sink, policy, letters=books.box, metrics=books.metrics, ended=lambda: ended.append(outlet.error)
+    )
+    waiting = [asyncio.create_task(outlet.put(part(b"a", b"b"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(outlet.run(), 30)
+    receipts = [await task for task in waiting] + [await outlet.put(part(b"c"))]
+    assert [str(receipt.exception()) for receipt in receipts] == ["gone"] * 4
+    assert ended == ["gone"]
+    assert (outlet.queued_records, outlet.connected, await books.letters()) == (0, False, [])
+    await asyncio.wait_for(outlet.run(), 30)
 
 
 async def test_parts_that_wait_are_written_together_within_the_bounds_of_a_batch(books: Books) -> None:
@@ -202,6 +225,23 @@ async def test_what_was_written_before_a_write_broke_off_is_not_written_again(bo
         await (await outlet.put(part(b"a", b"b", b"c", b"d")))
     assert sink.values == [b"a", b"b", b"c", b"d"]
     assert books.sample("sluiceway_sink_records_total", sink="sink") == 4
+
+
+@pytest.mark.parametrize("error", [Unavailable, NotConnected])
+async def test_what_was_refused_before_a_write_broke_off_is_a_dead_letter_and_never_written_again(
+    books: Books, error: type[NotConnected]
+) -> None:
+    sink, errors = new_sink(), [error("full", unwritten=[2, 3], refused={1: "bad", 3: "worse", 9: "strange"})]
+    sink.on_write = lambda _batch: _raise(errors)
+    outlet = outlet_to(sink, books)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b", b"c", b"d")))
+    assert sink.values == [b"a", b"c"]
+    letters = await books.letters()
+    assert [(letter.value, letter.reason, letter.detail) for letter in letters] == [
+        (b"b", "refused", "bad"), (b"d", "refused", "worse"),
+    ]  # fmt: skip
+    assert books.sample("sluiceway_sink_records_total", sink="sink") == 2
 
 
 async def test_a_write_that_broke_off_with_nothing_left_is_done(books: Books) -> None:

@@ -15,7 +15,7 @@ from rulesets import ruleset_of
 
 from connectors.memory import MemorySink, MemorySource, Step, records
 from router.batch import Batch
-from router.errors import NotConnected, StateError
+from router.errors import EndOfStream, NotConnected, StateError
 from router.outlet import Outlet, Policy
 from router.pipeline import Pipeline
 from router.testing import Books, ruleset_to, running, until
@@ -405,3 +405,47 @@ async def _nothing_is_lost(
     assert ended == set(sent)
     assert sum(map(len, line.source.acked)) == len(sent)
     assert line.pipeline.unsettled_records == 0
+
+
+async def test_what_an_epoch_leaves_under_way_stays_unsettled_until_it_has_landed(books: Books) -> None:
+    """Of a source that cannot replay: nothing will be acknowledged, and yet it is not gone."""
+    line = Line(books, replays=False)
+    line.sinks["a"].down = True
+    line.source.push(to("a", "b", "a"), NotConnected("away"), to("b"))
+    line.source.end()
+    async with running(*(outlet.run for outlet in line.outlets.values())), asyncio.timeout(30):
+        task = asyncio.create_task(line.pipeline.run())
+        await until(lambda: line.pipeline.ended)
+        assert line.pipeline.unsettled_records == 3
+        assert not task.done()
+        line.sinks["a"].down = False
+        await task
+    assert line.pipeline.unsettled_records == 0
+    assert (len(line.sinks["a"].values), len(line.sinks["b"].values)) == (2, 2)
+    assert books.sample("sluiceway_abandoned_records_total", source="source") == 0
+
+
+@pytest.mark.parametrize("replays", [True, False])
+async def test_when_a_sink_has_ended_the_others_get_what_is_theirs_and_nothing_of_it_is_acknowledged(
+    books: Books, *, replays: bool
+) -> None:
+    line = Line(books, replays=replays)
+
+    def end(batch: Batch) -> None:
+        if len(line.sinks["a"].values) >= 2:
+            raise EndOfStream("gone")
+
+    line.sinks["a"].on_write = end
+    line.outlets["a"] = Outlet(
+        "a", line.sinks["a"], Policy(batch_records=2), letters=books.box, metrics=books.metrics, ended=line.stop.set
+    )
+    line.pipeline.outlets = line.outlets
+    line.source.push(to("a", "a", "b"), *[to("a", "b", "a") for _ in range(20)])
+    await line.run()
+    read = 1 + len(line.sinks["b"].values)
+    assert line.sinks["a"].values == to("a", "a").values
+    assert len(line.source.acked) == 1
+    assert read > 2
+    assert line.outlets["a"].queued_records == 0
+    abandoned = books.sample("sluiceway_abandoned_records_total", source="source")
+    assert abandoned == (0 if replays else 3 * (len(line.sinks["b"].values) - 1))

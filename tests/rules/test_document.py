@@ -321,6 +321,11 @@ def test_merging_replaces_values_and_merges_mappings_and_keeps_places() -> None:
     assert str(merged.key_place(("a", "z"))) == "prod.yaml:4:3"
 
 
+def test_null_takes_a_key_away_and_stays_null_where_there_is_none() -> None:
+    base, over = read("a: {x: 1, y: 2}\nb: 1\n"), read("a: {x: null, z: null}\nb: ~\n")
+    assert merge(base, over).data == {"a": {"y": 2, "z": None}}
+
+
 @given(st.text(max_size=60) | st.text("abc:- \n{}[]'\"!&*#|>?,$\\\t%@`", max_size=60))
 def test_no_text_breaks_the_reader(text: str) -> None:
     document, faults = load(text, "f.yaml")

@@ -14,6 +14,7 @@ from rules.cel.values import ABSENT, Duration, Timestamp
 from rules.contract import Violation
 from rules.explain import Explanation
 from rules.explain.model import Changes, Check, Contract, Element, Evaluation, Filling, Parcel, Sending, Step
+from rules.flow import DEAD_LETTER
 
 Json = dict[str, Any]
 _LONGEST: Final = 4096
@@ -139,10 +140,12 @@ class AsJson:
         note = self._sinks.note(sending)
         value = sending.dispatch.value
         settings = {name: value for name, value in sending.dispatch.settings.items() if value is not None}
+        if note.refused:
+            detail = self._values.masked(note.refused)
+            made |= {"to": DEAD_LETTER, "stage": "sink", "sink": sending.to, "reason": "not_allowed", "detail": detail}
         return made | _without_empty(
             {
                 "type": note.type,
-                "not_allowed": self._values.masked(note.refused),
                 "settings": {name: self._setting(value) for name, value in (settings | dict(note.settings)).items()},
                 "changed": value is not None,
                 "value": None if value is None else self.payload(value),
