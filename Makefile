@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Further arguments of a target: make test ARGS="-k http", make faults ARGS="--seconds 60 --seed 7"
 ARGS ?=
+# Tests start hundreds of processes: each would compile all of it again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test outages check docs servers bench faults
 .DEFAULT_GOAL := help

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 MOVE_SECONDS = 5.0
 """So long a daemon that is stopped goes on to move dead letters; those that are left are moved when it starts again."""
 
+GREETING_SECONDS = 2.0
+"""So long a source that is not there yet is waited for until the daemon says that it runs."""
+
 
 class Daemon:
     """One running configuration. ``run`` is its life; ``status`` and ``metrics`` tell of it."""
@@ -235,7 +238,7 @@ class Daemon:
         ]
         stopping = services.create_task(self._stop.wait(), name="stop signal")
         self.phase = self.phase if self._stop.is_set() else ""
-        ready()
+        greeting = services.create_task(self._greet(ready), name="greeting")
         ended = services.create_task(_all(tasks), name="end of all sources")
         emptied = services.create_task(self._empty_buffers(ended), name="end of all buffers")
         await asyncio.wait([emptied, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -245,10 +248,18 @@ class Daemon:
         drained = finished.done()
         if not drained:
             log.error("not everything was drained in %g s; ending all the same", self.configuration.drain_timeout)
-        for task in (*tasks, ended, emptied, finished, stopping):
+        for task in (*tasks, greeting, ended, emptied, finished, stopping):
             task.cancel()
         await _all(tasks)
         return drained
+
+    async def _greet(self, ready: Callable[[], None]) -> None:
+        """Say that it runs once every source has been opened, or tried to; one that takes long is not waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_SECONDS):
+                for pipeline in self.pipelines.values():
+                    await pipeline.tried.wait()
+        ready()
 
     async def _empty_buffers(self, ended: asyncio.Task[None]) -> None:
         """When no more comes: return when nothing waits in a buffer, either."""

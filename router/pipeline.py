@@ -86,6 +86,8 @@ class Pipeline:
         self.ruleset = ruleset
         self.outlets = outlets
         self.connected = False
+        self.tried = asyncio.Event()
+        """Set once the source has been opened, or could not be: until then nobody reaches one that listens."""
         self.ended = False
         self.error = "not opened yet"
         self.since = time.time()
@@ -181,8 +183,11 @@ class Pipeline:
             await self._close()
 
     async def _open(self) -> None:
-        async with asyncio.timeout(OPEN_SECONDS):
-            await self.source.open()
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self.source.open()
+        finally:
+            self.tried.set()
         log.info("source %s: connected", self.name)
         self.connected, self.error, self.since = True, "", time.time()
         self._metrics.connected.set(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import repeat
@@ -105,6 +106,7 @@ class Csv(Format):
         return self.codec.encode(event), {}
 
 
+_END_INSIDE: Final = re.compile(r"\r\n?+(?!\Z)|\n(?!\Z)")  # an end of line with something after it
 _END: Final = "\r\n"  # fields that hold one of these characters are quoted because of it
 
 
@@ -162,13 +164,21 @@ class Rows:
         """What is wrong with a row, and where."""
         quote, delimiter = self._format.quote, self._format.delimiter
         at = 0
-        while quote and text.startswith(quote, at):
-            end = closing(text, quote, at)
-            if end < 0:
-                return f"the quote at byte {len(text[:at].encode())} is not closed"
-            if end < len(text) and not text.startswith(delimiter, end) and text[end] not in "\r\n":
-                return f"{delimiter!r} expected after the quote at byte {len(text[: end - 1].encode())}"
-            at = end + 1
+        while True:
+            if quote and text.startswith(quote, at):
+                end = closing(text, quote, at)
+                if end < 0:
+                    return f"the quote at byte {len(text[:at].encode())} is not closed"
+                if end < len(text) and not text.startswith(delimiter, end) and text[end] not in "\r\n":
+                    return f"{delimiter!r} expected after the quote at byte {len(text[: end - 1].encode())}"
+                at = end
+            after = text.find(delimiter, at)
+            field = text[at:] if after < 0 else text[at:after]
+            if found := _END_INSIDE.search(field):
+                return f"a line ends at byte {len(text[: at + found.start()].encode())}, outside quotes"
+            if after < 0:
+                break
+            at = after + 1
         return f"{error}"
 
     def _event(self, columns: Sequence[str], fields: list[str], payload: bytes) -> dict[str, object]:
@@ -184,8 +194,20 @@ class Rows:
                 try:
                     event[name] = CONVERSIONS[types[name]](text)
                 except ValueError as error:
-                    raise ValueError(f"not a row of these columns: field {place}, {name}, {error}") from error
+                    at = self._begin(payload.decode(), place)
+                    raise ValueError(
+                        f"not a row of these columns: field {place}, {name}, at byte {at}: {error}"
+                    ) from error
         return event
+
+    def _begin(self, text: str, place: int) -> int:
+        """The byte at which what a field holds begins, in a row that can be read; ``place`` counts from 1."""
+        quote, at = self._format.quote, 0
+        for _ in range(place - 1):
+            after = closing(text, quote, at) if quote and text.startswith(quote, at) else at
+            at = text.index(self._format.delimiter, after) + 1
+        is_quoted = bool(quote) and text.startswith(quote, at)
+        return len(text[: at + is_quoted].encode())
 
     def decode_all(self, values: Sequence[bytes], known: Sequence[object] | None) -> Sequence[object]:
         """Many rows at once."""

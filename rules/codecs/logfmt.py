@@ -114,17 +114,18 @@ class _Pairs:
             elif wrong:
                 raise ValueError(f"not logfmt: {_why(text)}")
         if self._conversions:
-            self._convert(event)
+            self._convert(event, text)
         return event
 
-    def _convert(self, event: dict[str, object]) -> None:
+    def _convert(self, event: dict[str, object], text: str) -> None:
         for key, convert in self._conversions.items():
             value = event.get(key)
             if isinstance(value, str):
                 try:
                     event[key] = convert(value)
                 except ValueError as error:
-                    raise ValueError(f"not logfmt with these types: {key}, {error}") from error
+                    at = _value_at(text, key)
+                    raise ValueError(f"not logfmt with these types: {key}, at byte {at}: {error}") from error
 
     @staticmethod
     def _unescaped(text: str, quoted: str) -> str:
@@ -215,6 +216,12 @@ def _why(text: str) -> str:
         except _Fault as fault:
             return f"{fault} at byte {len(text[: at + fault.at].encode())}"
     return "it cannot be read"
+
+
+def _value_at(text: str, key: str) -> int:
+    """The byte at which the value of a key begins, within its quotes: the last one, which counts."""
+    *_, last = (found for found in _PAIR.finditer(text) if found[1] == key)
+    return len(text[: last.start(3) + last[3].startswith('"')].encode())
 
 
 def _explain(text: str, at: int) -> None:

@@ -95,7 +95,7 @@ def test_logfmt_to_itself_and_from_json(tmp_path: Path) -> None:
     assert written == b'ms=500 msg="it works" debug note="took 500 ms"\nms=5  msg=\n'
     assert letters(tmp_path) == [
         ("decode", "not logfmt: = where a key should begin at byte 0", "=x"),
-        ("decode", "not logfmt with these types: ms, 'x' is no integer", "ms=x"),
+        ("decode", "not logfmt with these types: ms, at byte 3: 'x' is no integer", "ms=x"),
     ]
     other = tmp_path / "other"
     other.mkdir()

@@ -86,17 +86,21 @@ def test_the_corner_cases_of_the_standard(row: bytes, fields: list[str]) -> None
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        (b'a,"b', "not CSV: unexpected end of data"),
+        (b'a,"b', "not CSV: the quote at byte 2 is not closed"),
+        (b'a,"b"c', "not CSV: ',' expected after the quote at byte 4"),
+        (b"a,b\nc,d", "not CSV: a line ends at byte 3, outside quotes"),
         (b'"b', "not CSV: the quote at byte 0 is not closed"),
         ('"é","b'.encode(), "not CSV: the quote at byte 5 is not closed"),
         (b'"a"b,c', "not CSV: ',' expected after the quote at byte 2"),
         (b"a,\xff", "not CSV: not UTF-8 at byte 2"),
         (b"1", "not a row of these columns: 1 field(s), and 3 column(s); the row ends at byte 1"),
         (b"1,2,3,4", "not a row of these columns: 4 field(s), and 3 column(s); the row ends at byte 7"),
-        (b"x,2,3", "not a row of these columns: field 1, n, 'x' is no integer"),
-        (b"1_0,2,3", "not a row of these columns: field 1, n, '1_0' is no integer"),
-        (b"1,nan,3", "not a row of these columns: field 2, f, 'nan' is no number"),
-        (b"1,2,maybe", "not a row of these columns: field 3, b, 'maybe' is neither true nor false"),
+        (b"x,2,3", "not a row of these columns: field 1, n, at byte 0: 'x' is no integer"),
+        (b"1_0,2,3", "not a row of these columns: field 1, n, at byte 0: '1_0' is no integer"),
+        (b"1,nan,3", "not a row of these columns: field 2, f, at byte 2: 'nan' is no number"),
+        (b"1,2,maybe", "not a row of these columns: field 3, b, at byte 4: 'maybe' is neither true nor false"),
+        ('1,2,"é"'.encode(), "not a row of these columns: field 3, b, at byte 5: 'é' is neither true nor false"),
+        (b'"1","2","x,"', "not a row of these columns: field 3, b, at byte 9: 'x,' is neither true nor false"),
     ],
 )
 def test_what_is_no_row_says_why_and_where(row: bytes, why: str) -> None:

@@ -107,9 +107,10 @@ def test_what_is_no_line_says_why_and_at_which_byte(line: bytes, why: str) -> No
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"n=x", "n, 'x' is no integer"),
-        (b"b=maybe", "b, 'maybe' is neither true nor false"),
-        (b"j={", "j, '{' is not JSON"),
+        (b"n=x", "n, at byte 2: 'x' is no integer"),
+        ('é="ü" n=1 n="ü"'.encode(), "n, at byte 15: 'ü' is no integer"),
+        (b"b=maybe", "b, at byte 2: 'maybe' is neither true nor false"),
+        (b"j={", "j, at byte 2: '{' is not JSON"),
     ],
 )
 def test_what_is_not_of_its_type_says_so(line: bytes, why: str) -> None:
