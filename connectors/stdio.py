@@ -49,7 +49,7 @@ class StdinConfig(Settings):
     """The settings of the source ``stdin``."""
 
     framing: FramingSetting | None = None
-    """How records are told apart. By default lines; rows, where `decode` is `csv`."""
+    """How records are told apart. By default as goes with `decode`: lines of JSON, rows of `csv`, and so on."""
     max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
     """The longest record, in bytes. A longer one becomes a dead letter."""
 
@@ -121,7 +121,7 @@ class StdoutConfig(Settings):
     """The settings of the sink ``stdout``."""
 
     framing: FramingSetting | None = None
-    """How records are told apart. By default lines; rows, where CSV goes out."""
+    """How records are told apart. By default as goes with what is written: lines of JSON, rows of CSV, and so on."""
 
     @model_validator(mode="after")
     def _can_be_written_to(self) -> Self:

@@ -154,9 +154,8 @@ class Pipeline:
     def _fail(self, why: str, level: int, error: BaseException | None = None) -> None:
         self.ended = False
         self._set_down(why)
-        log.log(
-            level, "source %s: %s; opening it again at its last acknowledged position", self.name, why, exc_info=error
-        )
+        place = " at its last acknowledged position" if self.source.replays else ""
+        log.log(level, "source %s: %s; opening it again%s", self.name, why, place, exc_info=error)
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -6,7 +6,7 @@ is to it, as long as no macro around the place takes a name for itself that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -19,6 +19,7 @@ from rules.flow import Expr
 # Far above what people write, and far below what would make evaluation run out of stack or time.
 _MAX_DEPTH: Final = 200
 _MAX_SIZE: Final = 20_000
+_INSTEAD: Final = "make a field of a part of it, by a step that sets it"
 
 
 class Lets:
@@ -46,6 +47,15 @@ class Lets:
         """The same expression without names of ``let``."""
         return substitute(node, self._resolved)
 
+    def faults(self, expressions: Iterable[Expr]) -> Iterator[Fault]:
+        """What is wrong with expressions that use the names: those that grow beyond measure by it."""
+        for expr in expressions:
+            if expr.cel.variables & self._resolved.keys():
+                depth, size = _measure(self.inline(expr.cel.node), {})
+                if depth > _MAX_DEPTH or size > _MAX_SIZE:
+                    what = f"this is {depth} operations deep and {size} large once the names of let in it are put in"
+                    yield Fault(expr.place, what, _INSTEAD)
+
     def name_of(self, node: Node) -> str | None:
         """The name that a node of an ``inline`` expression was put in for, if it was. Of names that are one for the
         other, the one that is not."""
@@ -67,7 +77,7 @@ class Lets:
         depth, size = _measure(found, {})
         if depth > _MAX_DEPTH or size > _MAX_SIZE:
             what = f"let {name} is {depth} operations deep and {size} large once the names in it are put in"
-            raise Refused([Fault(written.place, what, "make a field of a part of it, by a step that sets it")])
+            raise Refused([Fault(written.place, what, _INSTEAD)])
         self._resolved[name] = found
         self._names.setdefault(id(found), name)
         return found

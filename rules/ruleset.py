@@ -20,6 +20,7 @@ from rules.generate import Generated, generate
 from rules.interpret import Interpreter
 from rules.lets import Lets
 from rules.plan import Columns, Plan, SinkFacts, make_plan, sink_targets
+from rules.reader.values import expressions
 from rules.shaping import Filler
 from rules.suggest import did_you_mean
 
@@ -124,6 +125,7 @@ def compile_flow(
         faults += refused.faults
     try:
         lets = Lets(flow.lets)
+        faults += lets.faults(expressions(flow))
     except Refused as refused:
         faults += refused.faults
     if faults:

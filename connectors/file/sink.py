@@ -78,7 +78,7 @@ class FileSinkConfig(Settings):
     path: Annotated[str, Field(min_length=1), PerRecord()]
     """The file, relative to the daemon's file. It may hold `${CEL}`; the folder before that is never left."""
     framing: FramingSetting | None = None
-    """How records are told apart. By default lines; rows, where CSV goes out."""
+    """How records are told apart. By default as goes with what is written: lines of JSON, rows of CSV, and so on."""
     compression: Literal["none", "gzip", "zstd"] = "none"
     """Each write is a compressed member of its own, so the file can be read at any time."""
     fsync: Literal["batch", "interval", "never"] = "batch"

@@ -44,7 +44,7 @@ class FileSourceConfig(Settings):
     start: Literal["begin", "end"] = "begin"
     """When following for the first time: begin at the beginning or at the end of the files that are there."""
     framing: FramingSetting | None = None
-    """How records are told apart. By default lines; rows, where `decode` is `csv`."""
+    """How records are told apart. By default as goes with `decode`: lines of JSON, rows of `csv`, and so on."""
     max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
     """The longest record, in bytes. A longer one becomes a dead letter."""
     read: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20

@@ -22,6 +22,7 @@ _LINES = frozenset(
     }
 )
 _MEDIA_TYPE = re.compile(r"\s*([^\s;/]+/[^\s;/]+)\s*(?:;.*)?", re.DOTALL)
+_WIDE = re.compile(r";\s*charset\s*=\s*\"?(?:utf-?(?:16|32)|ucs-?[24])", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BLANK = b" \t\r\n"
 """What RFC 8259 allows around a value."""
@@ -36,6 +37,15 @@ def media_type(header: str) -> str:
     """The media type that a ``Content-Type`` says, in lower case; ``application/octet-stream`` for none."""
     found = _MEDIA_TYPE.fullmatch(header)
     return found[1].lower() if found else "application/octet-stream"
+
+
+def check_charset(header: str) -> None:
+    """Raises Refusal for a body that a ``Content-Type`` says to be in UTF-16 or UTF-32, which no format is in.
+
+    Others pass: of most that are named, what is sent is ASCII, and what is not UTF-8 becomes a dead letter.
+    """
+    if _WIDE.search(header):
+        raise Refusal(415, "send the body in UTF-8")
 
 
 class Cutter:

@@ -21,7 +21,7 @@ from connectors.http.body import check_size, coding_of, receive, unpack
 from connectors.http.idempotency import Idempotency
 from connectors.http.intake import Bounds, Intake, Request
 from connectors.http.listener import Listener, Terms, listener
-from connectors.http.records import Cutter, media_type
+from connectors.http.records import Cutter, check_charset, media_type
 from connectors.http.reply import REPLAYED, Outcome, Refusal, reply, stopping
 from connectors.http.verify import Bearer, Claim, Secrets, Verify
 from router import (
@@ -167,8 +167,8 @@ class HttpSource:
     | 404, 405 | another path, another method than POST |
     | 408 | the body took longer than `timeout` |
     | 413 | the body is larger than `max_body`, or has more records than `pending.records` |
-    | 415 | a type or packing that is not understood |
-    | 422 | the flow rejects records (`records` says which, and why), or the key was used with another body |
+    | 415 | a type, packing or character set that is not understood |
+    | 422 | the flow rejects records (`records` says which, from 0, and why), or the key was used with another body |
     | 429 | more would wait than `pending` allows, or there are too many `connections`; `Retry-After` |
     | 503 | the source stops, or the delivery takes longer than `timeout` (it may still come about); `Retry-After` |
 
@@ -337,7 +337,9 @@ class HttpSource:
         if http.method != "POST":
             raise Refusal(405, "only POST is understood here", {"Allow": "POST"})
         self._bearer.check(headers)
-        content_type = media_type(headers.get("Content-Type", ""))
+        said = headers.get("Content-Type", "")
+        check_charset(said)
+        content_type = media_type(said)
         self._cutter.check_type(content_type)
         return Request(
             headers=_kept(http.raw_headers),

@@ -54,3 +54,12 @@ def test_names_that_double_themselves_are_refused_before_they_are_made() -> None
     names = {f"n{index}": f"n{index - 1} + n{index - 1}" for index in range(1, 40)}
     with pytest.raises(Refused, match="operations deep"):
         lets(n0="event.n", **names)
+
+
+def test_what_only_grows_too_deep_where_it_is_used_is_a_fault_there() -> None:
+    """Both halves are short enough, each by itself."""
+    named = lets(sum=" + ".join(["event.n"] * 120))
+    used = Expr(cel.compile(" + ".join(["sum", *["1"] * 120]) + " > 0"), Place("flow.yaml", 7, 9))
+    (fault,) = named.faults([used])
+    assert (fault.place, "operations deep" in fault.what) == (used.place, True)
+    assert not list(named.faults([Expr(cel.compile("sum > 0"), PLACE)]))
