@@ -100,6 +100,7 @@ class StdinSource:
                     spoiled=framed.spoiled,
                     size=framed.size,
                     ascii=framed.ascii,
+                    fields=framed.fields,
                 )
             if not chunk:
                 raise EndOfStream

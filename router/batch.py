@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
+from rules.codecs import Fields
 from rules.columns import Constant
 
 T = TypeVar("T")
@@ -88,6 +89,7 @@ class Batch:
     - ``leases``: the right to deliver each record, of sources that can lose it.
     - ``size`` (bytes of all payloads) and ``ascii`` (whether they hold nothing but ASCII): where the source knows them
       by the way, which saves counting (-1, None: it does not).
+    - ``fields``: where the fields of the payloads stand, of sources whose framing has found that out, too.
     - ``spoiled``: records that the source could not frame, by index, with the reason; they are dead letters.
     """
 
@@ -105,6 +107,7 @@ class Batch:
     arrived: int = field(default_factory=time.time_ns)
     size: int = field(default=-1, repr=False)
     ascii: bool | None = field(default=None, repr=False)
+    fields: Fields | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -25,7 +25,7 @@ from rules.decisions import Letter
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
-from rules.plan import UNMATCHED, Lane, Plan, unmatched_targets
+from rules.plan import UNMATCHED, Columns, Lane, Plan, unmatched_targets
 from rules.projection import Projection, columns_projection, projection
 
 
@@ -143,7 +143,7 @@ class _Generator:
         namespace |= {"known": codec.known, "UNDECODED": UNDECODED}
         if projected is not None and projected.decode is None:
             namespace |= {"columns_of": partial(_columns_of, codec), "NAMES": projected.names}
-            before["cells"] = "columns_of(values, known(columns, start, len(values)), NAMES)"
+            before["cells"] = "columns_of(columns, start, values, NAMES)"
             fields = "".join(f", {attribute}" for attribute, _ in projected.root.fields.values())
             # Strict: should there ever be fewer events than payloads, none may go unnoticed.
             return f"for i, raw, whole{fields} in zip(range(start, start + len(values)), values, *cells, strict=True):"
@@ -333,12 +333,15 @@ class _Generator:
 
 
 def _columns_of(
-    codec: Codec, values: Sequence[bytes], known: Sequence[object] | None, names: Sequence[str]
+    codec: Codec, columns: Columns, start: int, values: Sequence[bytes], names: Sequence[str]
 ) -> list[Sequence[object]]:
     """Whether each payload was read, and the values of each field; MISSING in those that no record has."""
     assert codec.decode_columns is not None  # noqa: S101 - asked by whoever wrote the call
-    whole, columns = codec.decode_columns(values, known, names)
-    return [whole, *(Constant(MISSING, len(values)) if column is None else column for column in columns)]
+    known, fields = codec.known(columns, start, len(values)), columns.fields
+    if fields is not None:
+        fields = fields.part(start, start + len(values))
+    whole, found = codec.decode_columns(values, known, names, fields)
+    return [whole, *(Constant(MISSING, len(values)) if column is None else column for column in found)]
 
 
 def _repeated(flow: Flow, record: RecordCompiler) -> dict[Node, str]:

@@ -95,6 +95,7 @@ class _Single:
     spoiled: Mapping[int, str] = field(default_factory=dict)
     arrived: int = field(default_factory=time.time_ns)
     is_ascii: bool = False
+    fields: None = None
 
 
 @dataclass(frozen=True, slots=True)

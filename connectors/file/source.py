@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -133,6 +134,7 @@ class FileSource:
         self.config = config
         self._worker: Worker | None = None
         self._files: FiniteFiles | FollowingFiles | None = None
+        self._ahead: Future[Batch | None] | None = None
 
     async def open(self) -> None:
         """Find the files and where to go on in each. Raises NotConnected."""
@@ -152,16 +154,26 @@ class FileSource:
         if self._files is None or self._worker is None:
             raise NotConnected("the source is not open")
         while True:
-            found = await self._worker.run(self._files.next)
+            batch = await self._next(self._files, self._worker)
             await self._save_changes(self._files)
-            if found is not None:
-                file, lines = found
-                if lines.values:
-                    return _batch(file, lines)
+            if batch is not None:
+                if batch.values:
+                    return batch
             elif self.config.follow:
                 await asyncio.sleep(self.config.poll)
             else:
                 raise EndOfStream
+
+    async def _next(self, files: FiniteFiles | FollowingFiles, worker: Worker) -> Batch | None:
+        """What the next chunk holds, which may be nothing; None when there is none. Of files that are read once, the
+        chunk after it is read meanwhile: cutting it takes about as long as deciding about this one."""
+        if isinstance(files, FollowingFiles):
+            return await worker.run(_next_batch, files)
+        if self._ahead is None or self._ahead.cancelled():
+            self._ahead = worker.begin(_next_batch, files)
+        batch = await asyncio.wrap_future(self._ahead)
+        self._ahead = None if batch is None else worker.begin(_next_batch, files)
+        return batch
 
     async def ack(self, token: Any) -> None:
         """Everything up to the token's place is safe elsewhere: remember it."""
@@ -182,7 +194,7 @@ class FileSource:
     async def close(self) -> None:
         """Give back all descriptors, after the chunk that is being read."""
         worker, files = self._worker, self._files
-        self._worker = self._files = None
+        self._worker = self._files = self._ahead = None
         if worker is not None:
             try:
                 if files is not None:
@@ -208,6 +220,11 @@ class FileSource:
             await self.config.context.positions.save(changes)
 
 
+def _next_batch(files: FiniteFiles | FollowingFiles) -> Batch | None:
+    found = files.next()
+    return None if found is None else _batch(*found)
+
+
 def _batch(file: TrackedFile, lines: Framed) -> Batch:
     return Batch(
         lines.values,
@@ -216,4 +233,5 @@ def _batch(file: TrackedFile, lines: Framed) -> Batch:
         spoiled=lines.spoiled,
         size=lines.size,
         ascii=lines.ascii,
+        fields=lines.fields,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -23,7 +23,11 @@ class Worker:
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What ``work`` returns or raises. Cancelled, it stops waiting; work that has begun goes on to its end."""
-        return await asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
+        return await asyncio.wrap_future(self.begin(work, *args, **kwargs))
+
+    def begin(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """The same without waiting for it."""
+        return self._executor.submit(work, *args, **kwargs)
 
     def stop(self) -> None:
         """Take nothing more; what has begun goes on to its end."""

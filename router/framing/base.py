@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.interfaces import Json
-from rules.codecs import Format
+from rules.codecs import Fields, Format
 from rules.columns import Constant
 from rules.model import Model
 
@@ -22,7 +22,7 @@ class Framed:
 
     ``known`` is what the beginning of the stream says of every record in it, by the name of an attribute: the columns
     that the header of CSV names. ``size`` is the size of all values in bytes, and ``ascii`` whether they hold nothing
-    but ASCII, where framing has told (-1, None: it has not).
+    but ASCII, where framing has told (-1, None: it has not); so do ``fields`` where their fields stand.
     """
 
     values: list[bytes] = field(default_factory=list)
@@ -30,6 +30,7 @@ class Framed:
     known: Mapping[str, object] = field(default_factory=dict)
     size: int = -1
     ascii: bool | None = None
+    fields: Fields | None = None
 
     @property
     def attributes(self) -> dict[str, Sequence[object]]:
@@ -127,7 +128,7 @@ class Framing(Model, ABC):
         framed.spoiled.update({shift + index: reason for index, reason in rest.spoiled.items()})
         framed.known = rest.known or framed.known
         if rest.values:
-            framed.size, framed.ascii = -1, None
+            framed.size, framed.ascii, framed.fields = -1, None, None
         return framed
 
     def document(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:

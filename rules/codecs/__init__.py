@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rules.codecs.avro import Avro
 from rules.codecs.csv import Csv
-from rules.codecs.format import UNDECODED, Codec, Format, in_text, is_plain, write_json
+from rules.codecs.format import UNDECODED, Codec, Fields, Format, in_text, is_plain, write_json
 from rules.codecs.json import Json
 from rules.codecs.logfmt import Logfmt
 from rules.codecs.msgpack import MsgPack
@@ -29,6 +29,7 @@ __all__ = [
     "Csv",
     "DecodeSetting",
     "EncodeSetting",
+    "Fields",
     "Format",
     "Json",
     "Logfmt",

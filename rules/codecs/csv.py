@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
-import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import repeat
+from types import ModuleType
 from typing import Annotated, Any, Final, Literal, Self
 
+import msgspec
 from pydantic import Field, model_validator
 
 from rules.cel.errors import CelError
 from rules.codecs.conversions import CONVERSIONS, TextType, as_number, as_text
-from rules.codecs.format import UNDECODED, Codec, Decode, Format, in_text
+from rules.codecs.format import UNDECODED, Codec, Decode, Fields, Format, in_text
 from rules.columns import Constant
 
 ATTRIBUTE: Final = "columns"
@@ -106,6 +108,8 @@ class Csv(Format):
         return self.codec.encode(event), {}
 
 
+_read_numbers: Final = msgspec.json.Decoder(list[float]).decode
+_FEWEST: Final = 64  # rows for which arrays are worth their making
 _END_INSIDE: Final = re.compile(r"\r\n?+(?!\Z)|\n(?!\Z)")  # an end of line with something after it
 _END: Final = "\r\n"  # fields that hold one of these characters are quoted because of it
 
@@ -221,7 +225,11 @@ class Rows:
         ]
 
     def decode_columns(
-        self, values: Sequence[bytes], known: Sequence[object] | None, names: Sequence[str]
+        self,
+        values: Sequence[bytes],
+        known: Sequence[object] | None,
+        names: Sequence[str],
+        fields: Fields | None = None,
     ) -> tuple[Sequence[bool], Sequence[Sequence[object] | None]]:
         """The fields of these names of many rows at once. What nothing reads is not touched, but for its type."""
         columns = self._columns(known)
@@ -230,8 +238,11 @@ class Rows:
         types = self._format.types
         wanted = {name: at for at, name in enumerate(columns) if name in names or name in types}
         broken: set[int] = set()
-        fields = self._found(values, len(columns), list(wanted.values()))
-        if fields is None:
+        if fields is None and len(wanted) * 2 <= len(columns):
+            fields = self._fields_of(values)
+        if fields is not None and fields.width == len(columns):
+            found = list(map(fields.column, wanted.values()))
+        else:
             texts = self._texts(values)
             if texts is None:
                 return self._columns_of(self._one_by_one(values, known), names)
@@ -239,9 +250,9 @@ class Rows:
             broken = {place for place, row in enumerate(rows) if row is UNDECODED}
             for place in broken:
                 rows[place] = [""] * len(columns)
-            fields = [[row[at] for row in rows] for at in wanted.values()]
+            found = [[row[at] for row in rows] for at in wanted.values()]
         cells: dict[str, Sequence[object]] = {}
-        for name, column in zip(wanted, fields, strict=True):
+        for name, column in zip(wanted, found, strict=True):
             convert = CONVERSIONS[types.get(name, "text")]
             cells[name] = column if convert is as_text else _converted(convert, column, broken)
         whole: Sequence[bool] = Constant(True, len(values))
@@ -249,12 +260,13 @@ class Rows:
             whole = [place not in broken for place in range(len(values))]
         return whole, [cells.get(name) for name in names]
 
-    def _found(self, values: Sequence[bytes], width: int, wanted: Sequence[int]) -> list[list[str]] | None:
-        """The fields of some columns, by numpy where it is installed; None where each row has to be looked at."""
-        fields_of = _by_numpy() if len(wanted) * 2 <= width else None
-        if fields_of is None:
+    def _fields_of(self, values: Sequence[bytes]) -> Fields | None:
+        """Where the fields stand, by numpy where it is installed; None where each row has to be looked at."""
+        scan = csv_scan() if len(values) >= _FEWEST else None
+        if scan is None:
             return None
-        return fields_of(values, width, wanted, self._format.delimiter.encode(), self._format.quote.encode())
+        fields: Fields | None = scan.fields_of(values, self._format.delimiter.encode(), self._format.quote.encode())
+        return fields
 
     @staticmethod
     def _columns_of(
@@ -345,13 +357,15 @@ class Rows:
 
 
 @cache
-def _by_numpy() -> Callable[[Sequence[bytes], int, Sequence[int], bytes, bytes], list[list[str]] | None] | None:
-    """``fields_of``, if numpy is installed. It is loaded with the first rows: that takes a tenth of a second."""
+def csv_scan() -> ModuleType | None:
+    """``rules.codecs.csv_scan``, if numpy is installed. It is loaded with the first rows: that takes a tenth of a
+    second. The threads for algebra that it would start beside are not needed."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        from rules.codecs.csv_fields import fields_of
+        from rules.codecs import csv_scan
     except ImportError:
         return None
-    return fields_of
+    return csv_scan
 
 
 def closing(text: str, quote: str, opening: int) -> int:
@@ -368,17 +382,28 @@ def closing(text: str, quote: str, opening: int) -> int:
 
 def _converted(convert: Callable[[str], object], cells: Sequence[str], broken: set[int]) -> Sequence[object]:
     """The values of a column; of those that have none the places are added to ``broken``."""
-    try:
-        if convert is as_number and "_" not in "".join(cells):
-            numbers = list(map(float, cells))  # the usual case at once; an empty cell is no number
-            if math.isfinite(sum(numbers)):  # as it is not, too, when they are finite and enormous
-                return numbers
-    except ValueError:
-        pass
+    numbers = _numbers(cells) if convert is as_number else None
+    if numbers is not None:
+        return numbers
     try:
         return list(map(convert, cells))
     except ValueError:
         return [_attempt(convert, cell, place, broken) for place, cell in enumerate(cells)]
+
+
+def _numbers(cells: Sequence[str]) -> Sequence[float] | None:
+    """Cells that are all numbers as JSON writes them, which is the usual case, read at once; else None.
+
+    JSON's negative zero is none, and a comma in a cell makes more numbers of it.
+    """
+    text = ",".join(cells)
+    if "-0," in text or text.endswith("-0"):
+        return None
+    try:
+        numbers = _read_numbers(f"[{text}]")
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return numbers if len(numbers) == len(cells) else None
 
 
 def _attempt(convert: Callable[[str], object], cell: str, place: int, broken: set[int]) -> object:

@@ -15,6 +15,20 @@ from rules.columns import Constant
 from rules.model import Model
 
 
+class Fields(Protocol):
+    """Where the fields of each record stand, where whoever cut the records out of a stream has seen that, too."""
+
+    @property
+    def width(self) -> int:
+        """How many fields each record has."""
+
+    def part(self, start: int, stop: int) -> Fields:
+        """Those of the records from ``start`` to ``stop``."""
+
+    def column(self, at: int) -> list[str]:
+        """The field of each record at a place, from 0, as text."""
+
+
 class Columns(Protocol):
     """Records that travel together, as far as reading their payloads needs them."""
 
@@ -34,6 +48,10 @@ class Columns(Protocol):
     def attributes(self) -> Mapping[str, Sequence[object]]:
         """What else the source knows, by name."""
 
+    @property
+    def fields(self) -> Fields | None:
+        """Where the fields of all payloads stand, if that is known."""
+
 
 class _Undecoded:
     def __repr__(self) -> str:
@@ -50,7 +68,8 @@ TIME: Final = "time"
 Decode = Callable[[bytes], object]
 DecodeAll = Callable[[Sequence[bytes], Sequence[object] | None], Sequence[object]]
 DecodeColumns = Callable[
-    [Sequence[bytes], Sequence[object] | None, Sequence[str]], tuple[Sequence[bool], Sequence[Sequence[object] | None]]
+    [Sequence[bytes], Sequence[object] | None, Sequence[str], Fields | None],
+    tuple[Sequence[bool], Sequence[Sequence[object] | None]],
 ]
 
 
@@ -69,8 +88,9 @@ class Codec:
       value. A payload that travels without it is read by ``decode``.
     - ``decode_all`` reads many payloads at once, where that is faster: it is given them and, for each, the attribute
       or None, and gives back their events, with UNDECODED in place of what ``decode`` should be asked about.
-      ``decode_columns`` is given the names of the fields that are of interest, too, and gives back, in place of events,
-      whether each payload was read, and the values of each field; None for a field that no record has.
+      ``decode_columns`` is given the names of the fields that are of interest and ``Columns.fields``, too, and gives
+      back, in place of events, whether each payload was read, and the values of each field; None for a field that no
+      record has.
     - ``rewrites``: a payload that came with ``attribute`` means nothing without it, so that it is written anew when it
       goes out, by the settings of the format, even if nothing changed it.
     """

@@ -65,6 +65,43 @@ def test_whatever_comes_every_byte_of_it_is_handed_over(data: bytes, cuts: list[
     assert bare(framed.values) == bare([data])
 
 
+FIELDS = st.sampled_from(["a", "", "é", "7", 'say "x"', "one\ntwo", "one\r\ntwo", "a,b", " ", '"', "\r"])
+LARGE = st.lists(st.lists(FIELDS, min_size=2, max_size=3), min_size=1, max_size=6)
+LOOSE = st.sampled_from(
+    [b"", b'a"b,c\n', b'"a"b,c\n', b"a\rb,c\n", b"\n", b"\r\n", b"\xff,1\n", b'"x",y\r\n', b'"open,1\n']
+)
+
+
+@given(LARGE, ENDS, LOOSE, LARGE, CUTS, st.booleans())
+def test_large_pieces_are_cut_as_small_ones_are(
+    before: list[list[str]], end: str, loose: bytes, after: list[list[str]], cuts: list[int], header: bool
+) -> None:
+    """What is found by arrays is what is found line by line, whatever stands in between."""
+    block, rest = written(before, end), written(after, end)
+    data = block * (1 + 10_000 // len(block)) + loose + rest * (1 + 10_000 // len(rest))
+    rows = CsvRows(dialect=Csv(header=header))
+    large, small = feed(rows.framer(100_000), chunks(data, cuts)), rows.framer(100_000)
+    slow = feed(small, [data[at : at + 5_000] for at in range(0, len(data), 5_000)])
+    assert (large.values == slow.values, large.spoiled, large.known) == (True, slow.spoiled, slow.known)
+    assert rows.join(large.values)[1].keys() <= large.spoiled.keys()
+
+
+def test_the_size_and_the_fields_of_large_pieces_are_those_of_their_rows() -> None:
+    data = b"id,note\n" + b'1,"a\nb"\n22,c\n' * 1000
+    framed = CsvRows().framer(1000).feed(data + b"33,")
+    assert framed.size == sum(map(len, framed.values))
+    assert framed.fields is not None
+    assert framed.fields.part(1, 3).column(1) == ["c", "a\nb"]
+    assert framed.fields.part(1, 3).column(0) == ["22", "1"]
+
+
+@pytest.mark.parametrize("header", [b'id,"no"te', b"id,no\rte"])
+def test_a_header_that_cannot_be_read_is_taken_as_it_stands(header: bytes) -> None:
+    """No byte of a file ends the source."""
+    names = header.decode().split(",")
+    assert CsvRows().cut(header + b"\n1,2\n", 100).known == {ATTRIBUTE: names}
+
+
 def test_a_quote_that_is_never_closed_swallows_one_line() -> None:
     """Its line is spoiled, with the byte at which it stands, and the rows after it are rows."""
     data = b'a,"b\n' + b"1,2\n" * 50
