@@ -8,26 +8,26 @@ byte for each place where one may be. A record's number in its partition is its 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from loop_thread import LoopThread
 from murmurhash2 import murmurhash2
 from oracle import LETTERS, Findings, Load, Oracle
+from topic_feed import TopicFeed
 
 from router.letter import Letter
 from tests.servers.topics import create_topic
 
 PARTITIONS = 4
 """Of each topic."""
-_BATCH_BYTES = 512 * 1024
+_FED_AT_ONCE = 8000
 _KEY = re.compile(rb'"key":"(k\d+)"')
 _PATIENCE_SECONDS = 60.0
 
@@ -106,14 +106,7 @@ class KafkaWorld:
             for name in names:
                 topics[name] = await create_topic(self._brokers, PARTITIONS, prefix=name)
         self._locks = {source: asyncio.Lock() for source in sources}
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._brokers,
-            enable_idempotence=True,
-            request_timeout_ms=5000,
-            metadata_max_age_ms=5000,
-            max_batch_size=_BATCH_BYTES,
-            compression_type="snappy",
-        )
+        self._feeds = {source: TopicFeed(self._brokers, topic) for source, topic in self.sources.items()}
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._brokers,
             request_timeout_ms=5000,
@@ -122,7 +115,6 @@ class KafkaWorld:
         )
         self._sink_of = {topic: sink for sink, topic in self.sinks.items()}
         self._ends_at = [TopicPartition(topic, n) for topic in self.sinks.values() for n in range(PARTITIONS)]
-        await self._producer.start()
         await self._consumer.start()
         self._consumer.assign(self._ends_at)
         self._reading = asyncio.create_task(self._read(), name="reading of the sinks' topics")
@@ -131,9 +123,8 @@ class KafkaWorld:
         self._reading.cancel()
         await asyncio.wait({self._reading})
         await self._consumer.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(10):
-                await self._producer.stop()
+        for feed in self._feeds.values():
+            await feed.close()
 
     # Feeding
 
@@ -148,24 +139,14 @@ class KafkaWorld:
 
     async def _feed(self, source: str, count: int) -> None:
         async with self._locks[source]:
-            shares = [count // PARTITIONS + (number < count % PARTITIONS) for number in range(PARTITIONS)]
-            await asyncio.gather(*(self._fill(source, number, share) for number, share in enumerate(shares)))
-
-    async def _fill(self, source: str, number: int, count: int) -> None:
-        lines = self._lines[f"{source}{number}"]
-        for start in range(0, count, 2000):
-            batch, now = self._producer.create_batch(), int(time.time() * 1000)
-            for record in lines.grow(min(2000, count - start)):
-                line = lines.line(record)
-                if batch.append(timestamp=now, key=None, value=line) is None:
-                    await self._send(batch, source, number)
-                    batch = self._producer.create_batch()
-                    batch.append(timestamp=now, key=None, value=line)
-            await self._send(batch, source, number)
-
-    async def _send(self, batch: Any, source: str, number: int) -> None:
-        if batch.record_count():
-            await (await self._producer.send_batch(batch, self.sources[source], partition=number))
+            for start in range(0, count, _FED_AT_ONCE):
+                values: list[bytes] = []
+                partitions: list[int] = []
+                for number, share in enumerate(_shares(min(_FED_AT_ONCE, count - start))):
+                    lines = self._lines[f"{source}{number}"]
+                    values += map(lines.line, lines.grow(share))
+                    partitions += [number] * share
+                await self._feeds[source].put(values, partitions)
 
     # Reading
 
@@ -273,6 +254,10 @@ class KafkaWorld:
             for place, name in places.items()
             if ends[place] != len(self._lines[name])
         ]
+
+
+def _shares(count: int) -> list[int]:
+    return [count // PARTITIONS + (number < count % PARTITIONS) for number in range(PARTITIONS)]
 
 
 def _partition_of(key: bytes) -> int:
