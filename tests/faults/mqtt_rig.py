@@ -60,7 +60,7 @@ sinks:
   wire: {{use: kafka, topic: {wire}, key: "${{event.key}}"}}
 flows: [alpha.yaml, beta.yaml]
 """
-_CONNECTED = re.compile(r"New client connected from .* as shop-[ab] ")
+_CONNECTED = re.compile(r"New client connected from .* as shop-a ")
 _OF_QOS_0 = re.compile(rb'\{"id":"(b)/(\d+)"')
 
 
@@ -165,5 +165,5 @@ class MqttRig(ClusterRig):
         return all(party["connected"] for party in parties) and not any(each["records"] for each in waiting)
 
     def _connected(self) -> int:
-        """How often the daemon's clients have connected to the broker."""
+        """How often the client whose messages come again has connected to the broker."""
         return len(_CONNECTED.findall(self.broker.log.read_text()))

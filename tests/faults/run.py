@@ -97,15 +97,15 @@ class Campaign(Generic[R]):
         self._tallies: dict[str, Tally] = {}
 
     def next_round(self, kinds: Sequence[str], records: int = 0) -> None:
-        """One round of chance, in which each kind has its turn first. ``records``: fed at least, for each fault."""
-        self._rounds += 1
-        rng = random.Random(f"{self._seed}/{self._rounds}")
-        first = kinds[(self._rounds - 1) % len(kinds)]
-        others = rng.sample(list(kinds), min(rng.choice((0, 1, 1, 2)), len(kinds)))
-        self.round(list(dict.fromkeys([first, *others])), rng, records)
+        """One round of chance, of those kinds that have had the fewest turns. ``records``: fed at least, for each
+        fault."""
+        rng = random.Random(f"{self._seed}/{self._rounds + 1}")
+        order = sorted(rng.sample(list(kinds), len(kinds)), key=lambda kind: self._tallies.get(kind, Tally()).times)
+        self.round(order[: 1 + rng.choice((0, 1, 1, 2))], rng, records)
 
     def round(self, kinds: Sequence[str], rng: random.Random, records: int = 0) -> None:
         """One round of these faults."""
+        self._rounds += 1
         began = time.monotonic()
         found, complaints = self._play(kinds, rng, records * len(kinds))
         self.acted += len(kinds)
