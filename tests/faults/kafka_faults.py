@@ -53,7 +53,6 @@ def freeze_long(stage: KafkaStage) -> None:
         time.sleep(SESSION_SECONDS + stage.rng.uniform(0.5, 2.0))
         with stage.rig.beginning_anew():  # a write that it was in the middle of still goes out
             stage.rig.daemon.thaw()
-            time.sleep(0.5)
 
 
 def kill_cluster(stage: Stage[ClusterRig]) -> None:

@@ -17,6 +17,8 @@ from tests.servers.kafka import KafkaCluster
 SESSION_SECONDS = 8.0
 """The group gives a member's partitions to others when it has not heard of it for so long; nine tenths of it a member
 holds on to them without hearing of the group. What is shorter repeats nothing."""
+_RECOVERY_SECONDS = 1.5
+"""How long it takes at most until a source and its group have heard of each other again."""
 _MEMBER = f"session_timeout: {SESSION_SECONDS}s, heartbeat_interval: 1s, commit_interval: 100ms"
 
 _CONFIG = """\
@@ -76,8 +78,10 @@ class KafkaRig(ClusterRig):
     @contextlib.contextmanager
     def beginning_anew(self) -> Iterator[None]:
         """Meanwhile the sources may begin anew: what is not committed now and is written by the end may come again."""
-        floors = self.world.committed()
+        floors, began = self.world.committed(), time.monotonic()
         yield
+        # What is over may have lasted for so long that a source begins anew now, when sinks write again.
+        time.sleep(max(_RECOVERY_SECONDS, began + SESSION_SECONDS - time.monotonic()))
         self._expect(floors)
 
     def expect_repeats_of_write(self, *sinks: str) -> None:
