@@ -93,13 +93,15 @@ class Client:
     async def open(self) -> None:
         """Make the session, and get a token if need be. Raises NotConnected, also when a file of ``tls`` cannot be
         used."""
-        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+
+        from connectors.http.pool import Pool
 
         settings, folder = self._settings, self._settings.context.folder
         self._tls = True if settings.tls == ClientTls() else settings.tls.context(folder)
         self._authorizer = None if settings.auth is None else settings.auth.authorizer(folder)
         self._session = ClientSession(
-            connector=TCPConnector(limit=self._connections + 1, ssl=self._tls),  # one for tokens
+            connector=Pool(limit=self._connections + 1, ssl=self._tls),  # one for tokens
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=None, sock_connect=settings.connect_timeout),
             headers={"User-Agent": "sluiceway"},

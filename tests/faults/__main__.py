@@ -1,11 +1,14 @@
 """``python tests/faults``: random faults for a time. ``kill``: one large file, many kills. ``fuzz-http``: malformed
 requests in great number. ``kill-http``: clients that post with retries, many kills. ``kafka``: faults in and around
-Kafka. ``kafka-group``: members of a group that are killed."""
+Kafka. ``kafka-group``: members of a group that are killed. ``mqtt``: faults of every party from MQTT to Kafka.
+``http``: random faults with a server of HTTP, which answers nonsense, too."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for what tests share
@@ -16,12 +19,15 @@ import kill
 import kill_http
 import run
 import run_kafka
+import run_mqtt
 
-MAINS = {
+MAINS: dict[str, Callable[[list[str]], int]] = {
     "kill": kill.main,
     "fuzz-http": fuzz_http.main,
     "kill-http": kill_http.main,
+    "http": partial(run.main, http=True),
     "kafka": run_kafka.main,
+    "mqtt": run_mqtt.main,
     "kafka-group": kafka_group.main,
 }
 

@@ -54,6 +54,11 @@ class Destination:
         self._handlers: set[asyncio.Task[None]] = set()
         self._file = kept.open("ab", buffering=0)
 
+    @property
+    def settings(self) -> str:
+        """How the daemon's sink gets here."""
+        return f"type: wire, port: {self.port}"
+
     def start(self) -> None:
         """Listen, from now on at the same port."""
         self._thread.start()

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from daemon_process import Daemon
 from harness import SOURCES, Rig
+from http_destination import KINDS, HttpDestination
 from oracle import Id
 from shop import SINKS
 
@@ -181,6 +182,19 @@ def rotate(stage: Stage[Rig]) -> None:
     stage.rig.rotate(stage.rng.choice("ab"))
 
 
+def talk_nonsense(stage: Stage[Rig]) -> None:
+    """The HTTP server answers what is no HTTP, or half of it, or more than that."""
+    server = stage.rig.destination
+    assert isinstance(server, HttpDestination)
+    for kind in stage.rng.sample(KINDS, 4):
+        server.nonsense = kind
+        time.sleep(stage.rng.uniform(0.1, 0.6))
+        server.nonsense = ""
+        taken, deadline = server.records, time.monotonic() + 2.0
+        while server.records == taken and time.monotonic() < deadline:  # it is asked nothing until it is well again
+            time.sleep(0.02)
+
+
 FAULTS: dict[str, Callable[[Stage[Rig]], None]] = {
     "kill -9": kill,
     "kill -9 twice": kill_early,
@@ -197,6 +211,10 @@ FAULTS: dict[str, Callable[[Stage[Rig]], None]] = {
     "sink disk full": sink_disk_full,
     "state disk full": state_disk_full,
     "source rotated": rotate,
+}
+HTTP_FAULTS: dict[str, Callable[[Stage[Rig]], None]] = {
+    "answers are nonsense": talk_nonsense,
+    **{kind: fault for kind, fault in FAULTS.items() if kind.startswith(("kill", "SIG", "sink", "answer", "record"))},
 }
 DISKS = ("sink disk full", "state disk full")
 CALM = ("kill -9", "kill -9 twice", "SIGTERM", "source rotated", "record refused")

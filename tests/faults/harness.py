@@ -16,6 +16,7 @@ from typing import Self
 
 from daemon_process import Daemon, install_plugins
 from destination import Destination
+from http_destination import HttpDestination
 from oracle import LETTERS, Findings, Id, Ledger, Oracle, lines_of
 from shop import ALPHA, BETA, SINKS, Shop
 from small_disk import CannotMount, SmallDisk
@@ -44,7 +45,7 @@ sources:
 sinks:
   disk: {{type: file, path: out/disk.ndjson{buffer}}}
   small: {{type: file, path: small/small.ndjson{buffer}}}
-  wire: {{type: wire, port: {port}{buffer}}}
+  wire: {{{wire}{buffer}}}
 flows: [alpha.yaml, beta.yaml]
 """
 _KEY = re.compile(rb'"key":"(k\d+)"')
@@ -54,6 +55,7 @@ class Rig:
     """A folder with a configuration, what feeds it and what it feeds. Use it as a context: it takes itself away.
 
     ``buffers``: each sink has a disk buffer. ``disks``: the state folder and one of the sinks have disks of their own.
+    ``http``: the sink ``wire`` is one of HTTP.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Rig:
         follow: bool = True,
         disks: bool = False,
         buffers: bool = False,
+        http: bool = False,
         seed: int = 1,
     ) -> None:
         self.shop = shop or Shop()
@@ -76,7 +79,8 @@ class Rig:
         if disks:
             self._mount()
         self.ledgers = {source: Ledger(self.folder / "truth" / source) for source in SOURCES}
-        self.destination = Destination(self.folder / "out" / "wire.ndjson", self.shop.identify, _key_of)
+        made = HttpDestination if http else Destination
+        self.destination = made(self.folder / "out" / "wire.ndjson", self.shop.identify, _key_of)
         self.destination.start()
         self.daemon: Daemon = Daemon(self._configure(follow), install_plugins(self.folder / "site"))
         self.rng = random.Random(seed)
@@ -102,7 +106,7 @@ class Rig:
         (self.folder / "beta.yaml").write_text(BETA)
         config = self.folder / "sluiceway.yaml"
         text = CONFIG.format(
-            port=self.destination.port,
+            wire=self.destination.settings,
             timeout=TIMEOUT,
             records=WRITE_RECORDS,
             follow=str(follow).lower(),

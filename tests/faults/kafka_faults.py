@@ -14,8 +14,10 @@ from functools import wraps
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from cluster_rig import ClusterRig
 from fault_kinds import Stage, freeze, kill, kill_early, terminate
 from kafka_rig import SESSION_SECONDS, KafkaRig
+from network_faults import Harm, cut, delay, heal, refuse, reset, swallow, throttle
 
 from tests.servers.kafka import PASSWORD
 
@@ -51,17 +53,16 @@ def freeze_long(stage: KafkaStage) -> None:
         time.sleep(SESSION_SECONDS + stage.rng.uniform(0.5, 2.0))
         with stage.rig.beginning_anew():  # a write that it was in the middle of still goes out
             stage.rig.daemon.thaw()
-            time.sleep(0.5)
 
 
-def kill_cluster(stage: KafkaStage) -> None:
+def kill_cluster(stage: Stage[ClusterRig]) -> None:
     """kill -9 of every broker, and start them again with what is on their disks."""
     stage.rig.cluster.kill()
     time.sleep(stage.rng.uniform(0, 1.0))
     stage.rig.cluster.start()
 
 
-def freeze_cluster(stage: KafkaStage) -> None:
+def freeze_cluster(stage: Stage[ClusterRig]) -> None:
     """SIGSTOP of every broker."""
     for node in stage.rig.cluster.nodes:
         node.freeze()
@@ -70,7 +71,7 @@ def freeze_cluster(stage: KafkaStage) -> None:
         node.thaw()
 
 
-def kill_broker(stage: KafkaStage) -> None:
+def kill_broker(stage: Stage[ClusterRig]) -> None:
     """kill -9 of one of the brokers; the others go on."""
     node = stage.rng.choice(stage.rig.cluster.nodes)
     node.kill()
@@ -78,7 +79,7 @@ def kill_broker(stage: KafkaStage) -> None:
     node.start()
 
 
-def freeze_broker(stage: KafkaStage) -> None:
+def freeze_broker(stage: Stage[ClusterRig]) -> None:
     """SIGSTOP of one of the brokers, until the others have taken over or a little less."""
     node = stage.rng.choice(stage.rig.cluster.nodes)
     node.freeze()
@@ -86,51 +87,14 @@ def freeze_broker(stage: KafkaStage) -> None:
     node.thaw()
 
 
-def cut(stage: KafkaStage) -> None:
-    """Every connection is reset, several times."""
-    for _ in range(stage.rng.randint(1, 4)):
-        for proxy in stage.rig.proxies:
-            proxy.cut()
-        time.sleep(stage.rng.uniform(0.05, 0.5))
+def through(harm: Harm) -> KafkaFault:
+    """Harm to everything between the daemon and the brokers."""
 
+    @wraps(harm)
+    def act(stage: KafkaStage) -> None:
+        harm(stage.rig.proxies, stage.rng)
 
-def refuse(stage: KafkaStage) -> None:
-    """Connections are reset, and refused for a while."""
-    for proxy in stage.rig.proxies:
-        proxy.refuse()
-        proxy.cut()
-    time.sleep(stage.rng.uniform(0.3, 3.0))
-    for proxy in stage.rig.proxies:
-        proxy.accept()
-
-
-def delay(stage: KafkaStage) -> None:
-    """Every byte takes a while."""
-    for proxy in stage.rig.proxies:
-        proxy.slow(delay=stage.rng.uniform(0.05, 0.5))
-    time.sleep(stage.rng.uniform(1.0, 4.0))
-    _heal(stage)
-
-
-def throttle(stage: KafkaStage) -> None:
-    """Few bytes come through in a second."""
-    for proxy in stage.rig.proxies:
-        proxy.slow(rate=stage.rng.randint(100_000, 400_000))
-    time.sleep(stage.rng.uniform(1.0, 4.0))
-    _heal(stage)
-
-
-def swallow(stage: KafkaStage) -> None:
-    """Connections stay open, and nothing comes through."""
-    for proxy in stage.rig.proxies:
-        proxy.black_hole()
-    time.sleep(stage.rng.uniform(1.0, 5.0))
-    _heal(stage)
-
-
-def _heal(stage: KafkaStage) -> None:
-    for proxy in stage.rig.proxies:
-        proxy.heal()
+    return act
 
 
 def noise(stage: KafkaStage) -> None:
@@ -153,9 +117,8 @@ def _answer(stage: KafkaStage, garbled: Callable[[bytes], bytes]) -> None:
     for proxy in stage.rig.proxies:
         proxy.garble(garbled)
     time.sleep(stage.rng.uniform(0.3, 3.0))
-    _heal(stage)
-    for proxy in stage.rig.proxies:
-        proxy.cut()  # who waits for the rest of an answer of two gigabytes has to time out otherwise
+    heal(stage.rig.proxies)
+    reset(stage.rig.proxies)  # who waits for the rest of an answer of two gigabytes has to time out otherwise
 
 
 def storm(stage: KafkaStage) -> None:
@@ -186,28 +149,27 @@ async def _visit(brokers: str, topic: str) -> None:
         await member.stop()
 
 
-def jump(stage: KafkaStage) -> None:
-    """The daemon's clock is set, forward and back, by up to a day."""
+def jump(stage: Stage[ClusterRig], ahead: int = 86_400) -> None:
+    """The daemon's clock is set, forward by so many seconds at most and back by up to a day."""
     clock = stage.rig.clock
     assert clock is not None
     for _ in range(3):
-        clock.jump(stage.rng.randint(-86_400, 86_400))
+        clock.jump(stage.rng.randint(-86_400, ahead))
         time.sleep(stage.rng.uniform(0.3, 1.5))
     clock.jump(0)
 
 
-def remove_user(stage: KafkaStage) -> None:
+def remove_user(stage: Stage[ClusterRig]) -> None:
     """The daemon's user is removed and its connections are reset; then there is one of that name again."""
     stage.rig.cluster.remove_user()
-    for proxy in stage.rig.proxies:
-        proxy.cut()
+    reset(stage.rig.proxies)
     time.sleep(stage.rng.uniform(0.5, 2.0))
     stage.rig.cluster.set_password(PASSWORD)
 
 
-def deny(stage: KafkaStage) -> None:
+def deny(stage: Stage[ClusterRig]) -> None:
     """The daemon may not use one of its topics any more; then it may again."""
-    topic = stage.rng.choice([*stage.rig.world.sources.values(), *stage.rig.world.sinks.values()])
+    topic = stage.rng.choice(stage.rig.topics)
     stage.rig.cluster.deny(topic)
     time.sleep(stage.rng.uniform(0.5, 2.0))
     stage.rig.cluster.allow(topic)
@@ -225,11 +187,11 @@ KAFKA_FAULTS: dict[str, KafkaFault] = {
     "SIGSTOP of the cluster": sat_out(freeze_cluster),
     "kill -9 of a broker": sat_out(kill_broker),
     "SIGSTOP of a broker": sat_out(freeze_broker),
-    "connections cut": sat_out(cut),
-    "connections refused": sat_out(refuse),
-    "network slow": sat_out(delay),
-    "network throttled": sat_out(throttle),
-    "black hole": sat_out(swallow),
+    "connections cut": sat_out(through(cut)),
+    "connections refused": sat_out(through(refuse)),
+    "network slow": sat_out(through(delay)),
+    "network throttled": sat_out(through(throttle)),
+    "black hole": sat_out(through(swallow)),
     "answers are noise": begins_anew(noise),
     "answers are nonsense": begins_anew(nonsense),
     "rebalance storm": begins_anew(storm),

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from daemon_process import Daemon, install_plugins
-from kafka_world import PARTITIONS, KafkaWorld
+from kafka_world import KafkaWorld
 from oracle import Findings, Verdict
 from run_kafka import own_cluster
 from shop import Shop
+from sink_topics import PARTITIONS
 
 MEMBERS = 3
 SESSION_SECONDS = 3

@@ -1,41 +1,24 @@
-"""From topics through the shop's two flows to topics, with a daemon that reaches the cluster through proxies and as a
-user with a password: everything that faults in and around Kafka need."""
+"""From topics through the shop's two flows to topics."""
 
 from __future__ import annotations
 
 import contextlib
-import random
-import shutil
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Self
 
-from daemon_process import Daemon
-from harness import SOURCES, letters_in
-from jumping_clock import CannotJump, JumpingClock
+from cluster_rig import ClusterRig
+from harness import SOURCES
 from kafka_world import KafkaWorld
 from oracle import Findings
-from shop import ALPHA, BETA, SINKS, Shop
+from shop import SINKS, Shop
 
-from tests.servers.kafka import PASSWORD, USER, KafkaCluster
-from tests.servers.proxy import ProxyThread
-
-_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-SETTINGS = {
-    "listener.security.protocol.map": (
-        "PLAINTEXT:PLAINTEXT,PROXIED:SASL_PLAINTEXT,SSL:SSL,MTLS:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT"
-    ),
-    "listener.name.proxied.scram-sha-256.sasl.jaas.config": _SCRAM,
-    "listener.name.proxied.scram-sha-512.sasl.jaas.config": _SCRAM,
-}
-"""What the cluster of such a rig is started with: who comes through a proxy has to say who they are."""
+from tests.servers.kafka import KafkaCluster
 
 SESSION_SECONDS = 8.0
 """The group gives a member's partitions to others when it has not heard of it for so long; nine tenths of it a member
 holds on to them without hearing of the group. What is shorter repeats nothing."""
+_RECOVERY_SECONDS = 1.5
+"""How long it takes at most until a source and its group have heard of each other again."""
 _MEMBER = f"session_timeout: {SESSION_SECONDS}s, heartbeat_interval: 1s, commit_interval: 100ms"
 
 _CONFIG = """\
@@ -62,64 +45,24 @@ flows: [alpha.yaml, beta.yaml]
 """
 
 
-class KafkaRig:
-    """A running cluster (with ``SETTINGS``), the topics of the shop in it, and a daemon between them. Use it as a
-    context: it takes itself away, but for the cluster."""
+class KafkaRig(ClusterRig):
+    """The topics of the shop in a cluster, and a daemon between them."""
+
+    world: KafkaWorld
 
     def __init__(self, cluster: KafkaCluster, shop: Shop | None = None, *, seed: int = 1) -> None:
-        self.cluster = cluster
-        self.rng = random.Random(seed)
-        self.folder = Path(tempfile.mkdtemp(prefix="sluiceway-faults-"))
-        self.repeatable: Counter[str] = Counter()
-        """How many repeats the faults may cause, by place."""
-        self.complaints: list[str] = []
+        super().__init__(cluster, seed)
         self.largest_window = 0
         """Of all kills: how many records there were that had been written and not committed."""
-        self.clock: JumpingClock | None = None
-        self.why_no_clock = ""
-        try:
-            self.clock = JumpingClock(self.folder)
-        except CannotJump as error:
-            self.why_no_clock = str(error)
-        self._letters = 0
-        with contextlib.ExitStack() as opened:
-            opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self.proxies = [
-                opened.enter_context(ProxyThread(node.listeners["PROXIED"], node.proxy_port)) for node in cluster.nodes
-            ]
-            self.world = opened.enter_context(
-                KafkaWorld(cluster.addresses.plaintext, shop or Shop(malformed=2000), SOURCES, SINKS)
-            )
-            self.daemon = Daemon(self._configure(), environment=self.clock.environment if self.clock else None)
-            opened.callback(self._end_daemon)
-            self._opened = opened.pop_all()
+        with self._making():
+            world = KafkaWorld(cluster.addresses.plaintext, shop or Shop(malformed=2000), SOURCES, SINKS)
+            self.world = self._opened.enter_context(world)
+            self._configure(_CONFIG, member=_MEMBER, **world.sources)
 
-    def _configure(self) -> Path:
-        (self.folder / "alpha.yaml").write_text(ALPHA)
-        (self.folder / "beta.yaml").write_text(BETA)
-        config = self.folder / "sluiceway.yaml"
-        config.write_text(
-            _CONFIG.format(
-                brokers=self.cluster.addresses.proxied,
-                user=USER,
-                password=PASSWORD,
-                member=_MEMBER,
-                **self.world.sources,
-                **self.world.sinks,
-            )
-        )
-        return config
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
-
-    def _end_daemon(self) -> None:
-        if self.daemon.runs:
-            self.daemon.thaw()
-            self.daemon.kill()
+    @property
+    def topics(self) -> list[str]:
+        """Everything in the cluster that the daemon needs a right to."""
+        return [*super().topics, *self.world.sources.values()]
 
     def feed(self, source: str, count: int) -> None:
         """Give a source so many records more."""
@@ -135,8 +78,10 @@ class KafkaRig:
     @contextlib.contextmanager
     def beginning_anew(self) -> Iterator[None]:
         """Meanwhile the sources may begin anew: what is not committed now and is written by the end may come again."""
-        floors = self.world.committed()
+        floors, began = self.world.committed(), time.monotonic()
         yield
+        # What is over may have lasted for so long that a source begins anew now, when sinks write again.
+        time.sleep(max(_RECOVERY_SECONDS, began + SESSION_SECONDS - time.monotonic()))
         self._expect(floors)
 
     def expect_repeats_of_write(self, *sinks: str) -> None:
@@ -159,8 +104,3 @@ class KafkaRig:
         self.complaints += complaints
         self.repeatable.clear()
         return found
-
-    def _show_letters(self) -> None:
-        letters = [letter for letter in letters_in(self.folder / "state") if letter.id > self._letters]
-        self._letters = max((letter.id for letter in letters), default=self._letters)
-        self.world.show_letters(letters)

@@ -93,6 +93,8 @@ class Findings:
     expected: int = 0
     found: int = 0
     lost: int = 0
+    unpromised: int = 0
+    """Records that are not there, and that nobody had promised: no violation."""
     unknown: int = 0
     """Records that no source was given."""
     torn: int = 0
@@ -148,6 +150,8 @@ class Oracle:
         self._places: dict[str, _Place] = {}
         self._refusable: dict[str, set[Id]] = {}
         self._refused: dict[str, set[Id]] = {}
+        self._unpromised: dict[str, range] = {}
+        self._safe: dict[str, set[Id]] = {}
         self._letters: Counter[tuple[Id, str]] = Counter()
 
     # What the test did
@@ -159,6 +163,14 @@ class Oracle:
     def may_repeat(self, place: str, records: int) -> None:
         """So many records more may be at this place, or at a dead-letter stage, a second time."""
         self._place(place).findings.bound += records
+
+    def may_be_missing(self, source: str, numbers: range) -> None:
+        """Nobody has promised these records of a source; what ``is_safe`` says of any of them counts for more."""
+        self._unpromised[source] = numbers
+
+    def is_safe(self, sink: str, records: Iterable[Id]) -> None:
+        """These were on their way to a sink in what survives every fault: they have to arrive there."""
+        self._safe.setdefault(sink, set()).update(records)
 
     # What became of it
 
@@ -241,7 +253,7 @@ class Oracle:
     def findings(self) -> dict[str, Findings]:
         """What was found at each place: every sink that gets or should get something, and the dead letters."""
         for place in self._places.values():
-            place.findings.expected = place.findings.lost = 0
+            place.findings.expected = place.findings.lost = place.findings.unpromised = 0
         for source, ledger in self._ledgers.items():
             for number in range(self._since[source], len(ledger)):
                 self._look_for(source, number, ledger.line(number))
@@ -261,13 +273,17 @@ class Oracle:
             seen = place.seen.get(source, b"")
             refused = (source, number) in self._refused.get(sink, ())
             if not (number < len(seen) and seen[number]) and not refused:
-                place.findings.note("lost", line)
+                self._note_missing(sink, (source, number), line)
         for stage, wanted in verdict.letters.items():
             place = self._place(LETTERS)
             place.findings.expected += wanted
             there = min(wanted, self._letters[(source, number), stage])
             for _ in range(wanted - there):
-                place.findings.note("lost", (stage, line))
+                self._note_missing(LETTERS, (source, number), (stage, line))
+
+    def _note_missing(self, name: str, record: Id, example: object) -> None:
+        is_promised = record[1] not in self._unpromised.get(record[0], ()) or record in self._safe.get(name, ())
+        self._place(name).findings.note("lost" if is_promised else "unpromised", example)
 
     # In the middle of it
 
@@ -284,6 +300,8 @@ class Oracle:
         """What was judged by now is not judged again: it may only come again, which is a repeat."""
         self._since = {source: len(ledger) for source, ledger in self._ledgers.items()}
         self._letters.clear()
+        self._unpromised.clear()
+        self._safe.clear()
         for place in self._places.values():
             place.findings = Findings()
             place.late.clear()

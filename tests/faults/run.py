@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from daemon_process import Daemon
-from fault_kinds import CALM, DISKS, FAULTS, Stage
+from fault_kinds import CALM, DISKS, FAULTS, HTTP_FAULTS, Stage
 from harness import SOURCES, Rig
 from oracle import Findings
 
-COLUMNS = ("lost", "unknown", "torn", "altered", "misrouted", "disordered", "stray", "repeats", "bound")
+COLUMNS = ("lost", "unpromised", "unknown", "torn", "altered", "misrouted", "disordered", "stray", "repeats", "bound")
 
 
 @dataclass(slots=True)
@@ -97,15 +97,15 @@ class Campaign(Generic[R]):
         self._tallies: dict[str, Tally] = {}
 
     def next_round(self, kinds: Sequence[str], records: int = 0) -> None:
-        """One round of chance, in which each kind has its turn first. ``records``: fed at least, for each fault."""
-        self._rounds += 1
-        rng = random.Random(f"{self._seed}/{self._rounds}")
-        first = kinds[(self._rounds - 1) % len(kinds)]
-        others = rng.sample(list(kinds), min(rng.choice((0, 1, 1, 2)), len(kinds)))
-        self.round(list(dict.fromkeys([first, *others])), rng, records)
+        """One round of chance, of those kinds that have had the fewest turns. ``records``: fed at least, for each
+        fault."""
+        rng = random.Random(f"{self._seed}/{self._rounds + 1}")
+        order = sorted(rng.sample(list(kinds), len(kinds)), key=lambda kind: self._tallies.get(kind, Tally()).times)
+        self.round(order[: 1 + rng.choice((0, 1, 1, 2))], rng, records)
 
     def round(self, kinds: Sequence[str], rng: random.Random, records: int = 0) -> None:
         """One round of these faults."""
+        self._rounds += 1
         began = time.monotonic()
         found, complaints = self._play(kinds, rng, records * len(kinds))
         self.acted += len(kinds)
@@ -165,11 +165,11 @@ class Campaign(Generic[R]):
         """Stop the daemon and print the table; whether any promise was broken."""
         if status := self.rig.daemon.stop():
             self.complaints.append(f"the last SIGTERM: exit status {status}")
-        print(f"\n{'fault':24}{'times':>6}{'deliveries':>11}" + "".join(f"{column:>11}" for column in COLUMNS))
+        print(f"\n{'fault':34}{'times':>6}{'deliveries':>11}" + "".join(f"{column:>11}" for column in COLUMNS))
         for kind in [*(kind for kind in self._faults if kind in self._tallies), "all rounds"]:
             tally = self._tallies[kind]
             cells = "".join(f"{tally.sums[column]:>11}" for column in COLUMNS)
-            print(f"{kind:24}{tally.times:>6}{tally.records:>11}{cells}")
+            print(f"{kind:34}{tally.times:>6}{tally.records:>11}{cells}")
         broken = f"BROKEN: {len(self.complaints)} complaint(s), above"
         print(f"\n{broken if self.complaints else 'every record is accounted for'}")
         if self.complaints:
@@ -177,22 +177,23 @@ class Campaign(Generic[R]):
         return bool(self.complaints)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], *, http: bool = False) -> int:
     """Print a line for each round and a table at the end; exit status 1 when any promise was broken."""
-    parser = argparse.ArgumentParser(prog="python tests/faults", description=__doc__)
+    faults = HTTP_FAULTS if http else FAULTS
+    parser = argparse.ArgumentParser(prog=f"python tests/faults{' http' if http else ''}", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--rate", type=int, default=1500, help="records a second and source")
-    parser.add_argument("--only", action="append", choices=list(FAULTS), help="only this kind of fault")
+    parser.add_argument("--only", action="append", choices=list(faults), help="only this kind of fault")
     parser.add_argument("--buffers", action="store_true", help="with a disk buffer at each sink")
     options = parser.parse_args(arguments)
     print(f"faults for {options.seconds:g} s, seed {options.seed}", flush=True)
-    with Rig(disks=True, buffers=options.buffers, seed=options.seed) as rig:
-        kinds = [kind for kind in options.only or FAULTS if rig.small_disk or kind not in DISKS]
+    with Rig(disks=True, buffers=options.buffers, http=http, seed=options.seed) as rig:
+        kinds = [kind for kind in options.only or faults if rig.small_disk or kind not in DISKS]
         if not rig.small_disk:
             print(f"left out: {', '.join(DISKS)}: {rig.why_no_disks}")
         rig.daemon.start()
-        campaign = Campaign(rig, FAULTS, CALM, options.seed, options.rate)
+        campaign = Campaign(rig, faults, CALM, options.seed, options.rate)
         deadline = time.monotonic() + options.seconds
         while time.monotonic() < deadline:
             campaign.next_round(kinds)

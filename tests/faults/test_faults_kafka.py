@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
+from cluster_rig import SETTINGS
 from kafka_faults import CALM, KAFKA_FAULTS
 from kafka_group import Ordeal, Owners
-from kafka_rig import SETTINGS, KafkaRig
+from kafka_rig import KafkaRig
 from kafka_world import KafkaWorld
 from run import Campaign
 from shop import SINKS, Shop

@@ -253,3 +253,18 @@ def test_what_may_come_again_is_counted(ledgers: dict[str, Ledger], world: World
     assert set(oracle.exposed({"a": COUNT, "b": COUNT}).values()) == {0}
     late = [line for line in world["disk"] if (SHOP.identify(line) or ("", 0))[1] >= 1500]
     assert oracle.exposed({"a": 1500, "b": 1500})["disk"] == len(late)
+
+
+def test_what_nobody_promised_may_be_missing(ledgers: dict[str, Ledger], world: World) -> None:
+    """It is counted by itself, but for what was safe already; and what comes of it has to be right."""
+    small = world["small"]
+    lost, kept, torn = small[3], small[5], small[8]
+    world["small"] = [line[:-9] if line is torn else line for line in small if line is not lost and line is not kept]
+
+    def prepare(oracle: Oracle) -> None:
+        oracle.may_be_missing("b", range(COUNT))
+        oracle.is_safe("small", [("b", (SHOP.identify(kept) or ("", 0))[1])])
+
+    found = judged(ledgers, world, prepare).findings()
+    assert total(found) == {"lost": 1, "torn": 1}
+    assert found["small"].unpromised == 2

@@ -46,13 +46,17 @@ class Mosquitto:
     """A broker for MQTT 5 and 3.1.1. What it keeps for clients that are away is bounded by nothing but memory.
 
     durable: it writes its state after every change, and is killed when it has done so: what it acknowledged is never
-    lost. Without, it keeps its state in memory until it is stopped. settings: further lines of its configuration."""
+    lost. Without, which is a hundred times as fast, it keeps its state in memory until it is stopped, or told to
+    ``save``. settings: further lines of its configuration."""
 
     def __init__(
         self, folder: Path, certificates: Certificates, *, durable: bool = True, settings: Sequence[str] = ()
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._durable = durable
+        self._state = folder / "mosquitto.db"
+        self.log = folder / "mosquitto.log"
+        """What it says."""
         self.addresses = MosquittoAddresses(*(("127.0.0.1", claim_port()) for _ in range(4)))
         self._passwords = folder / "passwords"
         self._passwords.touch(mode=0o600)
@@ -60,7 +64,7 @@ class Mosquitto:
         config = folder / "mosquitto.conf"
         config.write_text("\n".join([*self._general(folder, durable), *settings, *self._listeners(certificates), ""]))
         command = [_program("mosquitto"), "-c", str(config)]
-        self._process = ServerProcess(command, [port for _, port in self._all()], folder / "mosquitto.log")
+        self._process = ServerProcess(command, [port for _, port in self._all()], self.log)
 
     def __enter__(self) -> Self:
         self.start()
@@ -82,15 +86,40 @@ class Mosquitto:
     def kill(self) -> None:
         """SIGKILL; if it is durable, in a moment at which nothing waits to be written. It acknowledges first and writes
         then, before it waits for what comes next: so it is killed while it waits, some milliseconds later at most."""
+        if self._durable:
+            self._freeze_at_rest()
+        self._process.kill()
+
+    def _freeze_at_rest(self) -> None:
+        """SIGSTOP, in a moment in which it has done everything that it was asked for."""
         deadline = time.monotonic() + STOP_SECONDS
-        while self._durable and self.running:
+        while self.running:
             self.freeze()
             if self._process.blocked_in() in _WAITING:
                 break
             assert time.monotonic() < deadline, "Mosquitto never waits for anything"
             self.thaw()
             time.sleep(0.001)
-        self._process.kill()
+
+    def save(self) -> None:
+        """Have it write its state, with everything that has reached it by now; returns when that is on disk. What comes
+        meanwhile may be in it or not."""
+        self._freeze_at_rest()
+        self.thaw()
+        before = self._version_of_state()
+        self._process.save()
+        deadline = time.monotonic() + STOP_SECONDS
+        while self.running and self._version_of_state() == before:
+            assert time.monotonic() < deadline, "Mosquitto does not write its state"
+            time.sleep(0.002)
+
+    def _version_of_state(self) -> tuple[int, int]:
+        """It makes a new file each time, and gives it the name when it is whole."""
+        try:
+            found = self._state.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return found.st_ino, found.st_mtime_ns
 
     def stop(self) -> None:
         """SIGTERM: it writes its state and ends."""
@@ -131,7 +160,8 @@ class Mosquitto:
             f"autosave_on_changes {str(durable).lower()}",
             f"autosave_interval {int(durable)}",
             "max_queued_messages 0",
-            "log_dest stdout",
+            # As it happens; its standard output it writes in blocks.
+            f"log_dest file {self.log}",
             "log_type error",
             "log_type warning",
             # A process that gives up root is no longer one that the kernel ends with us.

@@ -92,6 +92,10 @@ class ServerProcess:
         """SIGHUP: it reads its files again, if it does so at all."""
         self._signal(signal.SIGHUP)
 
+    def save(self) -> None:
+        """SIGUSR1: it writes its state to disk, if that is what this means to it."""
+        self._signal(signal.SIGUSR1)
+
     def blocked_in(self) -> int | None:
         """The number of the system call that it is in, once it is frozen; None outside of any."""
         while self.state not in "TZX":

@@ -142,6 +142,24 @@ async def until(broker: Mosquitto, ask: Any, *, wanted: bool) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_what_it_saved_outlives_a_kill(start_mosquitto: StartMosquitto) -> None:
+    """Also of one that writes nothing by itself."""
+    broker = start_mosquitto(durable=False)
+    session: dict[str, Any] = {"identifier": "saved", "clean_session": False}
+    async with aiomqtt.Client(*broker.addresses.plain, **session) as us:
+        await us.subscribe("a", qos=1)
+    async with aiomqtt.Client(*broker.addresses.plain) as us:
+        await us.publish("a", b"saved", qos=1)
+        broker.save()
+        await us.publish("a", b"not saved", qos=1)
+        broker.kill()
+    broker.start()
+    async with aiomqtt.Client(*broker.addresses.plain, **session) as us:
+        await us.publish("a", b"after", qos=1)
+        async with asyncio.timeout(SECONDS):
+            assert [await hear(us), await hear(us)] == [b"saved", b"after"]
+
+
 async def test_a_proxy_stands_before_it(mosquitto: MosquittoAddresses) -> None:
     host, port = mosquitto.plain
     async with TcpProxy(f"{host}:{port}") as proxy:
