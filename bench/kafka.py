@@ -9,13 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -127,10 +123,7 @@ class Relays:
     def ours(self, profile: Path | None = None) -> Cost:
         """The daemon, until all records are in the topics of its sinks and it has been told to stop."""
         targets = asyncio.run(self._topics.new(len(SINKS)))
-        home = self._folder / "ours"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
-        config = self._configure(home, targets)
+        config = self._configure(self._folder / "ours", targets)
         command = [measure.SLUICEWAY, "run", str(config)]
         if profile is not None:
             command = [sys.executable, "-m", "cProfile", "-o", str(profile), *command]
@@ -139,38 +132,30 @@ class Relays:
         return cost
 
     def _configure(self, home: Path, targets: Sequence[str]) -> Path:
-        key = ', key: "${meta.key}"' if self._options.keyed else ""
-        sinks = "".join(
-            f"  {sink}: {{use: main, topic: {target}, compression: {self._options.compression}{key}}}\n"
-            for sink, target in zip(SINKS, targets, strict=True)
-        )
-        (home / "events.yaml").write_text(RULES)
-        config = home / "sluiceway.yaml"
-        group = f"bench-{uuid4().hex}"
-        config.write_text(
-            DAEMON.format(brokers=self._topics.brokers, source=self._topics.source, group=group, sinks=sinks)
-        )
-        return config
+        settings = f", compression: {self._options.compression}"
+        if self._options.keyed:
+            settings += ', key: "${meta.key}"'
+        return write_configuration(home, self._topics.brokers, self._topics.source, targets, settings)
+
+
+def write_configuration(home: Path, brokers: str, source: str, targets: Sequence[str], settings: str = "") -> Path:
+    """The daemon's file for routing a topic by four rules into as many topics, in a new folder. ``settings``: further
+    ones of each sink, as YAML."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    sinks = "".join(
+        f"  {sink}: {{use: main, topic: {target}{settings}}}\n" for sink, target in zip(SINKS, targets, strict=True)
+    )
+    (home / "events.yaml").write_text(RULES)
+    config = home / "sluiceway.yaml"
+    config.write_text(DAEMON.format(brokers=brokers, source=source, group=f"bench-{uuid4().hex}", sinks=sinks))
+    return config
 
 
 def run_until_held(command: Sequence[str], topics: Topics, targets: Sequence[str], count: int, log: Path) -> Cost:
     """What a daemon costs until so many records are in these topics and it has been told to stop."""
-    os.sync()
-    with log.open("wb") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            asyncio.run(topics.hold(targets, count))
-        except TimeoutError:
-            process.kill()
-            sys.exit(f"not all records have come in {PATIENCE:g} s:\n{log.read_text(errors='replace')[-4000:]}")
-        process.send_signal(signal.SIGTERM)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-4000:]}")
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+    _, cost = measure.run_during(command, lambda: asyncio.run(topics.hold(targets, count)), log=log)
+    return cost
 
 
 def main(arguments: list[str]) -> int:

@@ -1,12 +1,13 @@
 """The floors of ``bench.kafka``: what somebody would write by hand to move records from one topic to another.
 
-``python kafka_floor.py relay|each BROKERS FROM TO COUNT COMPRESSION``. ``relay`` reads what there is, makes a batch of
-each partition's records and sends it to the same partition; ``each`` sends record by record. Both look at no record,
-and commit when what they have read is written.
+``python kafka_floor.py relay|each BROKERS FROM TO COUNT COMPRESSION [SECONDS]``. ``relay`` reads what there is, makes
+a batch of each partition's records and sends it to the same partition; ``each`` sends record by record. Both look at no
+record, and commit when what they have read is written, but no sooner than SECONDS after the last time.
 """
 
 import asyncio
 import sys
+import time
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -15,7 +16,9 @@ Found = dict[TopicPartition, list[Any]]
 BATCH_BYTES = 512 * 2**10
 
 
-async def main(how: str, brokers: str, source: str, target: str, count: int, compression: str | None) -> None:
+async def main(
+    how: str, brokers: str, source: str, target: str, count: int, compression: str | None, pause: float
+) -> None:
     consumer = AIOKafkaConsumer(
         source, bootstrap_servers=brokers, group_id=target, auto_offset_reset="earliest", enable_auto_commit=False
     )
@@ -28,11 +31,13 @@ async def main(how: str, brokers: str, source: str, target: str, count: int, com
     )
     move = relay if how == "relay" else each
     async with consumer, producer:
-        moved = 0
+        moved, due = 0, 0.0
         while moved < count:
             found = await consumer.getmany(timeout_ms=1000, max_records=4000)
             moved += await move(producer, target, found)
-            await consumer.commit()
+            if time.monotonic() >= due or moved >= count:
+                await consumer.commit()
+                due = time.monotonic() + pause
 
 
 async def relay(producer: AIOKafkaProducer, target: str, found: Found) -> int:
@@ -63,5 +68,6 @@ async def each(producer: AIOKafkaProducer, target: str, found: Found) -> int:
 
 
 if __name__ == "__main__":
-    how, brokers, source, target, count, compression = sys.argv[1:]
-    asyncio.run(main(how, brokers, source, target, int(count), None if compression == "none" else compression))
+    how, brokers, source, target, count, compression, pause = [*sys.argv[1:], "0"][:7]
+    codec = None if compression == "none" else compression
+    asyncio.run(main(how, brokers, source, target, int(count), codec, float(pause)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 
@@ -49,13 +53,46 @@ def run(
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         if samples is not None:
             _watch(process.pid, began, samples)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
+        cost = _wait(process, began)
     if process.returncode:
-        tail = log.read_text(errors="replace")[-4000:]
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
+    return cost
+
+
+def run_during(command: Sequence[str], work: Callable[[], T], *, log: Path) -> tuple[T, Cost]:
+    """Run a command for as long as ``work`` takes, and tell it to stop. What came of the work, and the cost.
+
+    Work that raises TimeoutError, and a command that fails, end the benchmark with the end of the ``log``.
+    """
+    os.sync()
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            done = work()
+        except BaseException as error:
+            process.kill()
+            process.wait()
+            if isinstance(error, TimeoutError):
+                sys.exit(f"not all records have come in time:\n{_tail(log)}")
+            raise
+        os.kill(process.pid, signal.SIGTERM)  # it has its number until it is waited for
+        cost = _wait(process, began)
+    if process.returncode not in (0, -signal.SIGTERM):
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
+    return done, cost
+
+
+def _wait(process: subprocess.Popen[bytes], began: float) -> Cost:
+    """What it has cost when it has ended."""
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-4000:]
 
 
 def _watch(pid: int, began: float, samples: list[Sample]) -> None:
