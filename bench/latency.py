@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import measure
-from bench.kafka import Topics, write_configuration
+from bench.kafka import Topics, by_hand, write_configuration
 from bench.measure import Cost
 from bench.route import SINKS
 from tests.certificates import make_certificates
@@ -30,8 +30,8 @@ RATE = 5_000
 LEFT_OUT = 8.0
 """Seconds at the beginning of a turn in which processes start, join groups and connect."""
 COMPRESSION = "zstd"
-"""What the daemon does if it is told nothing."""
-COMMIT_SECONDS = "0.5"
+COMMIT_SECONDS = 0.5
+"""What the daemon does if it is told nothing, and the relay therefore does, too."""
 PROMISED = {"p50": 5.0, "p99": 25.0}
 """Milliseconds that the daemon may add to what the relay takes."""
 PATIENCE = 60.0
@@ -58,9 +58,8 @@ class Relays:
     def relay(self) -> Turn:
         """The floor."""
         source, target = asyncio.run(self._topics.new(2))
-        program = str(Path(__file__).with_name("kafka_floor.py"))
-        arguments = ["relay", self._topics.brokers, source, target, str(self._count), COMPRESSION, COMMIT_SECONDS]
-        return self._run([sys.executable, "-P", program, *arguments], source, [target], self._folder / "relay.log")
+        command = by_hand("relay", self._topics.brokers, source, self._count, COMPRESSION, COMMIT_SECONDS, [target])
+        return self._run(command, source, [target], self._folder / "relay.log")
 
     def ours(self) -> Turn:
         """The daemon."""
