@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
@@ -44,7 +42,7 @@ state_dir: ./state
 http: {{listen: "127.0.0.1:0"}}
 connections: {{main: {{type: kafka, brokers: "{brokers}"}}}}
 sources:
-  events: {{use: main, topics: [{source}], group: {group}}}
+  events: {{{source}}}
 sinks:
 {sinks}flows: [events.yaml]
 """
@@ -137,7 +135,7 @@ class Relays:
         settings = f", compression: {self._options.compression}"
         if self._options.keyed:
             settings += ', key: "${meta.key}"'
-        return write_configuration(home, self._topics.brokers, self._topics.source, targets, settings)
+        return write_configuration(home, self._topics.brokers, reading(self._topics.source), targets, settings)
 
 
 def by_hand(
@@ -148,9 +146,14 @@ def by_hand(
     return [sys.executable, "-P", program, how, brokers, source, str(records), compression, str(pause), *targets]
 
 
+def reading(topic: str) -> str:
+    """A source that reads a topic from its beginning, as YAML."""
+    return f"use: main, topics: [{topic}], group: bench-{uuid4().hex}"
+
+
 def write_configuration(home: Path, brokers: str, source: str, targets: Sequence[str], settings: str = "") -> Path:
-    """The daemon's file for routing a topic by four rules into as many topics, in a new folder. ``settings``: further
-    ones of each sink, as YAML."""
+    """The daemon's file for routing a source by four rules into as many topics, in a new folder. ``settings``: further
+    ones of each sink. What a source and a sink have is written as YAML."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     sinks = "".join(
@@ -158,7 +161,7 @@ def write_configuration(home: Path, brokers: str, source: str, targets: Sequence
     )
     (home / "events.yaml").write_text(RULES)
     config = home / "sluiceway.yaml"
-    config.write_text(DAEMON.format(brokers=brokers, source=source, group=f"bench-{uuid4().hex}", sinks=sinks))
+    config.write_text(DAEMON.format(brokers=brokers, source=source, sinks=sinks))
     return config
 
 
@@ -199,17 +202,11 @@ def _compare(relays: Relays, options: argparse.Namespace) -> bool:
     contenders = {"relay": relays.relay, "ours": relays.ours, "each": relays.each}
     costs = measure.interleaved(contenders, options.runs)
     print(f"\n{options.records:,} records, {PARTITIONS} partitions, compression {options.compression}; medians")
-    print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
-    for name, runs in costs.items():
-        cost = measure.median(runs)
-        per_record = cost.cpu / options.records * 1e6
-        print(f"{name:8}{cost.cpu:9.2f}{per_record:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
+    measure.print_costs(costs, options.records)
     to_relay = measure.ratio(costs["ours"], costs["relay"], lambda cost: cost.cpu)
     to_each = measure.ratio(costs["ours"], costs["each"], lambda cost: cost.cpu)
     print(f"cpu: {to_relay:.2f} times that of relay, {to_each:.2f} times that of each")
-    if options.json:
-        figures = {name: [asdict(cost) for cost in runs] for name, runs in costs.items()}
-        options.json.write_text(json.dumps({"records": options.records, "relay": to_relay, "runs": figures}, indent=2))
+    measure.write_json(options.json, costs, records=options.records, relay=to_relay, each=to_each)
     if options.records < RECORDS:
         return True  # start-up weighs more then; the promise is about the long run
     kept = to_relay <= CPU_RATIO and to_each <= EACH_RATIO

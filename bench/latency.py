@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import measure
-from bench.kafka import Topics, by_hand, write_configuration
+from bench.kafka import Topics, by_hand, reading, write_configuration
 from bench.measure import Cost
 from bench.route import SINKS
 from tests.certificates import make_certificates
@@ -64,7 +64,7 @@ class Relays:
     def ours(self) -> Turn:
         """The daemon."""
         source, *targets = asyncio.run(self._topics.new(1 + len(SINKS)))
-        config = write_configuration(self._folder / "ours", self._topics.brokers, source, targets)
+        config = write_configuration(self._folder / "ours", self._topics.brokers, reading(source), targets)
         return self._run([measure.SLUICEWAY, "run", str(config)], source, targets, self._folder / "ours.log")
 
     def _run(self, command: Sequence[str], source: str, targets: Sequence[str], log: Path) -> Turn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import statistics
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -127,6 +128,21 @@ def median(costs: Sequence[Cost]) -> Cost:
         statistics.median(cost.wall for cost in costs),
         statistics.median(cost.rss_mb for cost in costs),
     )
+
+
+def print_costs(costs: Mapping[str, Sequence[Cost]], records: int) -> None:
+    """A table of the medians of each contender, the CPU for a record among them."""
+    print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
+    for name, runs in costs.items():
+        cost = median(runs)
+        print(f"{name:8}{cost.cpu:9.2f}{cost.cpu / records * 1e6:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
+
+
+def write_json(file: Path | None, costs: Mapping[str, Sequence[Cost]], **figures: object) -> None:
+    """Write these figures, and those of each run, to a file if there is one to be."""
+    if file is not None:
+        runs = {name: [asdict(cost) for cost in of_one] for name, of_one in costs.items()}
+        file.write_text(json.dumps({**figures, "runs": runs}, indent=2))
 
 
 def ratio(ours: Sequence[Cost], floor: Sequence[Cost], figure: Callable[[Cost], float]) -> float:
