@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "route", "buffer", "memory", "http", "csv_rows", "kafka", "mqtt", "dead")
+NAMES = ("rules", "route", "buffer", "memory", "http", "csv_rows", "kafka", "latency", "mqtt", "dead")
 MODERATE = {
     "rules": [],
     "route": ["--lines", "3000000", "--runs", "3"],
@@ -14,6 +14,7 @@ MODERATE = {
     "http": ["--seconds", "5", "--runs", "3"],
     "csv_rows": ["--bytes", "200000000", "--runs", "3"],
     "kafka": ["--records", "1000000", "--runs", "3"],
+    "latency": ["--seconds", "20", "--runs", "3"],
     "mqtt": ["--records", "100000", "--runs", "3"],
     "dead": ["--records", "500000", "--runs", "3"],
 }

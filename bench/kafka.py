@@ -1,23 +1,18 @@
-"""Kafka to Kafka: the whole daemon with four content rules, beside relays written by hand on the same client.
+"""Kafka to Kafka: the whole daemon with four content rules, beside programs written by hand on the same client.
 
 ``relay`` is the floor: ``getmany`` to ``send_batch``, a batch for each partition, without a look at any record.
-``each`` is what is mostly written: one ``send`` a record. All are measured as processes, from start to end, by turns.
+``each`` is what is mostly written for the same job: ``orjson.loads``, ``if`` and ``elif``, and one ``send`` a record to
+the topic of the rule. All are measured as processes, from start to end, by turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
@@ -47,7 +42,7 @@ state_dir: ./state
 http: {{listen: "127.0.0.1:0"}}
 connections: {{main: {{type: kafka, brokers: "{brokers}"}}}}
 sources:
-  events: {{use: main, topics: [{source}], group: {group}}}
+  events: {{{source}}}
 sinks:
 {sinks}flows: [events.yaml]
 """
@@ -107,30 +102,28 @@ class Relays:
         self._options = options
 
     def relay(self) -> Cost:
-        """The floor."""
-        return self._by_hand("relay")
+        """The floor, into one topic."""
+        return self._by_hand("relay", 1)
 
     def each(self) -> Cost:
-        """One ``send`` a record."""
-        return self._by_hand("each")
+        """The same four rules, and one ``send`` a record."""
+        return self._by_hand("each", len(SINKS))
 
-    def _by_hand(self, how: str) -> Cost:
-        (target,) = asyncio.run(self._topics.new(1))
-        program = str(Path(__file__).with_name("kafka_floor.py"))
-        arguments = [how, self._topics.brokers, self._topics.source, target]
-        command = [sys.executable, "-P", program, *arguments, str(self._options.records), self._options.compression]
+    def _by_hand(self, how: str, topics: int) -> Cost:
+        targets = asyncio.run(self._topics.new(topics))
+        records = self._options.records
+        command = by_hand(
+            how, self._topics.brokers, self._topics.source, records, self._options.compression, 0, targets
+        )
         cost = measure.run(command, log=self._folder / f"{how}.log")
-        asyncio.run(self._topics.hold([target], self._options.records))
-        asyncio.run(self._topics.delete([target]))
+        asyncio.run(self._topics.hold(targets, records))
+        asyncio.run(self._topics.delete(targets))
         return cost
 
     def ours(self, profile: Path | None = None) -> Cost:
         """The daemon, until all records are in the topics of its sinks and it has been told to stop."""
         targets = asyncio.run(self._topics.new(len(SINKS)))
-        home = self._folder / "ours"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
-        config = self._configure(home, targets)
+        config = self._configure(self._folder / "ours", targets)
         command = [measure.SLUICEWAY, "run", str(config)]
         if profile is not None:
             command = [sys.executable, "-m", "cProfile", "-o", str(profile), *command]
@@ -139,38 +132,43 @@ class Relays:
         return cost
 
     def _configure(self, home: Path, targets: Sequence[str]) -> Path:
-        key = ', key: "${meta.key}"' if self._options.keyed else ""
-        sinks = "".join(
-            f"  {sink}: {{use: main, topic: {target}, compression: {self._options.compression}{key}}}\n"
-            for sink, target in zip(SINKS, targets, strict=True)
-        )
-        (home / "events.yaml").write_text(RULES)
-        config = home / "sluiceway.yaml"
-        group = f"bench-{uuid4().hex}"
-        config.write_text(
-            DAEMON.format(brokers=self._topics.brokers, source=self._topics.source, group=group, sinks=sinks)
-        )
-        return config
+        settings = f", compression: {self._options.compression}"
+        if self._options.keyed:
+            settings += ', key: "${meta.key}"'
+        return write_configuration(home, self._topics.brokers, reading(self._topics.source), targets, settings)
+
+
+def by_hand(
+    how: str, brokers: str, source: str, records: int, compression: str, pause: float, targets: Sequence[str]
+) -> list[str]:
+    """The command of a floor that moves so many records and commits every ``pause`` seconds at most."""
+    program = str(Path(__file__).with_name("kafka_floor.py"))
+    return [sys.executable, "-P", program, how, brokers, source, str(records), compression, str(pause), *targets]
+
+
+def reading(topic: str) -> str:
+    """A source that reads a topic from its beginning, as YAML."""
+    return f"use: main, topics: [{topic}], group: bench-{uuid4().hex}"
+
+
+def write_configuration(home: Path, brokers: str, source: str, targets: Sequence[str], settings: str = "") -> Path:
+    """The daemon's file for routing a source by four rules into as many topics, in a new folder. ``settings``: further
+    ones of each sink. What a source and a sink have is written as YAML."""
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    sinks = "".join(
+        f"  {sink}: {{use: main, topic: {target}{settings}}}\n" for sink, target in zip(SINKS, targets, strict=True)
+    )
+    (home / "events.yaml").write_text(RULES)
+    config = home / "sluiceway.yaml"
+    config.write_text(DAEMON.format(brokers=brokers, source=source, sinks=sinks))
+    return config
 
 
 def run_until_held(command: Sequence[str], topics: Topics, targets: Sequence[str], count: int, log: Path) -> Cost:
     """What a daemon costs until so many records are in these topics and it has been told to stop."""
-    os.sync()
-    with log.open("wb") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            asyncio.run(topics.hold(targets, count))
-        except TimeoutError:
-            process.kill()
-            sys.exit(f"not all records have come in {PATIENCE:g} s:\n{log.read_text(errors='replace')[-4000:]}")
-        process.send_signal(signal.SIGTERM)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-4000:]}")
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+    _, cost = measure.run_during(command, lambda: asyncio.run(topics.hold(targets, count)), log=log)
+    return cost
 
 
 def main(arguments: list[str]) -> int:
@@ -204,17 +202,11 @@ def _compare(relays: Relays, options: argparse.Namespace) -> bool:
     contenders = {"relay": relays.relay, "ours": relays.ours, "each": relays.each}
     costs = measure.interleaved(contenders, options.runs)
     print(f"\n{options.records:,} records, {PARTITIONS} partitions, compression {options.compression}; medians")
-    print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
-    for name, runs in costs.items():
-        cost = measure.median(runs)
-        per_record = cost.cpu / options.records * 1e6
-        print(f"{name:8}{cost.cpu:9.2f}{per_record:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
+    measure.print_costs(costs, options.records)
     to_relay = measure.ratio(costs["ours"], costs["relay"], lambda cost: cost.cpu)
     to_each = measure.ratio(costs["ours"], costs["each"], lambda cost: cost.cpu)
     print(f"cpu: {to_relay:.2f} times that of relay, {to_each:.2f} times that of each")
-    if options.json:
-        figures = {name: [asdict(cost) for cost in runs] for name, runs in costs.items()}
-        options.json.write_text(json.dumps({"records": options.records, "relay": to_relay, "runs": figures}, indent=2))
+    measure.write_json(options.json, costs, records=options.records, relay=to_relay, each=to_each)
     if options.records < RECORDS:
         return True  # start-up weighs more then; the promise is about the long run
     kept = to_relay <= CPU_RATIO and to_each <= EACH_RATIO

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 
@@ -49,13 +54,46 @@ def run(
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         if samples is not None:
             _watch(process.pid, began, samples)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
+        cost = _wait(process, began)
     if process.returncode:
-        tail = log.read_text(errors="replace")[-4000:]
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
+    return cost
+
+
+def run_during(command: Sequence[str], work: Callable[[], T], *, log: Path) -> tuple[T, Cost]:
+    """Run a command for as long as ``work`` takes, and tell it to stop. What came of the work, and the cost.
+
+    Work that raises TimeoutError, and a command that fails, end the benchmark with the end of the ``log``.
+    """
+    os.sync()
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            done = work()
+        except BaseException as error:
+            process.kill()
+            process.wait()
+            if isinstance(error, TimeoutError):
+                sys.exit(f"not all records have come in time:\n{_tail(log)}")
+            raise
+        os.kill(process.pid, signal.SIGTERM)  # it has its number until it is waited for
+        cost = _wait(process, began)
+    if process.returncode not in (0, -signal.SIGTERM):
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
+    return done, cost
+
+
+def _wait(process: subprocess.Popen[bytes], began: float) -> Cost:
+    """What it has cost when it has ended."""
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-4000:]
 
 
 def _watch(pid: int, began: float, samples: list[Sample]) -> None:
@@ -90,6 +128,21 @@ def median(costs: Sequence[Cost]) -> Cost:
         statistics.median(cost.wall for cost in costs),
         statistics.median(cost.rss_mb for cost in costs),
     )
+
+
+def print_costs(costs: Mapping[str, Sequence[Cost]], records: int) -> None:
+    """A table of the medians of each contender, the CPU for a record among them."""
+    print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
+    for name, runs in costs.items():
+        cost = median(runs)
+        print(f"{name:8}{cost.cpu:9.2f}{cost.cpu / records * 1e6:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
+
+
+def write_json(file: Path | None, costs: Mapping[str, Sequence[Cost]], **figures: object) -> None:
+    """Write these figures, and those of each run, to a file if there is one to be."""
+    if file is not None:
+        runs = {name: [asdict(cost) for cost in of_one] for name, of_one in costs.items()}
+        file.write_text(json.dumps({**figures, "runs": runs}, indent=2))
 
 
 def ratio(ours: Sequence[Cost], floor: Sequence[Cost], figure: Callable[[Cost], float]) -> float:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -24,9 +22,9 @@ from paho.mqtt.properties import Properties
 
 from bench import measure
 from bench.events import lines
-from bench.kafka import Topics, run_until_held
+from bench.kafka import Topics, run_until_held, write_configuration
 from bench.measure import Cost
-from bench.route import RULES, SINKS
+from bench.route import SINKS
 from connectors.mqtt import MqttSink
 from router import Batch
 from tests.certificates import make_certificates
@@ -38,16 +36,6 @@ BLOCK = 5_000
 CPU_RATIO = 1.3
 """What is promised of CPU beside ``loop``."""
 CONTENDERS = ("loop", "ours", "each")
-
-DAEMON = """\
-state_dir: ./state
-http: {{listen: "127.0.0.1:0"}}
-connections: {{main: {{type: kafka, brokers: "{brokers}"}}}}
-sources:
-  events: {{type: mqtt, broker: "127.0.0.1:{port}", client_id: {client_id}, topics: [bench/#]}}
-sinks:
-{sinks}flows: [events.yaml]
-"""
 
 
 async def fill(port: int, sessions: Sequence[str], count: int) -> None:
@@ -100,17 +88,9 @@ class Relays:
     def ours(self) -> Cost:
         """The daemon, until all records are in the topics of its sinks and it has been told to stop."""
         targets = asyncio.run(self._topics.new(len(SINKS)))
-        home = self._folder / "ours"
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir()
-        sinks = "".join(
-            f"  {sink}: {{use: main, topic: {target}, compression: none}}\n"
-            for sink, target in zip(SINKS, targets, strict=True)
-        )
-        (home / "events.yaml").write_text(RULES)
-        config = home / "sluiceway.yaml"
-        config.write_text(
-            DAEMON.format(brokers=self._topics.brokers, port=self._port, client_id=self._session("ours"), sinks=sinks)
+        source = f'type: mqtt, broker: "127.0.0.1:{self._port}", client_id: {self._session("ours")}, topics: [bench/#]'
+        config = write_configuration(
+            self._folder / "ours", self._topics.brokers, source, targets, ", compression: none"
         )
         command = [measure.SLUICEWAY, "run", str(config)]
         cost = run_until_held(command, self._topics, targets, self._records, self._folder / "ours.log")
@@ -150,16 +130,11 @@ def _compare(relays: Relays, options: argparse.Namespace) -> bool:
     contenders = {"loop": lambda: relays.by_hand("loop"), "ours": relays.ours, "each": lambda: relays.by_hand("each")}
     costs = measure.interleaved(contenders, options.runs)
     print(f"\n{options.records:,} messages of QoS 1; medians")
-    print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
-    for name, runs in costs.items():
-        cost = measure.median(runs)
-        print(f"{name:8}{cost.cpu:9.2f}{cost.cpu / options.records * 1e6:11.1f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
+    measure.print_costs(costs, options.records)
     to_loop = measure.ratio(costs["ours"], costs["loop"], lambda cost: cost.cpu)
     to_each = measure.ratio(costs["ours"], costs["each"], lambda cost: cost.cpu)
     print(f"cpu: {to_loop:.2f} times that of loop, {to_each:.2f} times that of each")
-    if options.json:
-        figures = {name: [asdict(cost) for cost in runs] for name, runs in costs.items()}
-        options.json.write_text(json.dumps({"records": options.records, "loop": to_loop, "runs": figures}, indent=2))
+    measure.write_json(options.json, costs, records=options.records, loop=to_loop, each=to_each)
     if options.records < RECORDS:
         return True  # start-up weighs more then; the promise is about the long run
     print(f"promised: at most {CPU_RATIO} times that of loop: {'kept' if to_loop <= CPU_RATIO else 'BROKEN'}")

@@ -11,7 +11,6 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 from bench import measure
@@ -127,20 +126,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(costs: dict[str, list[Cost]], lines: int, into: Path | None) -> bool:
-    floor, ours = measure.median(costs["floor"]), measure.median(costs["ours"])
     print(f"\n{lines:,} lines through four rules into four files, outputs identical; medians")
-    print(f"{'':8}{'cpu s':>9}{'us/record':>11}{'wall s':>9}{'rss MB':>9}")
-    for name, cost in (("floor", floor), ("ours", ours)):
-        print(f"{name:8}{cost.cpu:9.2f}{cost.cpu / lines * 1e6:11.3f}{cost.wall:9.2f}{cost.rss_mb:9.1f}")
+    measure.print_costs(costs, lines)
     ratio = measure.ratio(costs["ours"], costs["floor"], lambda cost: cost.cpu)
     wall = measure.ratio(costs["ours"], costs["floor"], lambda cost: cost.wall)
     print(f"{'ratio':8}{ratio:9.2f}{'':11}{wall:9.2f}  of neighbouring runs")
-    if into:
-        figures = {name: [asdict(cost) for cost in runs] for name, runs in costs.items()}
-        into.write_text(json.dumps({"lines": lines, "cpu_ratio": ratio, "runs": figures}, indent=2))
+    measure.write_json(into, costs, lines=lines, cpu_ratio=ratio)
     if lines < LINES:
         return True  # start-up weighs more then; the promise is about the long run
-    kept = ratio <= CPU_RATIO and ours.rss_mb < RSS_MB
+    kept = ratio <= CPU_RATIO and measure.median(costs["ours"]).rss_mb < RSS_MB
     print(f"promised: cpu at most {CPU_RATIO} times the floor's, under {RSS_MB:g} MB: {'kept' if kept else 'BROKEN'}")
     return kept
 

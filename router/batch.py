@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
@@ -33,7 +33,7 @@ class Lease:
         self.partition = partition
         self.until = until
         self._over = False
-        self._writing: set[asyncio.Timeout] = set()
+        self._writing: list[asyncio.Timeout | None] = []
         self._written = asyncio.Event()
 
     @property
@@ -55,20 +55,20 @@ class Lease:
             await self._written.wait()
 
     def abandon(self) -> None:
-        """Revoke it, and cut off the writes that are under way: they have had their time to finish."""
+        """Revoke it, and cut off the writes that are under way and can be: they have had their time to finish."""
         self.revoke()
         now = asyncio.get_running_loop().time()
         for limit in self._writing:
-            if not limit.expired():
+            if limit is not None and not limit.expired():
                 limit.reschedule(now)
 
-    def begin_write(self, limit: asyncio.Timeout) -> None:
-        """A write under this lease begins, which ``limit`` cuts off."""
-        self._writing.add(limit)
+    def begin_write(self, limit: asyncio.Timeout | None) -> None:
+        """A write under this lease begins, which ``limit`` cuts off; None, when nothing can."""
+        self._writing.append(limit)
 
-    def end_write(self, limit: asyncio.Timeout) -> None:
+    def end_write(self, limit: asyncio.Timeout | None) -> None:
         """It has ended, whatever became of it."""
-        self._writing.discard(limit)
+        self._writing.remove(limit)
         if not self._writing:
             self._written.set()
 
@@ -160,6 +160,16 @@ def join(batches: Sequence[Batch]) -> Batch:
         ids_last=min(batch.ids_last for batch in batches),
         leases=_chain([batch.leases for batch in batches], sizes),
     )
+
+
+def leases_of(batches: Iterable[Batch]) -> frozenset[Lease]:
+    """The leases under which any record of these is delivered."""
+    found: set[Lease | None] = set()
+    for batch in batches:
+        column = batch.leases
+        if column is not None:
+            found.update((column.value,) if isinstance(column, Constant) else column)
+    return frozenset(lease for lease in found if lease is not None)
 
 
 def _pick(column: Sequence[T], indices: Sequence[int]) -> Sequence[T]:

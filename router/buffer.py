@@ -278,15 +278,15 @@ class BufferedOutlet:
         return group
 
     async def _commit_once(self, group: Sequence[Passage]) -> None:
-        parts = [passage.part.freed() for passage in group]
         number, delivered = self._file.extent.end, self._delivered
         self._set_committing(group, True)
         try:
-            await self._file.commit([part for part in parts if part is not None], delivered)
+            added = await self._file.commit([passage.part for passage in group], delivered)
         finally:
             self._set_committing(group, False)
-        for passage, part in zip(group, parts, strict=True):
+        for passage, part in zip(group, added, strict=True):
             self._arriving.popleft()
+            self._metrics.revoked.inc(len(passage.part.batch) - (0 if part is None else len(part.batch)))
             if not passage.delivered:
                 self._complete(passage)
             if part is not None:

@@ -15,12 +15,14 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
+from router.batch import Lease, leases_of
 from router.errors import StateError
 from router.part import Part
 from router.sqlite import connect, transaction, translated
@@ -98,14 +100,20 @@ class DiskBuffer:
                 connection.close()
                 raise
 
-    async def commit(self, parts: Sequence[Part], delivered: int) -> None:
+    async def commit(self, parts: Sequence[Part], delivered: int) -> list[Part | None]:
         """Add parts at the end, and take away all parts before the record with this number: both or nothing.
 
-        What was added survives a power failure when it returns. Cancelled, it may or may not have happened.
+        Returns what was added of each part: it without leases, and without the records whose lease was revoked before
+        this began; None where that leaves nothing. What was added survives a power failure. Cancelled, it may or may
+        not have happened. In either case whoever has revoked a lease and waits for its writes waits for this, too,
+        which nothing can cut off.
         """
-        # Known when the caller knows of it, not when the thread does.
-        self.extent = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, parts, delivered)
+        future = self._thread.submit(self._commit, parts, delivered)
+        _hold_leases(future, leases_of(part.batch for part in parts))
+        # The extent is known when the caller knows of it, not when the thread does.
+        self.extent, added = await asyncio.wrap_future(future)
         self._thread.submit(self._tidy)  # whoever waits for what was added need not wait for this
+        return added
 
     async def read(self, number: int, records: int, size: int) -> list[tuple[int, Part]]:
         """Parts from a record on, with the numbers of their first records: at most so many records and bytes of
@@ -122,10 +130,13 @@ class DiskBuffer:
 
     # On the thread
 
-    def _commit(self, parts: Sequence[Part], delivered: int) -> Extent:
+    def _commit(self, parts: Sequence[Part], delivered: int) -> tuple[Extent, list[Part | None]]:
         rows: list[tuple[int, int, int, int, bytes]] = []
         number, position = self._end, self._end_position
-        for part in parts:
+        added = [part.freed() for part in parts]
+        for part in added:
+            if part is None:
+                continue
             records, size = len(part.batch), part.batch.bytes
             rows.append((number, records, position, size, pack_part(part)))
             number, position = number + records, position + size
@@ -141,7 +152,7 @@ class DiskBuffer:
             transaction(self._connection, work)
             self._end, self._end_position = number, position
             self._logged += stored + _LOGGED_BESIDES
-            return self._measured(self._connection)
+            return self._measured(self._connection), added
 
     def _check_room(self, stored: int) -> None:
         """Raises StateError when so many bytes more would not leave enough of the disk free."""
@@ -211,6 +222,24 @@ class DiskBuffer:
         # By a script, because of a single statement that has no rows Python's module takes one step alone.
         self._connection.executescript(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
         return True
+
+
+def _hold_leases(writing: Future[Any], leases: Collection[Lease]) -> None:
+    """Tell these leases of a write, until it has ended on its thread, or never will begin."""
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        for lease in leases:
+            lease.end_write(None)
+
+    def ended(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(end)
+
+    for lease in leases:
+        lease.begin_write(None)
+    if leases:
+        writing.add_done_callback(ended)
 
 
 def file_of(folder: Path, sink: str) -> Path:

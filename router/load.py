@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
-from router.batch import Batch, Lease, join
+from router.batch import Batch, join, leases_of
 from router.part import Part
-from rules.columns import Constant
 
 Receipt = asyncio.Future[None]
 """Completes when every record of a part is safe: durable at the sink, a dead letter, or in the sink's disk buffer."""
@@ -67,7 +66,7 @@ class Load:
     def __init__(self, admitted: Sequence[Admitted]) -> None:
         self.admitted = admitted
         self.batch = join([entry.part.batch for entry in admitted])
-        self.leases = _leases_of(entry.part.batch for entry in admitted)
+        self.leases = leases_of(entry.part.batch for entry in admitted)
         self._ends = list(accumulate(len(entry.part.batch) for entry in admitted))
         self._excluded: set[int] = set()
 
@@ -106,12 +105,3 @@ class Load:
         for entry in self.admitted:
             if not entry.receipt.done():
                 entry.receipt.set_result(None)
-
-
-def _leases_of(batches: Iterable[Batch]) -> frozenset[Lease]:
-    found: set[Lease | None] = set()
-    for batch in batches:
-        column = batch.leases
-        if column is not None:
-            found.update((column.value,) if isinstance(column, Constant) else column)
-    return frozenset(lease for lease in found if lease is not None)

@@ -68,6 +68,7 @@ class BufferMetrics:
     bytes: Gauge
     limit: Gauge
     restored: Counter
+    revoked: Counter
 
 
 class FlowMetrics:
@@ -254,6 +255,7 @@ class Metrics:
             bytes=self.sink_buffer_bytes.labels(sink),
             limit=self.sink_buffer_limit.labels(sink),
             restored=self.sink_restored.labels(sink),
+            revoked=self.sink_revoked.labels(sink),
         )
 
     def flow(self, name: str) -> FlowMetrics:

@@ -20,7 +20,16 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import GroupCoordinatorNotAvailableError, IllegalGenerationError, KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    IllegalGenerationError,
+    KafkaConnectionError,
+    KafkaError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
@@ -52,7 +61,7 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
         """The name under which the group may know this member: before it joins from an earlier connection, after it has
         left if it could not say so. Joining as somebody else would have to wait until that one's session is over."""
         super().__init__(partition_assignment_strategy=[strategy], enable_auto_commit=False, **arguments)
-        self._client.send = _with_kafka_errors(self._client.send)
+        self._client.send = _told_rightly(self._client.send)
 
     async def join(
         self,
@@ -211,18 +220,47 @@ def _as_it_is(_partition: TopicPartition, record: object) -> object:
     return record
 
 
-def _with_kafka_errors(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """``send`` of aiokafka's client, whose callers in aiokafka foresee no other error. uvloop has one of its own for a
-    transport that was closed a moment ago."""
+class _Withheld(KafkaError):  # type: ignore[misc]  # aiokafka has no types
+    """The coordinator does not say where the group stands. It is asked again."""
+
+    retriable = True
+
+
+def _told_rightly(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """``send`` of aiokafka's client, which raises a KafkaError where its callers in aiokafka foresee no other and see
+    none. uvloop has one of its own for a transport that was closed a moment ago."""
 
     @functools.wraps(send)
-    async def sent(*arguments: Any, **named: Any) -> Any:
+    async def sent(node: Any, request: Any, **named: Any) -> Any:
         try:
-            return await send(*arguments, **named)
+            answer = await send(node, request, **named)
         except RuntimeError as error:
             raise KafkaConnectionError(f"the connection is closed: {error}") from error
+        if isinstance(request, OffsetFetchRequest):
+            _check_offsets(request, answer)
+        return answer
 
     return sent
+
+
+def _check_offsets(request: Any, answer: Any) -> None:
+    """Raise unless of each partition that was asked for it is told where the group stands, or that it stands nowhere.
+
+    From version 2 on, an error that is one of the group stands beside the partitions, and there are none (KIP-88).
+    aiokafka takes what is not mentioned for partitions in which nothing was ever committed.
+    """
+    code = getattr(answer, "error_code", 0)
+    if code == GroupAuthorizationFailedError.errno:
+        raise GroupAuthorizationFailedError(request._consumer_group)  # noqa: SLF001
+    if code:
+        raise _Withheld(f"where the group stands is not told: {for_code(code).message}")
+    wanted = {(topic, number) for topic, numbers in request._partitions for number in numbers}  # noqa: SLF001
+    for topic, partitions in answer.topics:
+        known = (number for number, _, _, code in partitions if code != UnknownTopicOrPartitionError.errno)
+        wanted.difference_update((topic, number) for number in known)
+    if wanted:
+        names = ", ".join(f"{topic}-{number}" for topic, number in sorted(wanted))
+        raise _Withheld(f"where the group stands is not told of {names}")
 
 
 async def _cancel(*tasks: asyncio.Task[Any] | None) -> None:

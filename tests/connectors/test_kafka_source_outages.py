@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import struct
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaProducer
+from aiokafka.protocol.commit import OffsetFetchResponse_v3
 from kafka_peers import (
     SECONDS,
     Events,
     ack,
+    commit,
     new_group,
     nothing_more,
     opened,
@@ -168,6 +172,41 @@ async def test_answers_that_make_no_sense_are_told(start_kafka: StartKafka, tmp_
             await produce(cluster.addresses.plaintext, topic, range(200, 400))
             await until(lambda: len(set(sink.values)) == 400, SECONDS)
     assert set(sink.values) == {b"%d" % number for number in range(400)}
+
+
+def without_offsets(answer: bytes) -> bytes:
+    """The answer as it is, but for one that tells where a group stands: that one mentions no partition."""
+    body = answer[8:]
+    try:
+        told = OffsetFetchResponse_v3.decode(BytesIO(body))
+    except (ValueError, struct.error, UnicodeDecodeError, TypeError, IndexError, MemoryError, OverflowError):
+        return answer
+    if told.encode() != body or not told.topics:
+        return answer
+    less: bytes = OffsetFetchResponse_v3(told.throttle_time_ms, [], told.error_code).encode()
+    return struct.pack(">i", len(less) + 4) + answer[4:8] + less
+
+
+async def test_a_group_whose_offsets_are_not_told_does_not_begin_anew(start_kafka: StartKafka) -> None:
+    """Offsets that an answer leaves out are not taken for some that were never committed."""
+    cluster, left_out = start_kafka(), 0
+    topic, group = await create_topic(cluster.addresses.plaintext), new_group()
+    await put(cluster.addresses.plaintext, topic, b"0", b"1", b"2", b"3")
+    await commit(cluster.addresses.plaintext, group, topic, 2)
+
+    def leave_out(answer: bytes) -> bytes:
+        nonlocal left_out
+        garbled = without_offsets(answer)
+        left_out += garbled != answer
+        return garbled
+
+    async with await proxied(cluster) as proxy:
+        proxy.garble(leave_out)
+        async with opened(source_of(cluster.addresses.proxied, topic, group)) as source:
+            await nothing_more(source, 2.0)
+            proxy.heal()
+            assert values(await read(source, 2)) == [b"2", b"3"]
+    assert left_out > 1
 
 
 async def test_who_could_not_say_goodbye_is_known_when_it_comes_back(start_kafka: StartKafka) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import ssl
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from daemons import daemon_of
 
 from router.config import load
 from router.daemon import Daemon
@@ -41,18 +41,10 @@ async def get(url: str, tls: ssl.SSLContext, **headers: str) -> tuple[int, str]:
 
 async def pages(path: Path, tls: ssl.SSLContext) -> tuple[str, tuple[int, str], tuple[int, str]]:
     """Where the pages are, and what a client gets of the health page and of the status page, with the token."""
-    daemon = Daemon(load([path]))
-    ready = asyncio.Event()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        running = group.create_task(daemon.run(ready.set))
-        await ready.wait()
+    async with daemon_of(path) as daemon:
         assert daemon.admin is not None
-        try:
-            health = await get(f"{daemon.admin.url}/healthz", tls)
-            status = await get(f"{daemon.admin.url}/api/status", tls, Authorization="Bearer s3cret")
-        finally:
-            daemon.stop()
-        assert await running
+        health = await get(f"{daemon.admin.url}/healthz", tls)
+        status = await get(f"{daemon.admin.url}/api/status", tls, Authorization="Bearer s3cret")
     return daemon.admin.url, health, status
 
 

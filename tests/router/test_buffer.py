@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -192,10 +194,10 @@ async def test_a_put_that_is_cancelled_admits_nothing_and_lets_the_next_one_in(m
 class Counting(DiskBuffer):
     """A buffer file that notes how many parts each commit has added."""
 
-    async def commit(self, parts: Sequence[Part], delivered: int) -> None:
+    async def commit(self, parts: Sequence[Part], delivered: int) -> list[Part | None]:
         """Add and take away, and note it."""
         vars(self).setdefault("commits", []).append(len(parts))
-        await super().commit(parts, delivered)
+        return await super().commit(parts, delivered)
 
 
 async def test_many_parts_share_a_commit(make: Make, tmp_path: Path) -> None:
@@ -237,10 +239,11 @@ async def test_what_is_delivered_while_it_is_written_to_disk_is_not_delivered_ag
     written, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(DiskBuffer):
-        async def commit(self, parts: Sequence[Part], delivered: int) -> None:
-            await super().commit(parts, delivered)
+        async def commit(self, parts: Sequence[Part], delivered: int) -> list[Part | None]:
+            added = await super().commit(parts, delivered)
             written.set()
             await go_on.wait()
+            return added
 
     sink, gate = new_sink(), asyncio.Event()
 
@@ -278,6 +281,64 @@ async def test_a_lease_that_is_revoked_after_the_commit_takes_nothing_away(make:
         sink.down = False
         await until(lambda: not buffered.outlet.records)
     assert sink.values == [b"a", b"c"]
+    assert buffered.books.sample("sluiceway_sink_revoked_records_total", sink="sink") == 2
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Nothing is added to a buffer meanwhile: who writes to it waits for the lock."""
+    other = sqlite3.connect(file, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+
+
+async def test_who_revokes_a_lease_can_wait_until_nothing_of_it_enters_the_buffer_any_more(make: Make) -> None:
+    """What is being added by then is in the buffer first, and cannot be cut off; what follows never is added."""
+    sink, lost, mine = new_sink(down=True), Lease("0"), Lease("1")
+    buffered = make(sink=sink)
+    async with running(buffered.outlet.run):
+        with locked(buffered.file.file):
+            receipts = [await buffered.outlet.put(part(b"begun", leases=[lost]))]
+            await asyncio.sleep(0.05)  # by now it waits for the lock
+            receipts.append(await buffered.outlet.put(part(b"late", b"mine", leases=[lost, mine])))
+            lost.revoke()
+            lost.abandon()
+            waiting = asyncio.create_task(lost.written())
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+        await waiting
+        assert buffered.file.extent.records == 1
+        await asyncio.gather(*receipts)
+        await buffered.outlet.put(part(b"later", leases=[lost]))
+        sink.down = False
+        await buffered.outlet.drain()
+    assert sink.values == [b"begun", b"mine"]
+
+
+async def test_a_lease_waits_for_what_is_being_added_also_when_nobody_else_does(tmp_path: Path) -> None:
+    """A stop does not wait for the disk, but the next owner of the partition does."""
+    file, lease = DiskBuffer.open(tmp_path, "sink"), Lease("0")
+    with locked(file.file):
+        adding = asyncio.create_task(file.commit([part(b"begun", leases=[lease])], 1))
+        await asyncio.sleep(0.05)
+        behind = asyncio.create_task(file.commit([part(b"waits", leases=[lease])], 1))
+        await asyncio.sleep(0)
+        adding.cancel()
+        behind.cancel()
+        await asyncio.wait([adding, behind])
+        lease.revoke()
+        waiting = asyncio.create_task(lease.written())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+    await waiting
+    file.close()
+    again = DiskBuffer.open(tmp_path, "sink")
+    assert again.extent.records == 1
+    again.close()
 
 
 async def test_what_the_sink_has_is_taken_away_before_the_end(make: Make) -> None:

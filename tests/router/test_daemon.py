@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from daemons import daemon_of, page
 
 from connectors import memory
 from router.config import load
@@ -56,28 +54,8 @@ flows: [rules/*.yaml]
 """
 
 
-@asynccontextmanager
-async def daemon_of(path: Path) -> AsyncIterator[Daemon]:
-    daemon = Daemon(load([path]))
-    ready = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(daemon.run(ready.set))
-        async with asyncio.timeout(10):
-            await ready.wait()
-        yield daemon
-        daemon.stop()
-        async with asyncio.timeout(20):
-            assert await task
-
-
 def event(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
-
-
-async def page(daemon: Daemon, path: str, **headers: str) -> tuple[int, str]:
-    assert daemon.admin is not None
-    async with aiohttp.ClientSession() as session, session.get(daemon.admin.url + path, headers=headers) as response:
-        return response.status, await response.text()
 
 
 async def test_a_file_is_routed_to_files_and_the_run_ends_by_itself(tmp_path: Path) -> None:

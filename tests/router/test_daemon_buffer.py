@@ -6,13 +6,12 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from daemons import daemon_of, page
 
 from connectors import memory
 from router.config import load
@@ -48,26 +47,6 @@ def config(folder: Path, text: str = CONFIG, rules: str = RULES) -> Path:
     return path
 
 
-@asynccontextmanager
-async def daemon_of(path: Path) -> AsyncIterator[Daemon]:
-    daemon = Daemon(load([path]))
-    ready = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(daemon.run(ready.set))
-        async with asyncio.timeout(10):
-            await ready.wait()
-        yield daemon
-        daemon.stop()
-        async with asyncio.timeout(5):
-            assert await task
-
-
-async def page(daemon: Daemon, path: str) -> str:
-    assert daemon.admin is not None
-    async with aiohttp.ClientSession() as session, session.get(daemon.admin.url + path) as response:
-        return await response.text()
-
-
 async def leave_in_the_buffer(path: Path, *values: Any) -> None:
     """Run a daemon whose sink is away, until these records are in its buffer."""
     memory.sink("vip").down = True
@@ -83,13 +62,13 @@ async def test_a_source_is_acknowledged_while_the_sink_is_away_and_all_is_told(t
     async with daemon_of(config(tmp_path)) as daemon:
         orders.push(memory.records({"n": 1}, {"n": 2}))
         await until(lambda: orders.acked)
-        told = json.loads(await page(daemon, "/api/status"))["sinks"]["vip"]
+        told = json.loads((await page(daemon, "/api/status"))[1])["sinks"]["vip"]
         assert told["connected"] is False
         assert told["buffer"] == {
             "file": str(tmp_path / "state" / "buffer.vip.db"), "records": 2, "bytes": 14, "limit": 1 << 20,
             "full": False, "waiting": 0, "error": None,
         }  # fmt: skip
-        metrics = (await page(daemon, "/metrics")).splitlines()
+        metrics = (await page(daemon, "/metrics"))[1].splitlines()
         for line in (
             'sluiceway_sink_buffer_records{sink="vip"} 2.0',
             'sluiceway_sink_buffer_bytes{sink="vip"} 14.0',

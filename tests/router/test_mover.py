@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daemons import daemon_of
 
 from connectors import memory
 from router import Batch, WriteError
-from router.config import load
 from router.daemon import Daemon
 from router.deadletters import DeadLetters
 from router.letter import SUMMARY, Letter
@@ -49,14 +49,8 @@ def _fresh_channels() -> None:
 async def running(folder: Path, text: str = CONFIG, rules: str = RULES) -> AsyncIterator[Daemon]:
     (folder / "orders.yaml").write_text(rules)
     (folder / "sluiceway.yaml").write_text(text)
-    daemon = Daemon(load([folder / "sluiceway.yaml"]))
-    ready = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(daemon.run(ready.set))
-        await ready.wait()
+    async with daemon_of(folder / "sluiceway.yaml") as daemon:
         yield daemon
-        daemon.stop()
-        assert await task
 
 
 async def kept(folder: Path) -> list[Letter]:

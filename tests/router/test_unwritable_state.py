@@ -16,12 +16,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
+from daemons import daemon_of, page
 
 from connectors import memory
 from router import Batch
-from router.config import load
 from router.daemon import Daemon
 from router.deadletters import DeadLetters
 from router.errors import StateError
@@ -49,24 +48,12 @@ async def running(folder: Path) -> AsyncIterator[Daemon]:
     for name in ("orders", "clicks"):
         (folder / f"{name}.yaml").write_text(RULES.replace("NAME", name))
     (folder / "sluiceway.yaml").write_text(CONFIG)
-    daemon = Daemon(load([folder / "sluiceway.yaml"]))
-    ready = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(daemon.run(ready.set))
-        await ready.wait()
+    async with daemon_of(folder / "sluiceway.yaml") as daemon:
         yield daemon
-        daemon.stop()
-        assert await task
 
 
 def large(*numbers: int) -> Batch:
     return memory.records(*(b'{"n":%d,"filling":"%s"}' % (n, b"." * 5000) for n in range(*numbers)))
-
-
-async def page(daemon: Daemon, path: str) -> tuple[int, str]:
-    assert daemon.admin is not None
-    async with aiohttp.ClientSession() as session, session.get(daemon.admin.url + path) as response:
-        return response.status, await response.text()
 
 
 async def limit(daemon: Daemon, pages: int) -> None:
