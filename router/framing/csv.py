@@ -9,7 +9,7 @@ from typing import Literal
 from router.framing.base import PIECE, Framed, Framer, Framing, Pread, Remnant
 from router.interfaces import Json
 from rules.codecs import Codec, Csv, Format
-from rules.codecs.csv import ATTRIBUTE, csv_scan
+from rules.codecs.csv_rows import ATTRIBUTE, csv_scan
 
 _BLOCK = 1 << 20
 _WORTH = 8 << 10

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router.framing.csv import CsvRows
 from rules.codecs import Csv
-from rules.codecs.csv import ATTRIBUTE
+from rules.codecs.csv_rows import ATTRIBUTE
 
 FIELD = st.text("ab,\n\"' é", max_size=6)
 TABLE = st.lists(st.lists(FIELD, min_size=2, max_size=3), max_size=8)

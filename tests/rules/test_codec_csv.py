@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rules.cel.errors import CelError
 from rules.cel.values import Timestamp
 from rules.codecs import UNDECODED, Csv
-from rules.codecs.csv import ATTRIBUTE
+from rules.codecs.csv_rows import ATTRIBUTE
 from rules.columns import Constant
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0")) | st.sampled_from(
