@@ -21,7 +21,7 @@ help:
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
 	@echo 'make bench    the benchmarks, each beside its floor'
 	@echo 'make faults   kill -9, full disks, sinks that refuse, hang or go away; every record is looked for;'
-	@echo '              others with ARGS=kafka, kafka-group, kill, fuzz-http or kill-http (docs/architecture.md)'
+	@echo '              others with ARGS=kafka, mqtt, http, kafka-group, kill, ... (docs/architecture.md)'
 
 # The stamp is older than pyproject.toml when dependencies or entry points may have changed.
 $(VENV)/.stamp: pyproject.toml scripts/environment.py

@@ -19,10 +19,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from cluster_campaign import own_cluster
 from daemon_process import Daemon, install_plugins
 from kafka_world import KafkaWorld
 from oracle import Findings, Verdict
-from run_kafka import own_cluster
 from shop import Shop
 from sink_topics import PARTITIONS
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster_campaign import carry_out, options_for, own_cluster
 from cluster_rig import SETTINGS
 from mqtt_faults import CALM, MQTT_FAULTS
 from mqtt_rig import LOG_SETTINGS, MqttRig
 from run import Campaign
-from run_kafka import carry_out, options_for, own_cluster
 
 from tests.certificates import make_certificates
 from tests.servers.mosquitto import Mosquitto
