@@ -73,7 +73,8 @@ class KafkaRig(ClusterRig):
     def expect_repeats_of_kill(self) -> None:
         """The daemon is dead: what it had written and not committed may come again, once. That is counted."""
         time.sleep(0.3)  # what it had sent is with the brokers by then
-        self._expect(self.world.committed())
+        exposed = self._expect(self.world.committed())
+        self.largest_window = max(self.largest_window, *exposed.values())
 
     @contextlib.contextmanager
     def beginning_anew(self) -> Iterator[None]:
@@ -87,11 +88,11 @@ class KafkaRig(ClusterRig):
     def expect_repeats_of_write(self, *sinks: str) -> None:
         """None: what is written again is written under the same number, and brokers know it."""
 
-    def _expect(self, floors: Mapping[str, int]) -> None:
+    def _expect(self, floors: Mapping[str, int]) -> dict[str, int]:
         self._show_letters()
         exposed = self.world.exposed(floors)
         self.repeatable.update(exposed)
-        self.largest_window = max(self.largest_window, *exposed.values())
+        return exposed
 
     # Judging
 
