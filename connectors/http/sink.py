@@ -156,6 +156,7 @@ class HttpSink:
 
     **Guarantee**: at least once. Records are written when the server has answered 2xx and the answer has arrived whole.
     A request whose answer is lost is made again; an `Idempotency-Key` or an id in the record lets the server see that.
+    What a server says unasked is the answer to nothing: that connection is not used again.
 
     **Order**: requests are made in the order of their first record, one after the other, unless `concurrency` says
     otherwise. When a record of a bulk API is sent again, the records of the same `key` behind it are, too.
