@@ -2,7 +2,8 @@
 
 ``relay`` is the floor: ``getmany`` to ``send_batch`` without a look at any record. ``ours`` is the daemon as users run
 it, with four content rules. Records are written at a steady rate, in small batches, and each holds the time when it was
-sent; a consumer of the topics that they go to notes when it arrives. Each is run by turns, on topics of its own.
+sent; a consumer of the topics that they go to notes when it arrives. Each is run by turns, on topics of its own. The
+machine must have nothing else to do: what waits for a processor is measured, too.
 """
 
 from __future__ import annotations
