@@ -12,6 +12,7 @@ from connectors.kit import SinkContract, SourceContract
 from connectors.stdio import StdinSource, StdoutSink
 from router import EndOfStream, Settings
 
+THEIRS = "whoever reads the standard output of the process does not come back, so that the sink ends"
 OURS = "the process has one standard input, from its beginning to its end"
 
 
@@ -63,9 +64,10 @@ class TestStdinSource(SourceContract):
 
 
 class TestStdoutSink(SinkContract):
-    """Into a named pipe, whose reader may leave and another one come."""
+    """Into a named pipe."""
 
     connector = StdoutSink
+    cannot = {"be away": THEIRS, "go away": THEIRS}
     impossible = b"two\nlines"
 
     async def start(self) -> None:
@@ -73,31 +75,19 @@ class TestStdoutSink(SinkContract):
         self.fifo = self.folder / "fifo"
         os.mkfifo(self.fifo)
         self.data = b""
-        self.reader: int | None = None
-        await self.come_back()
+        self.reader = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self.reader, self.drain)
         self.stdout = Swapped(1, os.open(self.fifo, os.O_WRONLY))
 
     async def stop(self) -> None:
-        if self.reader is not None:
-            await self.go_away()
+        asyncio.get_running_loop().remove_reader(self.reader)
+        os.close(self.reader)
         self.stdout.restore()
 
     def config(self) -> Settings:
         return StdoutSink.Config()
 
-    async def go_away(self) -> None:
-        assert self.reader is not None
-        self.drain()
-        asyncio.get_running_loop().remove_reader(self.reader)
-        os.close(self.reader)
-        self.reader = None
-
-    async def come_back(self) -> None:
-        self.reader = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self.reader, self.drain)
-
     def drain(self) -> None:
-        assert self.reader is not None
         try:
             while piece := os.read(self.reader, 1 << 16):
                 self.data += piece
