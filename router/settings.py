@@ -92,6 +92,11 @@ class Settings(Model):
         would be right. For what only shows once the format is known, or has its place at one setting of several."""
         return {}
 
+    def refusals(self, chosen: Mapping[str, object]) -> Mapping[str, str]:  # noqa: ARG002 - for those that ask
+        """Of per-record settings that a target always sets so, why a delivery cannot choose them, by their names. They
+        are of the types of the sink's own; for what its other settings and its surroundings forbid."""
+        return {}
+
     def acknowledged(self) -> Literal["delivered", "buffered"] | None:
         """Of a source that tells whoever sent a record once it is safe: whether that means delivered, or in the disk
         buffer of its sink, so that every sink of its flow must have one. None: nobody is told."""

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -95,6 +95,15 @@ class FileSinkConfig(Settings):
         """A file is written by one sink: two that have the same one would wait for each other for ever."""
         same = isinstance(other, FileSinkConfig) and Path(other.path) == Path(self.path) and "${" not in self.path
         return f"both write {self.path}; one sink takes what any number of rules send it" if same else ""
+
+    def refusals(self, chosen: Mapping[str, object]) -> Mapping[str, str]:
+        """A path in which the base folder is left, or that is none."""
+        try:
+            if "path" in chosen:
+                Destination(self.path, self.context.folder).resolve(chosen["path"])
+        except Refused as error:
+            return {"path": str(error)}
+        return {}
 
     @model_validator(mode="after")
     def _can_be_appended_to(self) -> Self:

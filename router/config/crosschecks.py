@@ -8,11 +8,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, cast
 
+from router.config.chosen import constants_of, refused, untaken
 from router.config.model import KEYS, DeadLetterPolicy, SinkSpec, SourceSpec, incoming_format
 from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
 from router.plugins import BrokenConnector, UnknownConnector, sink_class
+from router.settings import Settings
 from rules.codecs import Format
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
@@ -48,10 +50,12 @@ def cross_check(
     models: Mapping[str, type[Any] | None],
     letters: DeadLetterPolicy,
     texts: Mapping[str, bytes],
+    folder: Path,
     faults: list[Fault],
 ) -> list[Fault]:
-    """Add every fault to ``faults``; return what is no fault and yet probably not meant."""
-    checks = _Checks(document, sources, sinks, models, letters, texts, faults)
+    """Add every fault to ``faults``; return what is no fault and yet probably not meant. Files that sinks write are
+    relative to ``folder``."""
+    checks = _Checks(document, sources, sinks, models, letters, texts, folder, faults)
     checks.names(flows)
     checks.letters(flows)
     checks.readers(flows)
@@ -82,6 +86,7 @@ class _Checks:
         models: Mapping[str, type[Any] | None],
         letters: DeadLetterPolicy,
         texts: Mapping[str, bytes],
+        folder: Path,
         faults: list[Fault],
     ) -> None:
         self._document = document
@@ -90,6 +95,7 @@ class _Checks:
         self._models = models
         self._letters = letters
         self._texts = texts
+        self._folder = folder
         self._faults = faults
 
     def _fault(self, place: Place, what: str, hint: str = "") -> None:
@@ -222,30 +228,55 @@ class _Checks:
                     what = f"a delivery to `{target.sink}` cannot choose `{name}`"
                     hint = did_you_mean(name, [*per_record, "set", "unset", "emit"])
                     self._fault(self._place(target, name), what, hint)
+            self._constants(target)
+
+    def _constants(self, target: Target) -> None:
+        """What a target sets to the same for every record is what its sink takes."""
+        config, spec = self._config(target.sink), self._sinks.get(target.sink)
+        chosen = {} if config is None else constants_of(target.settings, config.per_record())
+        node = self._node(target) if chosen else None
+        if config is None or node is None:
+            return
+        faults = untaken(Document(node), config, chosen)
+        self._faults += faults
+        if spec is not None and not faults:
+            self._faults += refused(Document(node), spec, chosen, self._folder)
 
     def _per_record(self, sink: str) -> frozenset[str] | None:
-        """What deliveries to a sink may choose; None where that cannot be known. It can of a sink with faults."""
+        """What deliveries to a sink may choose; None where that cannot be known."""
+        config = self._config(sink)
+        return None if config is None else config.per_record()
+
+    def _config(self, sink: str) -> type[Settings] | None:
+        """What the settings of a sink are; None where that cannot be known. It can of a sink with faults."""
         spec = self._sinks.get(sink)
         if spec is not None:
-            return spec.settings.per_record()
+            return type(spec.settings)
         entry = self._document.node(("sinks", sink))
         use = None if entry is None else entry.child("use")
         users = [entry, None if use is None else self._document.node(("connections", str(use.data)))]
         types = [node.data for part in users if part is not None and (node := part.child("type")) is not None]
         with contextlib.suppress(UnknownConnector, BrokenConnector):
-            return None if not types else sink_class(str(types[0])).Config.per_record()
+            return None if not types else cast("type[Settings]", sink_class(str(types[0])).Config)
         return None
 
     def _place(self, target: Target, key: str, *, at_value: bool = False) -> Place:
         """Where a key of a target stands; the target's own place where it is but a name."""
+        node = self._node(target)
+        return (
+            target.place if node is None or key not in node.entries else node.entries[key][1 if at_value else 0].place
+        )
+
+    def _node(self, target: Target) -> Node | None:
+        """The mapping that a target was read from."""
         document, _ = load(self._texts.get(target.place.file, b""), target.place.file)
         below = [] if document is None else [document.root]
         while below:
             node = below.pop()
-            if node.place == target.place and key in node.entries:
-                return node.entries[key][1 if at_value else 0].place
+            if node.place == target.place and "sink" in node.entries:
+                return node
             below += _children(node)
-        return target.place
+        return None
 
     def model(self, flow: Flow) -> None:
         """The model of the contract exists."""

@@ -99,7 +99,8 @@ class _Loading:
         models = import_models(self._document, self._folder.resolve(), self.faults)
         texts = self._flow_texts()
         flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
-        warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, self.faults)
+        folder = self._folder.resolve()
+        warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
         if self.faults or top is None:
             return None
         return Configuration(

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from router.config.interpolation import Filled, Mixed
-from router.config.secrets import MASK
+from router.config.secrets import MASK, Secrets
 from router.units import parse_duration
 from rules.document import Document, Key, Node
-from rules.faults import Place
+from rules.faults import Fault, Place
 from rules.flow import Expr, Template
 from rules.form import Form, kind
 from rules.reader import Scope, compile_within, read_expr
@@ -72,6 +72,14 @@ def validate(form: Form, filled: Filled, model: type[T], known: Iterable[str] = 
     except ValidationError as error:
         _Faults(form, filled, model, tuple(known)).take(error.errors(include_url=False))
         return None
+
+
+def faults_of(document: Document, model: type[BaseModel], errors: Iterable[ErrorDetails]) -> list[Fault]:
+    """A model's errors as faults of a document in which nothing is filled in."""
+    form = Form(document)
+    filled = Filled(document, {}, frozenset(), frozenset(), Secrets(()), ())
+    _Faults(form, filled, model, ()).take(errors)
+    return form.faults
 
 
 def not_taken(document: Document, model: type[BaseModel]) -> frozenset[str]:
@@ -219,6 +227,8 @@ class _Faults:
     def _shown(self, path: Key, *, hidden: bool) -> str:
         node = self._form.document.node(path)
         data = None if node is None else node.data
+        if data == "" and not hidden:
+            return "empty"
         if hidden or data is None or isinstance(data, dict | list):
             return kind(data)
         written = str(data).lower() if isinstance(data, bool) else str(data)
@@ -232,6 +242,8 @@ def _discriminator(error: ErrorDetails) -> str:
 def _message(error: ErrorDetails) -> str:
     """What would be right; a message of a validator's own is marked by a null character before it."""
     context = dict(error.get("ctx", {}))
+    if context.get("min_length") == 1 and error["type"] == "string_too_short":
+        return "at least 1 character long"
     if error["type"] in _WANTED:
         if "expected" in context:
             context["expected"] = re.sub(r"'([^']*)'", r"\1", str(context["expected"]))

@@ -22,6 +22,61 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        # What a target sets to the same for every record is what its sink takes, as the sink's own settings are.
+        "sources: {a: {type: memory}}\nsinks: {f: {type: file, path: ''}, m: {type: memory, key: 3}, q: {type: mqtt, broker: 'h:1', topic: t}}\nflows: [flow.yaml]\n",
+        """\
+from: a
+rules:
+  - {when: event.n == 1, to: [{sink: f, path: 12}, {sink: m, key: [1], topic: 7, headers: {a: {b: 1}, c: '${event.c}', d: null}}]}
+  - {when: event.n == 2, to: {sink: f, path: [1]}}
+  - {when: event.n == 3, to: {sink: f, path: {a: '${event.a}'}}}
+  - {when: event.n == 4, to: {sink: f, path: true}}
+  - {when: event.n == 5, to: {sink: m, key: 'a', topic: '${event.n}', path: null, headers: '${event.h}', table: [a, '${event.n}']}}
+  - {when: event.n == 6, to: {sink: q, topic: 'a/#', retain: 1, headers: {a: 1, b: '${event.b}'}, message_expiry: 10s}}
+  - to:
+      sink: f
+      path: ""
+otherwise: {undecodable: {sink: m, key: 1.5}, error: {sink: q, retain: 'yes', topic: 'a/$${b}'}}
+""",
+        [
+            "flow.yaml:3:47: `path` is `12`; should be text",
+            "flow.yaml:3:67: `key` is a list; should be text",
+            "flow.yaml:3:79: `topic` is `7`; should be text",
+            "flow.yaml:3:95: `a` is a mapping; should be text",
+            "flow.yaml:4:46: `path` is a list; should be text",
+            "flow.yaml:5:46: `path` is a mapping; should be text",
+            "flow.yaml:6:46: `path` is `true`; should be text",
+            "flow.yaml:7:113: `table` is a list; should be text",
+            "flow.yaml:8:47: `topic`: topic should hold no wildcard, and 'a/#' does",
+            "flow.yaml:8:62: `retain` is `1`; should be true or false",
+            "flow.yaml:8:78: `a` is `1`; should be text",
+            "flow.yaml:11:13: `path` is empty; should be at least 1 character long",
+            "flow.yaml:12:41: `key` is `1.5`; should be text",
+            "flow.yaml:12:72: `retain` is `yes`; should be true or false",
+            "sluiceway.yaml:2:31: `path` is empty; should be at least 1 character long",
+            "sluiceway.yaml:2:59: `key` is `3`; should be text",
+        ],
+    ),
+    (
+        "sources: {a: {type: memory}}\nsinks:\n  f: {type: file, path: z/f.ndjson, allow: {path: [z/a*, x]}}\n  g: {type: file, path: 'z/${event.n}'}\n  m: {type: memory, allow: {topic: [a], key: [b]}}\nflows: [flow.yaml]\n",
+        """\
+from: a
+rules:
+  - {when: event.n == 1, to: [{sink: f, path: z/b}, {sink: m, topic: b, key: b}, {sink: g, path: ../x}]}
+  - {when: event.n == 2, to: [{sink: f, path: z/ab}, {sink: m, topic: a, key: '${event.c}'}, {sink: g, path: z/x/y}]}
+  - {when: event.n == 3, to: [{sink: f, path: x}, {sink: g, path: /tmp/nope/x}]}
+  - to: [{sink: f, path: z/a/}, {sink: g, path: 'z/${event.n}/../../x'}]
+""",
+        [
+            "flow.yaml:3:47: `path` is `z/b`, which `allow` of sink `f` does not let through; `allow` has z/a*, x",
+            "flow.yaml:3:70: `topic` is `b`, which `allow` of sink `m` does not let through; `allow` has a",
+            "flow.yaml:3:98: `path`: '../x' leads out of the sink's base folder z",
+            "flow.yaml:5:47: `path`: 'x' leads out of the sink's base folder z",
+            "flow.yaml:5:67: `path`: '/tmp/nope/x' leads out of the sink's base folder z",
+            "flow.yaml:6:26: `path`: 'z/a/' names a folder, not a file",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory, buffer: {type: dsk, bytes: 0}}, y: {type: memory, buffer: 1GiB}, z: {type: memory, buffer: {bytes: 1GiB, max: 1}}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: [x, y, z]}]\n",
         [
@@ -232,7 +287,7 @@ FAULTS = [
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {token: ''}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:15: `token` is text; should be at least 1 long",
+            "sluiceway.yaml:4:15: `token` is empty; should be at least 1 long",
         ],
     ),
     (
