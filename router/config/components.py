@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from router.config.crosschecks import are_declared, known_vars
 from router.config.interpolation import Filled
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
-from router.config.validation import document_of, not_taken, read_mixed, validate
+from router.config.validation import document_of, not_taken, read_mixed, validate, without_faults
 from router.plugins import BrokenConnector, Kind, UnknownConnector, connector_class, types
 from router.settings import Settings
 from rules.codecs import Format
@@ -31,18 +31,19 @@ _WANTED = {
 
 @dataclass(slots=True)
 class Components:
-    """Reads the sources and sinks of a document. Faults go to ``faults``. Files are relative to ``folder``."""
+    """Reads the sources and sinks of a document. Faults go to ``faults``. Files are relative to ``folder``. A
+    specification is made of one with faults, too, when they are in nothing that others depend on."""
 
     filled: Filled
     folder: Path
     faults: list[Fault] = field(default_factory=list)
 
     def sources(self) -> dict[str, SourceSpec | None]:
-        """Every source that is declared; None for one with faults."""
+        """Every source that is declared; None for one that could not be read."""
         return {name: self._source(name, node) for name, node in self._entries("sources").items()}
 
     def sinks(self) -> dict[str, SinkSpec | None]:
-        """Every sink that is declared; None for one with faults."""
+        """Every sink that is declared; None for one that could not be read."""
         return {name: self._sink(name, node) for name, node in self._entries("sinks").items()}
 
     def connections(self) -> None:
@@ -98,13 +99,13 @@ class Components:
         reading = _Reading(self.filled, self.folder, "source", name, entry, SourceCommon)
         spec = reading.source(name, self.filled.document.key_place(("sources", name)))
         self.faults += reading.form.faults
-        return None if reading.form.faults else spec
+        return spec
 
     def _sink(self, name: str, entry: Document) -> SinkSpec | None:
         reading = _Reading(self.filled, self.folder, "sink", name, entry, SinkCommon)
         spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
         self.faults += reading.form.faults
-        return None if reading.form.faults else spec
+        return spec
 
 
 class _Reading:
@@ -124,6 +125,7 @@ class _Reading:
         self._kind: Kind = kind
         self._common = common
         self._is_readable = isinstance(entry.data, Mapping)
+        self._is_whole = False
         self._name = name
         self.form = Form(entry, f"{kind} `{name}`")
         if not self._is_readable:
@@ -138,6 +140,7 @@ class _Reading:
         faults = self.form.faults
         self.form = Form(entry, f"{kind} `{name}`")
         self.form.faults = faults
+        self._is_whole = not faults
 
     def _connection(self, entry: Document) -> Document | None:
         node = entry.node(("use",))
@@ -172,7 +175,7 @@ class _Reading:
         if not isinstance(common, SourceCommon):
             return None
         decode = self._format("decode", common.decode)
-        if settings is None or decode is None:
+        if settings is None or decode is None or not self._is_whole:
             return None
         return SourceSpec(name, self._type, connector, settings, decode, place)
 
@@ -183,19 +186,28 @@ class _Reading:
             return None
         per_record = connector.Config.per_record()
         common = self._validated(self._common, self._common.model_fields, connector)
+        if common is None:
+            common = without_faults(
+                document_of(self.form.document, SinkCommon.model_fields), SinkCommon, ("encode", "buffer")
+            )
         allow = self._allow(per_record)
         templates = self._templates(per_record)
         settings = self._settings(connector, templates)
         if not isinstance(common, SinkCommon):
             return None
-        encode = None if common.encode is None else self._format("encode", common.encode)
-        if encode is not None and encode.cannot_be_chosen:
-            self.form.fault(
-                ("encode",), f"nothing can be written in {encode}", encode.cannot_be_chosen.removeprefix("it ")
-            )
-        if settings is None:
+        encode = None if common.encode is None else self._encode(common.encode)
+        is_known = settings is not None and (encode is None) == (common.encode is None)
+        if settings is None or not is_known or not self._is_whole:
             return None
         return SinkSpec(name, self._type, connector, settings, templates, allow, common, encode, place)
+
+    def _encode(self, format: Format) -> Format | None:  # noqa: A002 - the word of the codecs
+        encode = self._format("encode", format)
+        if encode is not None and encode.cannot_be_chosen:
+            hint = encode.cannot_be_chosen.removeprefix("it ")
+            self.form.fault(("encode",), f"nothing can be written in {encode}", hint)
+            return None
+        return encode
 
     def _format(self, key: str, format: Format) -> Format | None:  # noqa: A002 - the word of the codecs
         """The format with the contents of the files that it names, and a codec that works."""
@@ -257,7 +269,7 @@ class _Reading:
             made = validate(form, self._filled, connector.Config, common)
         self._check_plain(form)
         self.form.faults += form.faults
-        return made if isinstance(made, Settings) else None
+        return made if isinstance(made, Settings) and not form.faults else None
 
     def _check_plain(self, form: Form) -> None:
         """``${CEL}`` stands nowhere but in settings that each delivery may choose, or that the connector fills in."""
@@ -309,5 +321,7 @@ class _Reading:
                 )
                 for index, pattern in enumerate(patterns)
             ]
-            found[key] = tuple(text for text in texts if text is not None)
+            whole = tuple(text for text in texts if text is not None)
+            if len(whole) == len(texts):
+                found[key] = whole
         return found

@@ -13,12 +13,13 @@ from router.config.model import KEYS, DeadLetterPolicy, SinkSpec, SourceSpec, in
 from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
-from router.plugins import BrokenConnector, UnknownConnector, sink_class
+from router.plugins import BrokenConnector, UnknownConnector, connector_class
 from router.settings import Settings
 from rules.codecs import Format
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
+from rules.form import Form
 from rules.reader import sink_targets
 from rules.suggest import did_you_mean
 
@@ -115,8 +116,11 @@ class _Checks:
     def letters(self, flows: Sequence[Flow]) -> None:
         """Dead letters are moved to sinks that exist, by flows that exist."""
         names = [flow.name for flow in flows]
+        form = Form(self._document)
         for flow, sink in self._letters.routes:
             path = ("dead_letters", "to") if flow is None else ("dead_letters", "to", flow)
+            if form.is_unsure(path):
+                continue
             if sink not in self._sinks and are_declared(self._document, "sinks"):
                 self._fault(self._document.place(path), f"there is no sink `{sink}`", did_you_mean(sink, self._sinks))
             if flow is not None and flow not in names:
@@ -179,9 +183,9 @@ class _Checks:
         """What a flow rejects came from a source that can send it back."""
         for target in flow.otherwise.rejecting:
             for name, _ in flow.sources:
-                spec = self._sources.get(name)
-                if spec is not None and not issubclass(spec.connector, Rejects):
-                    what = f"`reject` needs a source that answers who sent the records, and `{name}` is a {spec.type}"
+                kind, connector = self._connector("sources", name)
+                if connector is not None and not issubclass(connector, Rejects):
+                    what = f"`reject` needs a source that answers who sent the records, and `{name}` is a {kind}"
                     self._fault(target.place, what, "should be `dead_letter`, `drop` or a sink")
 
     def buffers(self, flow: Flow) -> None:
@@ -248,17 +252,20 @@ class _Checks:
         return None if config is None else config.per_record()
 
     def _config(self, sink: str) -> type[Settings] | None:
-        """What the settings of a sink are; None where that cannot be known. It can of a sink with faults."""
-        spec = self._sinks.get(sink)
-        if spec is not None:
-            return type(spec.settings)
-        entry = self._document.node(("sinks", sink))
+        """What the settings of a sink are; None where that cannot be known."""
+        connector = self._connector("sinks", sink)[1]
+        return None if connector is None else cast("type[Settings]", connector.Config)
+
+    def _connector(self, key: str, name: str) -> tuple[str, type[Any] | None]:
+        """The type of a source or sink and its class; None where that cannot be known. It can of one with faults."""
+        entry = self._document.node((key, name))
         use = None if entry is None else entry.child("use")
         users = [entry, None if use is None else self._document.node(("connections", str(use.data)))]
-        types = [node.data for part in users if part is not None and (node := part.child("type")) is not None]
+        types = [str(node.data) for part in users if part is not None and (node := part.child("type")) is not None]
         with contextlib.suppress(UnknownConnector, BrokenConnector):
-            return None if not types else cast("type[Settings]", sink_class(str(types[0])).Config)
-        return None
+            if types:
+                return types[0], connector_class("source" if key == "sources" else "sink", types[0])
+        return "", None
 
     def _place(self, target: Target, key: str, *, at_value: bool = False) -> Place:
         """Where a key of a target stands; the target's own place where it is but a name."""

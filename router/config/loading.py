@@ -17,7 +17,7 @@ from router.config.crosschecks import cross_check, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
-from router.config.validation import document_of, validate
+from router.config.validation import document_of, validate, without_faults
 from router.units import Duration
 from rules.document import Document, Key, merge
 from rules.document import load as load_document
@@ -158,8 +158,9 @@ class _Loading:
             return None
         http = self._validated(("http",), Http)
         is_whole = not self._document.is_cut(("http",))
-        if isinstance(http, Http) and http.token is None and not http.is_loopback and is_whole:
-            what = f"`{http.listen}` can be reached from other machines, and there is no `token`"
+        said = http or without_faults(self._document.below(("http",)), Http, ("listen", "token"))
+        if said is not None and said.token is None and not said.is_loopback and is_whole:
+            what = f"`{said.listen}` can be reached from other machines, and there is no `token`"
             hint = "should have a `token`, or listen on 127.0.0.1"
             self.faults.append(Fault(self._document.place(("http", "listen")), what, hint))
         return http if isinstance(http, Http) else None
@@ -174,6 +175,7 @@ class _Loading:
             self.faults += form.faults
             return DeadLetterPolicy()
         made = self._validated(("dead_letters",), DeadLetterPolicy)
+        made = made or without_faults(self._document.below(("dead_letters",)), DeadLetterPolicy, ("to",))
         return made if isinstance(made, DeadLetterPolicy) else DeadLetterPolicy()
 
     def _check_defaults(self) -> None:

@@ -17,6 +17,7 @@ from rules.faults import Fault, Place
 from rules.flow import Expr, Template
 from rules.form import Form, kind
 from rules.reader import Scope, compile_within, read_expr
+from rules.suggest import nearest
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -83,12 +84,26 @@ def faults_of(document: Document, model: type[BaseModel], errors: Iterable[Error
 
 
 def not_taken(document: Document, model: type[BaseModel]) -> frozenset[str]:
-    """The keys of a document whose values the model does not take."""
+    """The keys of a document whose values the model does not take, or that it does not know."""
     try:
         model.model_validate(document.data)
     except ValidationError as error:
         return frozenset(str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"])
     return frozenset()
+
+
+def without_faults(document: Document, model: type[T], needed: Iterable[str]) -> T | None:
+    """The model of what is right in a mapping that has faults: what it says of these keys may be relied on. None where
+    one of them is among the faults, or may be meant by a key that is not known, or where more is missing."""
+    if not isinstance(document.data, Mapping):
+        return None
+    wrong = not_taken(document, model)
+    if not wrong.isdisjoint(needed) or any(nearest(key, needed) for key in wrong - model.model_fields.keys()):
+        return None
+    try:
+        return model.model_validate({key: value for key, value in document.data.items() if key not in wrong})
+    except ValidationError:
+        return None
 
 
 class _Faults:

@@ -22,6 +22,61 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        # A fault within a part hides none between it and others.
+        """\
+sources: {a: {type: http, accept: buffered}, b: {type: file, path: b, follow: 1}}
+sinks:
+  x: {type: file, path: out, timeout: 0, encode: csv}
+  y: {type: file, path: out, queue: 5}
+  z: {type: file, path: z, batch: {records: many}, allow: {path: [z*], pth: [y]}}
+  w: {type: file, path: out, buffer: {type: dsk}}
+http: {listen: '0.0.0.0:9600', tls: 5}
+dead_letters: {to: nosuch, retain: 30x}
+flows: [flow.yaml]
+""",
+        "from: [a, b]\nrules: [{when: event.n, to: [x, y]}, {to: [{sink: z, path: y}, w]}]\notherwise: {invalid: reject}\n",
+        [
+            "flow.yaml:2:60: `path` is `y`, which `allow` of sink `z` does not let through; `allow` has z*",
+            "flow.yaml:3:22: `reject` needs a source that answers who sent the records, and `b` is a file; should be `dead_letter`, `drop` or a sink",
+            "sluiceway.yaml:1:35: a http that accepts what is `buffered` sends to `y`, which has no buffer; should be `delivered`, or `y` have `buffer: {type: disk}`",
+            "sluiceway.yaml:1:35: a http that accepts what is `buffered` sends to `z`, which has no buffer; should be `delivered`, or `z` have `buffer: {type: disk}`",
+            "sluiceway.yaml:1:79: `follow` is `1`; should be true or false",
+            "sluiceway.yaml:3:39: `timeout` is `0`; should be more than 0",
+            "sluiceway.yaml:3:50: nothing can be written in csv; should have `columns`, or `header: false` to write of each event the values in their order",
+            "sluiceway.yaml:4:37: `queue` is `5`; should be a mapping",
+            "sluiceway.yaml:5:45: `records` is `many`; should be a whole number",
+            "sluiceway.yaml:5:72: `pth` is no setting that a record may choose; did you mean `path`?",
+            "sluiceway.yaml:6:45: `type` is `dsk`; should be disk",
+            "sluiceway.yaml:7:16: `0.0.0.0:9600` can be reached from other machines, and there is no `token`; should have a `token`, or listen on 127.0.0.1",
+            "sluiceway.yaml:7:37: `tls` is `5`; should be a mapping",
+            "sluiceway.yaml:8:20: there is no sink `nosuch`; known: x, y, z, w",
+            "sluiceway.yaml:8:36: `retain` is `30x`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
+        # Nor does it invent one: what is wrong may say what another needs.
+        """\
+sources: {a: {type: http, accept: buffered, acept: delivered}, b: {type: http, accept: buffered, decode: cvs}}
+sinks:
+  x: {type: file, path: out, bufer: {type: disk}, queue: 5}
+  y: {type: file, path: y, encode: jsn, framing: csv}
+http: {listen: '0.0.0.0:9600', tokn: t}
+dead_letters: {too: nosuch, retain: 30x}
+flows: [flow.yaml]
+""",
+        "from: [a, b]\nrules: [{to: [x, y]}]\n",
+        [
+            "sluiceway.yaml:1:45: `acept` is not known here; did you mean `accept`?",
+            "sluiceway.yaml:1:106: `decode` is `cvs`; should be json, text, bytes, csv, avro, protobuf, msgpack, logfmt or syslog",
+            "sluiceway.yaml:3:30: `bufer` is not known here; did you mean `buffer`?",
+            "sluiceway.yaml:3:58: `queue` is `5`; should be a mapping",
+            "sluiceway.yaml:4:36: `encode` is `jsn`; should be same, json, text, bytes, csv, avro, protobuf, msgpack, logfmt or syslog",
+            "sluiceway.yaml:5:32: `tokn` is not known here; did you mean `token`?",
+            "sluiceway.yaml:6:16: `too` is not known here; did you mean `to`?",
+            "sluiceway.yaml:6:37: `retain` is `30x`; should be a duration such as 500ms, 10s, 5m or 1h30m",
+        ],
+    ),
+    (
         # What a target sets to the same for every record is what its sink takes, as the sink's own settings are.
         "sources: {a: {type: memory}}\nsinks: {f: {type: file, path: ''}, m: {type: memory, key: 3}, q: {type: mqtt, broker: 'h:1', topic: t}}\nflows: [flow.yaml]\n",
         """\
@@ -135,6 +190,8 @@ rules:
         "sources: {a: {type: memory}}\nsinks: {lost: {type: memory}, x: {type: memory}}\nflows: [flow.yaml]\ndead_letters: {to: {flo: lots}, retain: 0, max_bytes: 10KiB, keep: 3}\n",
         "from: a\nrules: [{to: x}]\n",
         [
+            "sluiceway.yaml:4:21: there is no flow `flo`; did you mean `flow`?",
+            "sluiceway.yaml:4:26: there is no sink `lots`; did you mean `lost`?",
             "sluiceway.yaml:4:41: `retain` is `0`; should be more than 0",
             "sluiceway.yaml:4:55: `max_bytes` is `10KiB`; should be at least 1048576",
             "sluiceway.yaml:4:62: `keep` is not known here; known: to, retain, max_bytes",
