@@ -194,6 +194,8 @@ class Expected:
     place: Place
     name_place: Place
     """Where the sink's name stands."""
+    key_places: tuple[Mapping[str, Place], ...] = ()
+    """Where the keys of each of ``records`` stand."""
 
 
 @dataclass(frozen=True, slots=True)

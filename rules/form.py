@@ -83,9 +83,12 @@ class Form:
 
     def missing(self, path: Key, key: str, wanted: str) -> None:
         """The mapping at ``path`` lacks a key, unless it may have been cut off, or be misspelt."""
-        strange = [str(other[-1]) for other in self._unknown if other[:-1] == path]
-        if not self.document.is_cut(path) and not any(nearest(other, [key]) for other in strange):
+        if not self.document.is_cut(path) and not self.is_misspelt(path, [key]):
             self.key_fault(path, f"`{key}` is missing", f"should be {wanted}")
+
+    def is_misspelt(self, path: Key, keys: Iterable[str]) -> bool:
+        """Whether one of these keys may be meant by one of the mapping at ``path`` that is not known there."""
+        return any(nearest(str(other[-1]), keys) for other in self._unknown if other[:-1] == path)
 
     def unknown(self, path: Key, known: Iterable[str]) -> None:
         """The key that leads to ``path`` is not one that is known there."""

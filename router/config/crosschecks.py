@@ -18,7 +18,7 @@ from router.settings import Settings
 from rules.codecs import Format
 from rules.document import Document, Node, load
 from rules.faults import Fault, Place
-from rules.flow import DEAD_LETTER, DROP, ENDS, Flow, Target
+from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Flow, Target
 from rules.form import Form
 from rules.reader import sink_targets
 from rules.suggest import did_you_mean
@@ -221,7 +221,7 @@ class _Checks:
             if target.sink not in self._sinks:
                 if not are_declared(self._document, "sinks"):
                     continue
-                known = [*self._sinks, DROP, DEAD_LETTER]
+                known = [*self._sinks, *_words(flow, target)]
                 place = self._place(target, "sink", at_value=True)
                 self._fault(place, f"there is no sink `{target.sink}`", did_you_mean(target.sink, known))
                 continue
@@ -299,15 +299,14 @@ class _Checks:
         for test in flow.tests:
             for sink, expected in test.then.items():
                 if sink not in targets | ENDS and not (misspelt and sink in self._sinks):
-                    known = [*sorted(targets), DROP, DEAD_LETTER]
+                    known = [*sorted(target for target in targets if target in self._sinks), DROP, DEAD_LETTER]
                     self._fault(expected.name_place, f"this flow has no sink `{sink}`", did_you_mean(sink, known))
                 chosen = self._per_record(sink)
                 known = [*_RECORD, *sorted(chosen or ())]
-                for record in expected.records or () if chosen is not None else ():
-                    for key in record:
+                for places in expected.key_places if chosen is not None else ():
+                    for key, place in places.items():
                         if key not in known:
-                            what = f"a record at `{sink}` has no `{key}`"
-                            self._fault(expected.place, what, did_you_mean(key, known))
+                            self._fault(place, f"a record at `{sink}` has no `{key}`", did_you_mean(key, known))
 
     def idle(self, flows: Sequence[Flow]) -> Iterator[Fault]:
         """Sources that no flow reads, and sinks that no flow names."""
@@ -337,6 +336,14 @@ def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:
                 what = f"no record gets to rule `{after.name}`"
                 yield Fault(after.place, what, f"rule `{rule.name}` of line {rule.place.line} takes all of them")
                 break
+
+
+def _words(flow: Flow, target: Target) -> list[str]:
+    """What may stand in the place of a target and is no sink."""
+    invalid, undecodable = flow.otherwise.invalid, flow.otherwise.undecodable
+    is_invalid = not isinstance(invalid, str) and any(other is target for other in invalid)
+    is_undecodable = any(other is target for other in undecodable)
+    return [DROP, DEAD_LETTER, *([PASS] if is_invalid else []), *([REJECT] if is_invalid or is_undecodable else [])]
 
 
 def _children(node: Node) -> list[Node]:

@@ -66,7 +66,7 @@ def _given(form: Form, path: Key, data: object, sources: Sequence[str]) -> Given
     wanted = f"should be {_GIVEN_WANTED}, or {{raw: 'the payload'}}"
     if "event" in mapping and "raw" in mapping:
         form.fault(path, "`event` beside `raw`", wanted)
-    elif "event" not in mapping and "raw" not in mapping:
+    elif "event" not in mapping and "raw" not in mapping and not form.is_misspelt(path, ("event", "raw")):
         form.lacking(path, "this record has neither `event` nor `raw`", wanted)
     if "event" in mapping:
         form.json((*path, "event"), mapping["event"])
@@ -150,7 +150,8 @@ def _expected(form: Form, path: Key, data: object, *, letter: bool) -> Expected 
         form.wrong(path, data, _RECORDS)
         return None
     wanted = "a record, such as {event: {amount: 900}}"
-    records = [
-        form.mapping((*path, index), item, wanted, _LETTER if letter else None) for index, item in enumerate(data)
-    ]
-    return Expected(None, tuple(record for record in records if record is not None), place, name_place)
+    known = _LETTER if letter else None
+    found = [form.mapping((*path, index), item, wanted, known) for index, item in enumerate(data)]
+    records = [(index, record) for index, record in enumerate(found) if record is not None]
+    places = [{key: form.document.key_place((*path, index, key)) for key in record} for index, record in records]
+    return Expected(None, tuple(record for _, record in records), place, name_place, tuple(places))

@@ -24,11 +24,12 @@ def read_targets(form: Form, path: Key, data: object, scope: Scope, *, may_rejec
         found = [_target(form, path, data, scope)]
     if isinstance(data, list) and form.document.is_cut(path):
         found = []  # the bracket may be the mistake
-    targets = tuple(target for target in found if target is not None)
-    _check_together(form, path, targets)
-    if not may_reject and any(target.sink == REJECT for target in targets):
-        form.fault(path, "`reject` does not go here", "only `undecodable` and `invalid` under `otherwise` can reject")
-    return targets
+    _check_together(form, path, found)
+    rejecting = [index for index, target in enumerate(found) if target is not None and target.sink == REJECT]
+    if not may_reject and rejecting:
+        at = (*path, rejecting[0]) if isinstance(data, list) else path
+        form.fault(at, "`reject` does not go here", "only `undecodable` and `invalid` under `otherwise` can reject")
+    return tuple(target for target in found if target is not None)
 
 
 def is_readable(form: Form, path: Key) -> bool:
@@ -41,16 +42,19 @@ def is_readable(form: Form, path: Key) -> bool:
     return all(name is not None and isinstance(name.data, str) and not (name.cut or name.mended) for name in names)
 
 
-def _check_together(form: Form, path: Key, targets: tuple[Target, ...]) -> None:
-    seen = set()
-    for index, target in enumerate(targets):
-        if target.sink in seen:
+def _check_together(form: Form, path: Key, found: Sequence[Target | None]) -> None:
+    first: dict[str, int] = {}
+    for index, target in enumerate(found):
+        if target is not None and target.sink in first:
             form.fault((*path, index), f"`{target.sink}` stands twice in one `to`", "two deliveries need two rules")
-        seen.add(target.sink)
-    if DROP in seen and len(seen) > 1:
-        form.fault(path, "`drop` stands beside other targets", "should stand alone: what is delivered is not dropped")
-    elif REJECT in seen and len(seen) > 1:
-        form.fault(path, "`reject` stands beside other targets", "should stand alone: what is rejected is not kept")
+        elif target is not None:
+            first[target.sink] = index
+    if DROP in first and len(first) > 1:
+        hint = "should stand alone: what is delivered is not dropped"
+        form.fault((*path, first[DROP]), "`drop` stands beside other targets", hint)
+    elif REJECT in first and len(first) > 1:
+        hint = "should stand alone: what is rejected is not kept"
+        form.fault((*path, first[REJECT]), "`reject` stands beside other targets", hint)
 
 
 def _target(form: Form, path: Key, data: object, scope: Scope) -> Target | None:

@@ -22,6 +22,29 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
+        """\
+from: a
+rules: [{to: x}]
+otherwise: {invalid: pas, undecodable: rejct, error: pas}
+tests:
+  - given: [{event: 1}]
+    then:
+      y: 1
+      x: [{event: 1}, {evnt: 1, pth: x}]
+      q: [{event: 1}]
+""",
+        [
+            "flow.yaml:3:22: there is no sink `pas`; did you mean `pass`?",
+            "flow.yaml:3:40: there is no sink `rejct`; did you mean `reject`?",
+            "flow.yaml:3:54: there is no sink `pas`; known: x, drop, dead_letter",
+            "flow.yaml:7:7: this flow has no sink `y`; known: x, drop, dead_letter",
+            "flow.yaml:8:24: a record at `x` has no `evnt`; did you mean `event`?",
+            "flow.yaml:8:33: a record at `x` has no `pth`; did you mean `path`?",
+            "flow.yaml:9:7: this flow has no sink `q`; known: x, drop, dead_letter",
+        ],
+    ),
+    (
         # A fault within a part hides none between it and others.
         """\
 sources: {a: {type: http, accept: buffered}, b: {type: file, path: b, follow: 1}}
@@ -161,7 +184,7 @@ rules:
         "from: a\nrules: [{to: {sink: x, pathh: b}}]\ntests: [{name: t, given: [{raw: a}], then: {x: [{topc: c}]}}]\n",
         [
             "flow.yaml:2:24: a delivery to `x` cannot choose `pathh`; did you mean `path`?",
-            "flow.yaml:3:48: a record at `x` has no `topc`; did you mean `topic`?",
+            "flow.yaml:3:50: a record at `x` has no `topc`; did you mean `topic`?",
             "sluiceway.yaml:2:35: `pth` is no setting that a record may choose; did you mean `path`?",
         ],
     ),

@@ -25,6 +25,19 @@ def read_file(name: str) -> bytes:
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        # A key that is misspelt is one fault, and each fault is placed where it is.
+        "from: a\nrules:\n  - when: event.n\n    to:\n      - x\n      - {sink: y}\n      - drop\n  - to: [x, y, reject]\notherwise: {invalid: [x, reject]}\ntests:\n  - given: [{evnt: {x: 1}}, {raww: '{}', key: k}, {key: k}]\n    then: {x: 1}\n",
+        [
+            "f.yaml:7:9: `drop` stands beside other targets; should stand alone: what is delivered is not dropped",
+            "f.yaml:8:16: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
+            "f.yaml:8:16: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
+            "f.yaml:9:26: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
+            "f.yaml:11:14: `evnt` is not known here; did you mean `event`?",
+            "f.yaml:11:30: `raww` is not known here; did you mean `raw`?",
+            "f.yaml:11:51: this record has neither `event` nor `raw`; should be a record, such as {event: {type: order}}, or {raw: 'the payload'}",
+        ],
+    ),
+    (
         "- a\n",
         [
             "f.yaml:1:1: the file is a list; should be a mapping with `from` and `rules`",
@@ -381,7 +394,7 @@ FAULTS = [
     (
         "from: [a]\nrules:\n  - {to: [drop, x]}\n  - to: x\n",
         [
-            "f.yaml:3:10: `drop` stands beside other targets; should stand alone: what is delivered is not dropped",
+            "f.yaml:3:11: `drop` stands beside other targets; should stand alone: what is delivered is not dropped",
         ],
     ),
     (
@@ -619,15 +632,15 @@ FAULTS = [
         "otherwise: {error: reject, unmatched: [x, reject]}\nfrom: [a]\nrules:\n  - to: reject\n",
         [
             "f.yaml:1:20: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
-            "f.yaml:1:39: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
-            "f.yaml:1:39: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
+            "f.yaml:1:43: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
+            "f.yaml:1:43: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
             "f.yaml:4:9: `reject` does not go here; only `undecodable` and `invalid` under `otherwise` can reject",
         ],
     ),
     (
         "otherwise: {undecodable: [dead_letter, reject], invalid: {sink: reject, key: k}}\nfrom: [a]\nrules:\n  - to: x\n",
         [
-            "f.yaml:1:26: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
+            "f.yaml:1:40: `reject` stands beside other targets; should stand alone: what is rejected is not kept",
             "f.yaml:1:73: `reject` takes no `key`; should be just `reject`",
         ],
     ),
@@ -673,7 +686,6 @@ FAULTS = [
     (
         "from: [a]\nrules:\n  - to: x\ntests: [{given: {evnt: 1}, then: {}}, {given: {event: 1, raw: a}, then: {}, exact: 1}]\n",
         [
-            "f.yaml:4:17: this record has neither `event` nor `raw`; should be a record, such as {event: {type: order}}, or {raw: 'the payload'}",
             "f.yaml:4:18: `evnt` is not known here; did you mean `event`?",
             "f.yaml:4:47: `event` beside `raw`; should be a record, such as {event: {type: order}}, or {raw: 'the payload'}",
             "f.yaml:4:84: `exact` is a number; should be true or false",
