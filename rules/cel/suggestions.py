@@ -170,8 +170,7 @@ def bad_call(name: str, target: Node | None, count: int) -> str:
     last = name.rpartition(".")[2]
     if last in _SYNONYMS:
         return f"there is no {kind} {name}: write {_SYNONYMS[last]}"
-    spaced = [known for known in functions.names(is_method=False) if known.endswith(f".{name}")] if is_method else []
-    near = spaced[0] if spaced else _nearest(name, is_method=is_method)
+    near = _nearest(name, is_method=is_method)
     return f"there is no {kind} {name}" + (f": did you mean {near}?" if near else "")
 
 
@@ -183,12 +182,34 @@ def _counts(known: Sequence[int]) -> str:
 
 
 def _nearest(name: str, *, is_method: bool) -> str | None:
-    import difflib  # costly, and needed for a fault alone
+    """How to write the call whose name is spelt most like this one, if any is: of the same kind first."""
+    own, other = _names(is_method=is_method), _names(is_method=not is_method)
+    spaced = [known for known in other if known.endswith(f".{name}")] if is_method else []
+    if spaced:
+        return spaced[0]
+    last = {} if is_method else {known.rpartition(".")[2]: known for known in own}
+    written = {known: f"{known}(x)" if is_method else f"x.{known}()" for known in other}
+    for candidates in ({known: known for known in own} | _SYNONYMS, written, last):
+        near = [(_edits(name.lower(), known.lower()), usage) for known, usage in candidates.items()]
+        edits, usage = min(near, key=lambda found: found[0], default=(len(name), ""))
+        if edits <= max(1, len(name) // 3) and edits < len(name):
+            return usage
+    return None
 
-    own = [*functions.names(is_method=is_method), *(macros.METHODS if is_method else macros.FUNCTIONS)]
-    candidates = {known.lower(): known for known in own} | {word.lower(): usage for word, usage in _SYNONYMS.items()}
-    found = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0.65)
-    if not found and not is_method:
-        candidates = {known.rpartition(".")[2].lower(): known for known in own}
-        found = difflib.get_close_matches(name.lower(), candidates, n=1, cutoff=0.75)
-    return candidates[found[0]] if found else None
+
+def _names(*, is_method: bool) -> list[str]:
+    return [*functions.names(is_method=is_method), *(macros.METHODS if is_method else macros.FUNCTIONS)]
+
+
+def _edits(one: str, other: str) -> int:
+    """How many letters are to be added, left out, changed or swapped with the next to make one of the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for at, letter in enumerate(one):
+        earlier, before, row = before, row, [at + 1]
+        for to, wanted in enumerate(other):
+            edits = min(before[to + 1] + 1, row[to] + 1, before[to] + (letter != wanted))
+            if at and to and letter == other[to - 1] and one[at - 1] == wanted:
+                edits = min(edits, earlier[to - 1] + 1)
+            row.append(edits)
+    return row[-1]
