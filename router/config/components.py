@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -20,7 +20,7 @@ from rules.faults import Fault, Place
 from rules.flow import ENDS, ROOTS, Value
 from rules.form import Form
 from rules.reader import Scope
-from rules.suggest import did_you_mean
+from rules.suggest import did_you_mean, nearest
 
 _SELECTORS = ("type", "use")
 _WANTED = {
@@ -56,7 +56,7 @@ class Components:
             form = Form(entry, f"connection `{name}`")
             mapping = form.mapping((), entry.data, "a mapping such as {type: kafka, brokers: ...}")
             if mapping is not None and "type" not in mapping:
-                form.missing((), "type", "the type of the connectors that use it")
+                self._untyped(form, "connections", name, "the type of the connectors that use it")
             elif mapping is not None:
                 type_ = form.text(("type",), mapping["type"], "the type of the connectors that use it")
                 if type_ is not None and type_ not in known:
@@ -64,6 +64,18 @@ class Components:
                 elif type_ is not None and name not in used:
                     self._unused(form, type_, mapping)
             self.faults += form.faults
+
+    def _untyped(self, form: Form, key: str, name: str, wanted: str) -> None:
+        """An entry without a type; it may be meant for one of another file, which it is to change."""
+        document = self.filled.document
+        own, others = document.node((key, name)), document.node((key,))
+        entries = {} if others is None else others.entries
+        known = [other for other, (_, node) in entries.items() if own is None or node.origin.file != own.origin.file]
+        if not nearest(name, known) or document.is_cut((key, name)):
+            form.missing((), "type", wanted)
+        elif not form.is_misspelt((), ["type"]):
+            what = f"`{name}` changes nothing that another file declares, and has no `type` of its own"
+            form.faults.append(Fault(document.key_place((key, name)), what, did_you_mean(name, known)))
 
     def _unused(self, form: Form, type_: str, mapping: Mapping[str, object]) -> None:
         """What nothing uses is not read with its users; its keys at least are to be those of some connector."""
@@ -96,13 +108,13 @@ class Components:
         return found
 
     def _source(self, name: str, entry: Document) -> SourceSpec | None:
-        reading = _Reading(self.filled, self.folder, "source", name, entry, SourceCommon)
+        reading = _Reading(self.filled, self.folder, "source", name, entry, SourceCommon, self._untyped)
         spec = reading.source(name, self.filled.document.key_place(("sources", name)))
         self.faults += reading.form.faults
         return spec
 
     def _sink(self, name: str, entry: Document) -> SinkSpec | None:
-        reading = _Reading(self.filled, self.folder, "sink", name, entry, SinkCommon)
+        reading = _Reading(self.filled, self.folder, "sink", name, entry, SinkCommon, self._untyped)
         spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
         self.faults += reading.form.faults
         return spec
@@ -119,7 +131,9 @@ class _Reading:
         name: str,
         entry: Document,
         common: type[SourceCommon | SinkCommon],
+        untyped: Callable[[Form, str, str, str], None],
     ) -> None:
+        self._untyped = untyped
         self._filled = filled
         self._folder = folder
         self._kind: Kind = kind
@@ -233,7 +247,8 @@ class _Reading:
         node = self.form.document.node(("type",))
         if node is None:
             if self.form.document.node(("use",)) is None:
-                self.form.missing((), "type", f"the type of a {self._kind}: {', '.join(types(self._kind))}")
+                wanted = f"the type of a {self._kind}: {', '.join(types(self._kind))}"
+                self._untyped(self.form, f"{self._kind}s", self._name, wanted)
             return None
         type_ = self.form.text(("type",), node.data, f"the type of a {self._kind}")
         if type_ is None:

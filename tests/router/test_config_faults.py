@@ -1177,6 +1177,29 @@ def test_a_fault_of_a_merged_file_is_placed_in_the_file_that_says_it(tmp_path: P
     ]
 
 
+def test_an_entry_that_is_to_change_one_of_another_file_is_named_as_that_is(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "sources: {orders: {type: memory}}\nsinks: {vip: {type: memory}, vap: {ordered: true}}\n"
+        "connections: {main: {type: memory}}\nflows: [flow.yaml]\n"
+    )
+    (tmp_path / "prod.yaml").write_text(
+        "sources: {order: {replays: true}}\nsinks: {vipp: {batch: {records: 5}}, rest: {ordered: true}}\n"
+        "connections: {mian: {}}\n"
+    )
+    (tmp_path / "flow.yaml").write_text("from: orders\nrules: [{to: vip}]\n")
+    changes = "changes nothing that another file declares, and has no `type` of its own"
+    found = faults_of(tmp_path, "base.yaml", "prod.yaml")
+    assert [text for text in found if "is missing" not in text] == [
+        f"prod.yaml:1:11: `order` {changes}; did you mean `orders`?",
+        f"prod.yaml:2:9: `vipp` {changes}; did you mean `vip`?",
+        f"prod.yaml:3:15: `mian` {changes}; did you mean `main`?",
+    ]
+    assert [text.partition(";")[0] for text in found if "is missing" in text] == [
+        "base.yaml:2:35: `type` is missing",
+        "prod.yaml:2:44: `type` is missing",
+    ]
+
+
 @pytest.mark.parametrize("secret", ["x", "5s!", "0.0.0.0:9600", "it's \\ secret", "naïve-pässword"])
 def test_what_comes_from_outside_is_never_shown(tmp_path: Path, secret: str) -> None:
     """Wherever it stands, and however short it is."""
