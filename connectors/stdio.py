@@ -43,6 +43,7 @@ T = TypeVar("T")
 _STDIN, _STDOUT = 0, 1
 _READ = 256 << 10
 _GONE = "the reader of standard output is gone"
+_CLOSED = "standard output is closed"
 
 
 class StdinConfig(Settings):
@@ -142,9 +143,9 @@ class StdoutSink:
     what of a line could not be written is written before anything else. A write that is cancelled still finishes.
 
     **Away** is an output behind which a disk is full, until it goes on. A reader that is gone (a broken pipe, as when
-    `head` has seen enough) does not come back: the daemon then reads no more, delivers to all other sinks what they are
-    to get, and ends with exit code 1. What the reader did not get is not acknowledged, so that sources that can replay
-    bring it again at the next start.
+    `head` has seen enough) does not come back, nor does an output that is closed (`>&-`): the daemon then reads no
+    more, delivers to all other sinks what they are to get, and ends with exit code 1. What the reader did not get is
+    not acknowledged, so that sources that can replay bring it again at the next start.
 
     **A filter** in a pipe is a flow from `stdin` to `stdout`, which ends with its input. Here are `filter.yaml` and its
     rules, `big.yaml`:
@@ -295,7 +296,9 @@ class _Output:
     async def recover(self) -> None:
         """Finish the line at which a write failed, if one did. A stream that is closed, or that nobody reads, shows
         here already."""
-        if self._remainder or sys.__stdout__ is None:
+        if sys.__stdout__ is None:
+            raise EndOfStream(_CLOSED)
+        if self._remainder:
             await self.write(b"", list)
         elif _is_abandoned():
             raise EndOfStream(_GONE)
@@ -304,12 +307,14 @@ class _Output:
         """Write these records, which end where ``ends`` says, after what an earlier failure left, and after ``head``
         if nothing has been written yet. Cancelled, it still happens."""
         if sys.__stdout__ is None:
-            raise NotConnected("standard output is closed")
+            raise EndOfStream(_CLOSED)
         try:
             await asyncio.wrap_future(self._worker.submit(lambda: self._write(data, ends, head)))
         except BrokenPipeError as error:
             raise EndOfStream(_GONE) from error
         except OSError as error:
+            if error.errno == errno.EBADF:
+                raise EndOfStream(_CLOSED) from error
             raise NotConnected(f"standard output cannot be written: {error.strerror}") from error
 
     def _write(self, data: bytes, ends: Callable[[], list[int]], head: bytes) -> None:
