@@ -26,6 +26,11 @@ class Broken:
     opened: int | None = None
     """Where the ``{...}`` or ``[...]`` began in which it is: what broke it may stand on any line from there on."""
 
+    @property
+    def is_tab(self) -> bool:
+        """Whether it is a tab that indents."""
+        return (self.problem, self.hint) == _TAB
+
     def fault(self, origin: Origin) -> Fault:
         """What is wrong, where nothing is known to mend it."""
         return Fault(origin.place(self.index), self.problem, self.hint)
@@ -36,9 +41,10 @@ class Broken:
         return Fault(origin.place(mend.start), what, "should be quoted: " + f"{mend.key} {mend.text}".lstrip())
 
 
+_TAB = ("a tab", "YAML indents with spaces")
 _PROBLEMS = {
     "mapping values are not allowed here": ("`: ` inside a value makes YAML read a mapping", ""),
-    "found character '\\t' that cannot start any token": ("a tab", "YAML indents with spaces"),
+    "found character '\\t' that cannot start any token": _TAB,
     "could not find expected ':'": ("a key without `:`", "should be `key: value`"),
     "found unexpected end of stream": ("a quote is opened and never closed", ""),
 }
@@ -77,7 +83,7 @@ def _explained(problem: str, index: int, opened: int, origin: Origin) -> Broken:
     if problem.startswith("expected a comment or a line break"):
         mark = origin.text[opened : opened + 1]
         hint = f"what `{mark}` begins should stand on the lines below it; without `{mark}`, on this one"
-        return Broken(index, f"text behind a `{mark}`", hint, mendable=False, repairable=True)
+        return Broken(index, f"text behind a `{mark}`", hint, repairable=True)
     if problem.startswith("expected <block end>"):
         return Broken(
             index, "this does not belong to what stands before it", "check quotes and indentation", repairable=True

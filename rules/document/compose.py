@@ -24,6 +24,7 @@ from rules.document.lines import Lines
 from rules.document.nodes import Node
 from rules.document.origin import Origin
 from rules.document.scalars import resolve
+from rules.document.scanner import TabScanner
 from rules.faults import Fault, Place
 
 _DEPTH = 100
@@ -84,7 +85,9 @@ class Composer:
     def run(self) -> None:
         """Read, once."""
         try:
-            for event in YAML(typ="safe", pure=True).parse(self.origin.text):
+            yaml = YAML(typ="safe", pure=True)
+            yaml.Scanner = TabScanner
+            for event in yaml.parse(self.origin.text):
                 self._take(event)
                 if self.broken is not None:
                     break

@@ -152,5 +152,10 @@ def closers(text: str) -> str:
 
 def closes_too_much(text: str) -> bool:
     """Whether a line ends with a bracket that it did not open."""
+    return text.endswith(("}", "]")) and opens(text) < 0
+
+
+def opens(text: str) -> int:
+    """How many more brackets a line opens than it closes."""
     plain = _QUOTED.sub("", text)
-    return text.endswith(("}", "]")) and sum(map(plain.count, "}]")) > sum(map(plain.count, "{["))
+    return sum(map(plain.count, "{[")) - sum(map(plain.count, "}]"))

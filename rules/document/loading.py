@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rules.document.broken import Broken
 from rules.document.compose import Composer, compose
 from rules.document.gaps import mark_gaps
-from rules.document.lines import Lines
+from rules.document.lines import Lines, closers, opens
 from rules.document.mend import mends
 from rules.document.nodes import Document
 from rules.document.origin import Mend, Origin
@@ -80,7 +80,7 @@ class _Loading:
                 self._report(fault, also=True)
                 self.composer = mended[1]
             elif broken.passable:
-                self._report(broken.fault(composer.origin))
+                self._report(broken.fault(composer.origin), also=True)
                 self.composer = compose(composer.origin, composer.passed | {composer.origin.place(broken.index)})
             else:
                 repaired = self._repaired(broken) if broken.repairable else None
@@ -90,6 +90,8 @@ class _Loading:
                 if repaired is None:
                     return
                 self.composer = repaired[1]
+                if broken.is_tab:
+                    self._report_tabs(broken)
 
     def _report(self, fault: Fault, *, also: bool = False) -> None:
         """Report a fault, unless it may follow from another of its line. A line may have several mends."""
@@ -97,6 +99,17 @@ class _Loading:
         if line not in self._lines or (also and self._lines[line]):
             self._lines[line] = also
             self.faults.append(fault)
+
+    def _report_tabs(self, broken: Broken) -> None:
+        """Report the tabs that indent other lines of what was left out because of one."""
+        origin = self.composer.origin
+        gap = origin.gaps[-1]
+        depth = 0
+        for line in Lines(gap.removed):
+            tab = line.text[: line.indent].find("\t")
+            if line.start and tab >= 0 and line.is_content and not line.is_text and not depth:
+                self._report(Fault(origin.file_place(gap.index + line.start + tab), broken.problem, broken.hint))
+            depth = max(0, depth + opens(line.plain))
 
     def _follows(self, broken: Broken, origin: Origin) -> bool:
         """Whether a spot may be broken because a line is that is reported already: the one that opened what is to end
@@ -133,19 +146,29 @@ def _continued(origin: Origin, number: int) -> int | None:
 def _mended(composer: Composer, broken: Broken) -> tuple[Mend, Composer] | None:
     """The mend that lets reading get furthest past the spot where it stopped."""
     best: tuple[int, Mend, Composer] | None = None
+    path: tuple[Mend, Composer] | None = None
     for mend in _candidates(composer, broken):
         attempt = compose(composer.origin.edited(mend), composer.passed)
         grown = len(attempt.origin.text) - len(composer.origin.text)
         further = max(mend.start + len(mend.text), broken.index + grown + 1)
         if attempt.reached >= further and (best is None or attempt.reached > best[0]):
             best = (attempt.reached, mend, attempt)
-    return None if best is None else best[1:]
+        if not mend.key:
+            path = (mend, attempt)
+    if best is not None:
+        return best[1:]
+    # The value of a path may be broken as well as the path.
+    follows = path is not None and path[1].broken is not None and _mended(path[1], path[1].broken) is not None
+    return path if follows else None
 
 
 def _candidates(composer: Composer, broken: Broken) -> Iterator[Mend]:
     """The mends of the line that is broken, and of those before it that ` #` may have cut off."""
     origin = composer.origin
-    yield from mends(origin, broken.index, flow=composer.in_flow)
+    before = origin.text[origin.line_bounds(broken.index)[0] : broken.index]
+    # The parser looks ahead as far as a line goes: it may not have told of the brackets yet that are open there.
+    for flow in sorted({composer.in_flow, composer.in_flow or bool(closers(before))}, reverse=True):
+        yield from mends(origin, broken.index, flow=flow)
     if broken.opened is None:
         return
     end = origin.line_bounds(broken.index)[0] - 1

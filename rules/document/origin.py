@@ -92,7 +92,10 @@ class Origin:
 
     def place(self, index: int) -> Place:
         """The place in the user's file of the character at ``index`` of ``text``."""
-        index = self.original(index)
+        return self.file_place(self.original(index))
+
+    def file_place(self, index: int) -> Place:
+        """The place of the character at ``index`` of the user's file."""
         line = bisect_right(self._lines, index)
         return Place(self.file, line, index - self._lines[line - 1] + 1)
 

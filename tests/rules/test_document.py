@@ -187,6 +187,25 @@ MENDED = [
     ("a: *.yaml", 4, "*.yaml", "a: '*.yaml'"),
     ("{set: {event.x: ${event.y}}}", 17, "${event.y}", "event.x: '${event.y}'"),
     ("set: {event.items[*].x: 1}", 7, "event.items[*].x", "'event.items[*].x'"),
+    *(
+        (f"- {{name: x, when: {value}, to: s1}}", 19, value, f"when: '{value}'")
+        for value in (
+            "event.l[0] > 1",
+            "event.l[0] >= 1",
+            "event.l[0] % 2 == 1",
+            "event.l[0] | 2",
+            "event.l[0] * 2 == 1",
+            'event.m["a, b"] > 1',
+            "a && event.l[0] > 2",
+            "event.x[event.y[0]] > 2",
+            "@x",
+            "*x > 1",
+        )
+    ),
+    ("{name: y, to: s2, when: !event.x}", 25, "!event.x", "when: '!event.x'"),
+    ("{name: y, to: s2, when: event.l[0] > 1}", 25, "event.l[0] > 1", "when: 'event.l[0] > 1'"),
+    ("{to: s2, when: &x}", 16, "&x", "when: '&x'"),
+    ("when: &event.u > 2", 7, "&event.u > 2", "when: '&event.u > 2'"),
 ]
 
 
@@ -198,6 +217,48 @@ def test_a_value_that_yaml_broke_is_shown_mended(line: str, column: int, value: 
     assert faults_of(text) == [
         f"f.yaml:1:{column + shift}: YAML does not read `{value}` as one text; should be quoted: {mended}",
         f"f.yaml:{twice}: `last` is given twice; it stands already in line 2",
+    ]
+
+
+def test_a_path_and_its_value_are_both_shown_mended() -> None:
+    assert faults_of("- {set: {event.l[0]: ev.x[0] > 2, b: event.l[1] % 2}}\n") == [
+        "f.yaml:1:10: YAML does not read `event.l[0]` as one text; should be quoted: 'event.l[0]'",
+        "f.yaml:1:22: YAML does not read `ev.x[0] > 2` as one text; should be quoted: 'event.l[0]': 'ev.x[0] > 2'",
+        "f.yaml:1:38: YAML does not read `event.l[1] % 2` as one text; should be quoted: b: 'event.l[1] % 2'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("a:\t[b]\n", {"a": ["b"]}),
+        ("a: x\t# why\nb: 1\t\n\t\n \t# why\nc: 2\n", {"a": "x", "b": 1, "c": 2}),
+        ("a\t:\t\n  'b'\t: {c:\tx\ty\t,\n\td: 1}\n", {"a": {"b": {"c": "x\ty", "d": 1}}}),
+        ("-\tx\ty\n-\t'z'\n", ["x\ty", "z"]),
+        ("a: |\t# why\n  x\n  \ty\nb: >-\t\n  z\n", {"a": "x\n\ty\n", "b": "z"}),
+    ],
+)
+def test_a_tab_that_does_not_indent_is_white_space(text: str, data: object) -> None:
+    assert read(text).data == data
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("a:\n\tb: 1\n\tc: 2\nd: 1\n", ["2:1", "3:1"]),
+        ("a:\n  b:\n\t\tc: 2\n  d:\n\t\te: 3\n", ["3:1", "5:1"]),
+        ("a: 1\n\tb: 2\nc: |\n  x\n\n  \ty\nd:\n  \te: 1\n", ["2:1", "8:3"]),
+        ("-\ta: 1\n\tb: 2\n", ["1:2", "2:1"]),
+    ],
+)
+def test_each_line_that_a_tab_indents_is_a_fault(text: str, places: list[str]) -> None:
+    assert faults_of(text) == [f"f.yaml:{place}: a tab; YAML indents with spaces" for place in places]
+
+
+def test_each_tag_of_a_line_is_a_fault() -> None:
+    assert faults_of("{a: !!binary x, b: !!str y}") == [
+        "f.yaml:1:5: `!!binary` is a YAML tag; tags are not used here",
+        "f.yaml:1:20: `!!str` is a YAML tag; tags are not used here",
     ]
 
 
