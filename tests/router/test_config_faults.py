@@ -907,7 +907,7 @@ CUT = [
         "flows: [flow.yaml]\nsources: {a: {type: memory}}\nsinks:\n  y:\n    type: file\n  path: [y\n  x: {type: memory}\n",
         [
             "sluiceway.yaml:5:5: `path` is missing; should be given: the file, relative to the daemon's file",
-            "sluiceway.yaml:7:4: `,` or the end of the `[` of line 6 should stand here",
+            "sluiceway.yaml:6:11: `,` or the end of the `[` of line 6 should stand here",
         ],
     ),
     (
@@ -947,7 +947,7 @@ def test_a_bracket_that_is_missing_hides_nothing_below_it_and_invents_nothing(tm
     assert faults_of(tmp_path, "sluiceway.yaml") == [
         "flow.yaml:1:11: there is no source `b`; known: a",
         "flow.yaml:2:18: there is no sink `z`; known: x, y, drop, dead_letter",
-        "sluiceway.yaml:3:6: `,` or the end of the `{` of line 2 should stand here",
+        "sluiceway.yaml:2:18: `,` or the end of the `{` of line 2 should stand here",
         "sluiceway.yaml:4:13: no sink of type `fiel` is installed; did you mean `file`?",
         "sluiceway.yaml:5:6: `path` is missing; should be given: the file, relative to the daemon's file",
         "sluiceway.yaml:7:7: `vars` is `5`; should be a mapping",
