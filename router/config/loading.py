@@ -17,7 +17,7 @@ from router.config.crosschecks import cross_check, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
-from router.config.validation import document_of, validate
+from router.config.validation import document_of, not_taken, validate
 from router.units import Duration
 from rules.document import Document, Key, merge
 from rules.document import load as load_document
@@ -173,7 +173,10 @@ class _Loading:
             self.faults += form.faults
             return DeadLetterPolicy()
         made = self._validated(("dead_letters",), DeadLetterPolicy)
-        return made if isinstance(made, DeadLetterPolicy) else DeadLetterPolicy()
+        if isinstance(made, DeadLetterPolicy):
+            return made
+        refused = not_taken(self._document.below(("dead_letters",)), DeadLetterPolicy)
+        return DeadLetterPolicy(to=None if "to" in refused else node.data.get("to"))
 
     def _check_defaults(self) -> None:
         node = self._document.node(("defaults",))

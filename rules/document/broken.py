@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
+from rules.document.lines import lacks_colon
 from rules.document.origin import Mend, Origin
 from rules.faults import Fault
 
@@ -48,13 +49,14 @@ class Broken:
 
 UNCLOSED = "a quote is opened and never closed"
 """What is wrong with a quote that nothing ends."""
+_NO_COLON = ("a key without `:`", "should be `key: value`")
 _TAB = ("a tab", "YAML indents with spaces")
 _ESCAPED = re.compile(r'"(?:[^"\\\n]|\\.)*"[ \t]*(?:[,}\]#\r\n]|$)')
 """A text in double quotes that is all of a value."""
 _PROBLEMS = {
     "mapping values are not allowed here": ("`: ` inside a value makes YAML read a mapping", ""),
     "found character '\\t' that cannot start any token": _TAB,
-    "could not find expected ':'": ("a key without `:`", "should be `key: value`"),
+    "could not find expected ':'": _NO_COLON,
     "found unexpected end of stream": (UNCLOSED, ""),
 }
 
@@ -95,6 +97,8 @@ def explain(error: Exception, origin: Origin) -> Broken:
 
 
 def _explained(problem: str, index: int, opened: int, origin: Origin) -> Broken:
+    if problem.startswith("mapping values") and (item := lacks_colon(origin.text, index)) is not None:
+        return Broken(item, *_NO_COLON, mendable=False, repairable=True, is_sure=True)
     if problem in _PROBLEMS:
         what, hint = _PROBLEMS[problem]
         endless = problem == "found unexpected end of stream"

@@ -18,6 +18,7 @@ KEY = re.compile(
 _DASH = re.compile(r"-[ \t]+")
 _BLOCK_SCALAR = re.compile(r":[ \t]+[|>][-+\d]*[ \t]*(?:#.*)?$")
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
+_WORDS = re.compile(r"[\w.-]+(?: +\S.*)?")
 _PAIRS = {"{": "}", "[": "]"}
 
 
@@ -183,3 +184,16 @@ def leaving(text: str, start: int, end: int) -> int | None:
             return begin + last.start + len(last.plain) if is_next else None
         last = line if line.is_content else last
     return None
+
+
+def lacks_colon(text: str, index: int) -> int | None:
+    """Where the item begins whose first key lacks its colon, so that the key around ``index``, on the line below, has
+    none before it; None if it is not so."""
+    lines = Lines(text)
+    number = lines.at(index)
+    line, above = lines[number], next(lines.before(number), None)
+    if above is None or line.key is None or line.is_item:
+        return None
+    item = lines[above]
+    is_such = item.is_item and not item.is_text and item.columns[-1] == line.indent and item.key is None
+    return item.start + item.columns[-1] if is_such and _WORDS.fullmatch(item.plain, item.columns[-1]) else None

@@ -51,7 +51,7 @@ def repairs(composer: Composer, broken: Broken, keys: Collection[str]) -> Iterat
         quote = broken.index
     made = _Repairs(composer.origin, broken.index, opened, keys)
     if broken.is_sure:
-        yield made.closed(None if quote == broken.index else opened)
+        yield made.closed(broken.opened)
     yield from made.tiers(quote)
 
 
@@ -68,9 +68,11 @@ class _Repairs:
         self._opened = min(self._lines.at(opened), self._broken)
 
     def closed(self, bracket: int | None) -> Iterator[Repair]:
-        """The quote, or else what is open from a bracket on, closed where it is known to end: what follows is another
-        matter."""
-        if bracket is None:
+        """What is open from a bracket on, or else the quote, closed where it is known to end, or the key left out that
+        is known to lack its colon: what follows is another matter."""
+        if bracket is None and self._origin.text[self._index] not in ("'", '"'):
+            yield replace(self._without(self._index, self._lines[self._broken].end), believed=0)
+        elif bracket is None:
             yield from (replace(repair, believed=0) for repair in self._quotes(self._index))
         else:
             end = self._index
@@ -263,5 +265,5 @@ def _is_even(columns: Sequence[int], indent: int) -> bool:
 def _is_whole(inside: str, ends: str) -> bool:
     """Whether nothing but its own end is missing of what a bracket begins: it holds what such a bracket is for, and no
     end of another that may be meant as its own."""
-    is_meant = (": " if ends == "}" else ",") in inside
+    is_meant = ": " in inside if ends == "}" else "," in inside and "{" not in inside
     return is_meant and len(ends) == 1 and ends not in inside and not inside.endswith(",")

@@ -354,6 +354,16 @@ def test_what_is_never_closed_hides_no_other_fault() -> None:
     ]
 
 
+def test_mistakes_in_lines_that_follow_each_other_are_each_reported_once() -> None:
+    text = "a:\n  - b: 1\n   b: 2\n  - {c: 1, d: {e: 1, f: 2}\n  - g x\n    h: 2\n  - i: j: k\n    l: 2\n  - m: 1\n"
+    assert faults_of(text) == [
+        f"f.yaml:3:4: {ASTRAY}",
+        f"f.yaml:4:27: {BRACKET.format('{', 4)}",
+        "f.yaml:5:5: a key without `:`; should be `key: value`",
+        "f.yaml:7:8: YAML does not read `j: k` as one text; should be quoted: i: 'j: k'",
+    ]
+
+
 def test_what_is_incomplete_is_known_to_be() -> None:
     document, _ = load("a:\n  b: {c: {g: 1}\n  d: [2]\n  e: {f: 3}\n", "f.yaml")
     assert document is not None
