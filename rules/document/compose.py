@@ -19,8 +19,8 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from rules.document.broken import Broken, explain
-from rules.document.lines import Lines
+from rules.document.broken import Broken, explain, unclosed_bracket, unclosed_quote
+from rules.document.lines import leaving
 from rules.document.nodes import Node
 from rules.document.origin import Origin
 from rules.document.scalars import resolve
@@ -69,7 +69,7 @@ class Composer:
     reached: int = 0
     """How far the text could be read."""
     quote: int | None = None
-    """Where the first quote begins that ends on a line which does not belong to its value, as indentation goes."""
+    """Where the first quote begins that is not closed where its value ends, as indentation goes."""
     _open: list[_Open] = field(default_factory=list)
     _anchors: dict[str, Node] = field(default_factory=dict)
     _aliased: int = 0
@@ -94,10 +94,12 @@ class Composer:
         except (YAMLError, ValueError, IndexError, AttributeError, TypeError, AssertionError) as error:
             # Beside its own errors, the parser lets some of Python's escape on texts that are far from YAML.
             self.broken = explain(error, self.origin)
+        self.flow = next((opened.node.start for opened in self._open if opened.node.is_flow), None)
+        if self.broken is not None:
+            self.broken = self._cause(self.broken)
         self.reached = len(self.origin.text) + 1 if self.broken is None else self.broken.index
         if self.broken is None:
             self._check_anchors()
-        self.flow = next((opened.node.start for opened in self._open if opened.node.is_flow), None)
         self.in_flow = bool(self._open) and self._open[-1].node.is_flow
         if self.broken is not None:
             for node in (*self._recent, *(opened.node for opened in self._open)):
@@ -105,6 +107,23 @@ class Composer:
         while self._open:
             self._open[-1].key = None
             self._close(len(self.origin.text))
+
+    def _cause(self, broken: Broken) -> Broken:
+        """The spot that is broken indeed: what is opened and never closed takes in the lines below it, and makes
+        trouble on any of them."""
+        if not (broken.repairable or broken.passable):
+            return broken
+        text = self.origin.text
+        if self.quote is None and broken.quote is not None:
+            until = len(text) if broken.index == broken.quote else broken.index
+            self.quote = broken.quote if leaving(text, broken.quote, until) is not None else None
+        end = None if self.flow is None else leaving(text, self.flow, broken.index)
+        if self.quote is not None and (end is None or self.quote < end):
+            return unclosed_quote(self.quote)
+        if end is None:
+            return broken
+        flows = [opened.node.start for opened in self._open if opened.node.is_flow and opened.node.start < end]
+        return unclosed_bracket(end, flows[-1], self.origin) if flows else broken
 
     def _take(self, event: Event) -> None:
         match event:
@@ -159,7 +178,7 @@ class Composer:
         if style == '"' and _HALF.search(event.value):
             data = self._paired(event)
         node = Node(data, self.origin, self._start(event, tag), event.end_mark.index, style)
-        if self.quote is None and style in ("'", '"') and _leaves_block(node):
+        if self.quote is None and style in ("'", '"') and leaving(self.origin.text, node.start, node.end) is not None:
             self.quote = node.start
         if tag:
             self._tagged(event, tag)
@@ -270,12 +289,6 @@ class Composer:
         parent.entries[name] = (key, value)
         cast("dict[str, object]", parent.data)[name] = value.data
         _grow(parent, value)
-
-
-def _leaves_block(node: Node) -> bool:
-    """Whether a text in quotes goes on in a line that is indented no deeper than its key."""
-    first, *others = Lines(node.origin.text[node.origin.line_bounds(node.start)[0] : node.end])
-    return any(line.text.strip() and line.indent <= first.columns[-1] for line in others)
 
 
 def _grow(parent: Node, child: Node) -> None:

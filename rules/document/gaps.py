@@ -54,10 +54,10 @@ class _Marking:
 
     def _last_before(self, node: Node) -> Node | None:
         """The last value in a node that begins before the gap."""
-        children = [(item, item) for item in node.items] or list(node.entries.values())
+        begins = _dashes(node) if node.items else [key.start for key, _ in node.entries.values()]
         found = None
-        for key, value in children:
-            if self._origin.original(key.start) < self._gap.index:
+        for begin, value in zip(begins, node.items or [value for _, value in node.entries.values()], strict=True):
+            if self._origin.original(begin) < self._gap.index:
                 found = value
         return found
 
@@ -66,3 +66,10 @@ class _Marking:
         end = self._origin.original(below.end)
         start = self._origin.original(below.start)
         return start <= self._gap.index <= end or self._gap.index - end < 2
+
+
+def _dashes(node: Node) -> list[int]:
+    """Where the elements of a list begin, with their dashes."""
+    ends = [node.start, *(item.end for item in node.items)]
+    dashes = (node.origin.text.rfind("-", end, item.start) for end, item in zip(ends, node.items, strict=False))
+    return [item.start if dash < 0 else dash for dash, item in zip(dashes, node.items, strict=True)]

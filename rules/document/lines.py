@@ -18,6 +18,7 @@ KEY = re.compile(
 _DASH = re.compile(r"-[ \t]+")
 _BLOCK_SCALAR = re.compile(r":[ \t]+[|>][-+\d]*[ \t]*(?:#.*)?$")
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
+_WORDS = re.compile(r"[\w.-]+(?: +\S.*)?")
 _PAIRS = {"{": "}", "[": "]"}
 
 
@@ -47,6 +48,11 @@ class Line:
     def is_content(self) -> bool:
         """Whether it is neither blank nor a comment."""
         return self.indent < len(self.text) and self.text[self.indent] != "#"
+
+    @property
+    def is_comment(self) -> bool:
+        """Whether it is nothing but a comment."""
+        return self.text[self.indent : self.indent + 1] == "#"
 
     @property
     def is_parent(self) -> bool:
@@ -159,3 +165,35 @@ def opens(text: str) -> int:
     """How many more brackets a line opens than it closes."""
     plain = _QUOTED.sub("", text)
     return sum(map(plain.count, "{[")) - sum(map(plain.count, "}]"))
+
+
+def leaving(text: str, start: int, end: int) -> int | None:
+    """Where the line ends behind which something else begins, as indentation goes, than what is opened at ``start`` and
+    not closed before ``end``: the next entry of what that is part of, or of what is outside; None if there is none."""
+    begin = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", end)
+    first, *others = Lines(text[begin : len(text) if line_end < 0 else line_end])
+    is_quote = text[start] not in _PAIRS
+    if not (first.key or first.is_item) or first.plain.endswith(tuple(_PAIRS)):
+        return None
+    last = first
+    for line in others:
+        if line.indent <= first.columns[-1] and (line.is_item or line.key or (is_quote and line.is_comment)):
+            goes_on = not is_quote and last.plain.endswith(",") and not line.is_item
+            is_next = line.indent < first.columns[-1] or not goes_on
+            return begin + last.start + len(last.plain) if is_next else None
+        last = line if line.is_content else last
+    return None
+
+
+def lacks_colon(text: str, index: int) -> int | None:
+    """Where the item begins whose first key lacks its colon, so that the key around ``index``, on the line below, has
+    none before it; None if it is not so."""
+    lines = Lines(text)
+    number = lines.at(index)
+    line, above = lines[number], next(lines.before(number), None)
+    if above is None or line.key is None or line.is_item:
+        return None
+    item = lines[above]
+    is_such = item.is_item and not item.is_text and item.columns[-1] == line.indent and item.key is None
+    return item.start + item.columns[-1] if is_such and _WORDS.fullmatch(item.plain, item.columns[-1]) else None

@@ -4,7 +4,7 @@ past where it cannot."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.document.broken import Broken
 from rules.document.compose import Composer, compose
@@ -19,6 +19,8 @@ from rules.faults import Fault, Place
 _SIZE = 8 << 20
 _MENDS = 30
 _LINES = 20
+_BEYOND = 3
+"""Other mistakes that are read past to see how far a repair gets, at most."""
 _TRIED = 500_000
 """Characters that repairs may be tried on, at most."""
 
@@ -44,7 +46,9 @@ def load(text: str | bytes, file: str, keys: Collection[str] = ()) -> tuple[Docu
         return None, faults or [Fault(Place(file), "the file is empty")]
     mark_gaps(composer.root, composer.origin)
     cut = [node for node in composer.root.collections() if node.cut and node.is_flow] if faults else []
-    faults += [fault for fault in composer.faults if not any(node.holds(fault.place) for node in cut)]
+    places = {fault.place for fault in faults}
+    others = [fault for fault in composer.faults if fault.place not in places]
+    faults += [fault for fault in others if not any(node.holds(fault.place) for node in cut)]
     for node in composer.root.texts() if loading.mended else ():
         node.mended = node.place in loading.mended
     return Document(composer.root), faults
@@ -126,12 +130,44 @@ class _Loading:
                 attempt = compose(repair.origin, self.composer.passed)
                 self._tried += attempt.reached
                 reached = attempt.reached - repair.grown
+                if broken.index < reached < repair.believed:
+                    reached = self._beyond(attempt, repair)
                 rank = reached, -len(attempt.faults)
                 if reached > broken.index and (best is None or rank > best[0]):
                     best = (rank, repair, attempt)
             if best is not None and (best[0][0] >= best[1].believed or self._tried > _TRIED):
                 break
-        return None if best is None else best[1:]
+        if best is None:
+            return None
+        _, repair, attempt = best
+        if repair.fault is not None and any(fault.place == repair.fault.place for fault in attempt.faults):
+            repair = replace(repair, fault=None)  # as what it would be makes another mistake, it was not meant
+        return repair, attempt
+
+    def _beyond(self, attempt: Composer, repair: Repair) -> int:
+        """How far a repair lets reading get, past what is a mistake for itself whatever the repair is."""
+        reached = attempt.reached - repair.grown
+        for _ in range(_BEYOND):
+            broken = attempt.broken
+            if broken is None or reached >= repair.believed:
+                break
+            following = _past(attempt, broken)
+            if following is None:
+                break
+            attempt = following
+            self._tried += attempt.reached
+            reached = attempt.reached - (len(attempt.origin.text) - len(self.composer.origin.text))
+        return reached
+
+
+def _past(composer: Composer, broken: Broken) -> Composer | None:
+    """Reading on past a spot of which it is known what is wrong."""
+    if broken.mendable and (mended := _mended(composer, broken)) is not None:
+        return mended[1]
+    if not broken.is_sure:
+        return None
+    closed = next(iter(next(iter(repairs(composer, broken, ())))))
+    return compose(closed.origin, composer.passed)
 
 
 def _continued(origin: Origin, number: int) -> int | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from rules.document.broken import Broken
+from rules.document.broken import UNCLOSED, Broken
 from rules.document.compose import Composer
 from rules.document.lines import KEY, Line, Lines, closers, closes_too_much
 from rules.document.origin import Edit, Origin
@@ -49,7 +49,10 @@ def repairs(composer: Composer, broken: Broken, keys: Collection[str]) -> Iterat
     quote = composer.quote
     if quote is None and composer.origin.text[broken.index : broken.index + 1] in ("'", '"'):
         quote = broken.index
-    return _Repairs(composer.origin, broken.index, opened, keys).tiers(quote)
+    made = _Repairs(composer.origin, broken.index, opened, keys)
+    if broken.is_sure:
+        yield made.closed(broken.opened)
+    yield from made.tiers(quote)
 
 
 class _Repairs:
@@ -64,6 +67,20 @@ class _Repairs:
         self._broken = number if self._lines[number].is_content else next(self._lines.before(number), 0)
         self._opened = min(self._lines.at(opened), self._broken)
 
+    def closed(self, bracket: int | None) -> Iterator[Repair]:
+        """What is open from a bracket on, or else the quote, closed where it is known to end, or the key left out that
+        is known to lack its colon: what follows is another matter."""
+        if bracket is None and self._origin.text[self._index] not in ("'", '"'):
+            yield replace(self._without(self._index, self._lines[self._broken].end), believed=0)
+        elif bracket is None:
+            yield from (replace(repair, believed=0) for repair in self._quotes(self._index))
+        else:
+            end = self._index
+            inside = self._origin.text[bracket:end]
+            edit = Edit(end, end, closers(inside))
+            made = self._origin.edited if _is_whole(inside, edit.text) else self._origin.repaired
+            yield Repair(made(edit), len(edit.text), 0)
+
     def tiers(self, quote: int | None) -> Iterator[Iterable[Repair]]:
         """``quote`` is where a quote begins that may not be closed."""
         if quote is not None:
@@ -76,10 +93,11 @@ class _Repairs:
     def _quotes(self, quote: int) -> Iterator[Repair]:
         """The end of a quote at the end of its line, or its line without it."""
         line = self._lines[self._lines.at(quote)]
-        fault = Fault(self._origin.place(quote), "a quote is opened and never closed")
+        fault = Fault(self._origin.place(quote), UNCLOSED)
         if not closers(line.text[: quote - line.start]):
-            end = line.start + len(line.text.rstrip())
-            yield self._with(end, end, self._origin.text[quote], fault)
+            for text in dict.fromkeys((line.text.rstrip(), line.text.rstrip(" \t\r,"))):
+                end = line.start + len(text)
+                yield self._with(end, end, self._origin.text[quote], fault)
         yield self._truncated(line, quote, fault)
 
     def _truncated(self, line: Line, at: int, fault: Fault | None = None) -> Repair:
@@ -88,8 +106,10 @@ class _Repairs:
         return self._with(at, line.end, ends.ljust(line.end - at), fault)
 
     def _characters(self) -> Iterator[Repair]:
-        """A character that may not stand in YAML, left out."""
+        """A character that may not stand in YAML, left out, or the escape that is none, as it stands."""
         character = self._origin.text[self._index : self._index + 1]
+        if character == "\\":
+            yield self._with(self._index, self._index, character)
         if not character.isspace() and not character.isprintable():
             yield self._with(self._index, self._index + 1, " ")
 
@@ -139,7 +159,8 @@ class _Repairs:
                 hint = f"should begin in column {column + 1}"
                 fault = Fault(self._origin.place(end), "this line is indented by mistake", hint)
                 has_tab = "\t" in line.text[: line.indent]
-                yield self._with(line.start, end, " " * column, None if has_tab else fault)
+                moved = self._with(line.start, end, " " * column, None if has_tab else fault)
+                yield replace(moved, believed=0) if has_tab and len(columns) == 1 else moved
 
     def _stands_out(self, number: int) -> bool:
         """Whether the lines before and behind a line agree where such a line begins, and it does not."""
@@ -168,6 +189,12 @@ class _Repairs:
         if "\t" in line.text[: line.indent]:  # which says nothing of how deep it is meant to be
             above = self._lines[next(self._lines.before(number), 0)]
             keys = {0, above.columns[-1] + (_STEP if above.is_parent else 0)}
+            if (
+                following is not None
+                and above.is_parent
+                and above.columns[-1] < following.indent <= line.indent + _STEP
+            ):
+                keys = {following.indent} if "\t" not in following.text[: following.indent] else keys
         columns = {column for column in (dashes if line.is_item else keys) if _fits(line, following, column)}
         columns.discard(line.indent)
         if self._keys and line.key and not line.is_item:
@@ -233,3 +260,10 @@ def _fits(line: Line, following: Line | None, column: int) -> bool:
 def _is_even(columns: Sequence[int], indent: int) -> bool:
     """Whether a line could as well begin in the one as in the other of the nearest two columns."""
     return len(columns) > 1 and abs(columns[0] - indent) == abs(columns[1] - indent)
+
+
+def _is_whole(inside: str, ends: str) -> bool:
+    """Whether nothing but its own end is missing of what a bracket begins: it holds what such a bracket is for, and no
+    end of another that may be meant as its own."""
+    is_meant = ": " in inside if ends == "}" else "," in inside and "{" not in inside
+    return is_meant and len(ends) == 1 and ends not in inside and not inside.endswith(",")

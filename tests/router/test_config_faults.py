@@ -1042,7 +1042,7 @@ CUT = [
         "flows: [flow.yaml]\nsources: {a: {type: memory}}\nsinks:\n  y:\n    type: file\n  path: [y\n  x: {type: memory}\n",
         [
             "sluiceway.yaml:5:5: `path` is missing; should be given: the file, relative to the daemon's file",
-            "sluiceway.yaml:7:4: `,` or the end of the `[` of line 6 should stand here",
+            "sluiceway.yaml:6:11: `,` or the end of the `[` of line 6 should stand here",
         ],
     ),
     (
@@ -1082,10 +1082,52 @@ def test_a_bracket_that_is_missing_hides_nothing_below_it_and_invents_nothing(tm
     assert faults_of(tmp_path, "sluiceway.yaml") == [
         "flow.yaml:1:11: there is no source `b`; known: a",
         "flow.yaml:2:18: there is no sink `z`; known: x, y, drop, dead_letter",
-        "sluiceway.yaml:3:6: `,` or the end of the `{` of line 2 should stand here",
+        "sluiceway.yaml:2:18: `,` or the end of the `{` of line 2 should stand here",
         "sluiceway.yaml:4:13: no sink of type `fiel` is installed; did you mean `file`?",
         "sluiceway.yaml:5:6: `path` is missing; should be given: the file, relative to the daemon's file",
         "sluiceway.yaml:7:7: `vars` is `5`; should be a mapping",
+    ]
+
+
+def test_what_is_never_closed_hides_nothing_in_the_line_itself_or_below_it(tmp_path: Path) -> None:
+    (tmp_path / "sluiceway.yaml").write_text("""\
+sources:
+  a: {type: memory, channel: "a}
+  c: {type: memory, channel: [c}
+sinks:
+  s1: {type: memory, channel: "x"}
+  s2: type: memory
+  s3: {type: memory, ordered: always, channel: "y"}
+flows: [flow.yaml]
+""")
+    (tmp_path / "flow.yaml").write_text("""\
+from: a
+let: {big: evnt.u > 1
+rules:
+  - {name: a, whne: event.x, to: s1
+  - {name: b, when: event.l[0] > bgi, to: s1}
+  - {name: c, to: s8
+  - []
+  - name: d
+   to: s1
+  - {name: e, to: s9}
+""")
+    assert faults_of(tmp_path, "sluiceway.yaml") == [
+        "flow.yaml:2:12: `evnt` is not known here; did you mean `event`?",
+        "flow.yaml:2:22: `,` or the end of the `{` of line 2 should stand here",
+        "flow.yaml:4:15: `whne` is not known here; did you mean `when`?",
+        "flow.yaml:4:36: `,` or the end of the `{` of line 4 should stand here",
+        "flow.yaml:5:21: YAML does not read `event.l[0] > bgi` as one text; should be quoted: when: 'event.l[0] > bgi'",
+        "flow.yaml:5:34: `bgi` is not known here; a field of the record is `event.bgi`; known: big, event, meta, vars",
+        "flow.yaml:6:19: there is no sink `s8`; known: s1, s2, s3, drop, dead_letter",
+        "flow.yaml:6:21: `,` or the end of the `{` of line 6 should stand here",
+        "flow.yaml:7:5: `rules[3]` is a list; should be a rule, such as {name: rest, to: archive}",
+        "flow.yaml:9:4: this line is indented by mistake; should begin in column 5",
+        "flow.yaml:10:19: there is no sink `s9`; known: s1, s2, s3, drop, dead_letter",
+        "sluiceway.yaml:2:30: a quote is opened and never closed",
+        "sluiceway.yaml:3:32: `,` or the end of the `[` of line 3 should stand here",
+        "sluiceway.yaml:6:7: YAML does not read `type: memory` as one text; should be quoted: s2: 'type: memory'",
+        "sluiceway.yaml:7:31: `ordered` is `always`; should be true or false",
     ]
 
 

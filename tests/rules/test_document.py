@@ -272,8 +272,9 @@ def test_a_value_that_begins_like_an_anchor_does_not_spoil_what_is_mended_below_
 
 BRACKET = "`,` or the end of the `{}` of line {} should stand here"
 ASTRAY = "this does not belong to what stands before it; check quotes and indentation"
+QUOTE = "a quote is opened and never closed"
 PASSED_OVER = [
-    ("a: {b: 1\nc: 2\n", "2:2: " + BRACKET.format("{", 1), {"a": {"b": 1}, "c": 2}),
+    ("a: {b: 1\nc: 2\n", "1:9: " + BRACKET.format("{", 1), {"a": {"b": 1}, "c": 2}),
     ("a: {b: [1, 2}\nc: 2\n", "1:13: " + BRACKET.format("[", 1), {"a": None, "c": 2}),
     ("a: {b: 1}}\nc: 2\n", "1:10: " + ASTRAY, {"a": {"b": 1}, "c": 2}),
     ("a:\n  b: 'x\n  d: 'y'\nc: 2\n", "2:6: a quote is opened and never closed", {"a": {"b": "x", "d": "y"}, "c": 2}),
@@ -298,6 +299,26 @@ PASSED_OVER = [
         "1:4: the character U+0007 may not stand in YAML; should be written as an escape in double quotes",
         {"a": None, "c": 2},
     ),
+    ('a: {b: "x}\nd: {b: "y"}\nc: 2\n', "1:8: " + QUOTE, {"a": {"b": None}, "d": {"b": "y"}, "c": 2}),
+    ("a:\n  - b: 'x\n    d: 'y'\nc: 2\n", "2:8: " + QUOTE, {"a": [{"b": "x", "d": "y"}], "c": 2}),
+    ('a: "x\n\nd: "y\\\\d"\nc: 2\n', "1:4: " + QUOTE, {"a": "x", "d": "y\\d", "c": 2}),
+    ('a: {b: "x}\n# it\'s "so"\nc: 2\n', "1:8: " + QUOTE, {"a": {"b": None}, "c": 2}),
+    (
+        'a: {d: 1,\n    b: "x,\n    e: "y"}\nc: 2\n',
+        "2:8: " + QUOTE,
+        {"a": {"d": 1, "b": "x", "e": "y"}, "c": 2},
+    ),
+    ("a:\n  b: [x, y\n  d: 1\nc: 2\n", "2:11: " + BRACKET.format("[", 2), {"a": {"b": ["x", "y"], "d": 1}, "c": 2}),
+    (
+        "a:\n  b: [x,\n    y\n  d: 1\nc: 2\n",
+        "3:6: " + BRACKET.format("[", 2),
+        {"a": {"b": ["x", "y"], "d": 1}, "c": 2},
+    ),
+    (
+        'a: {b: "x\\qy", d: 1}\nc: 2\n',
+        "1:10: `\\q` is no escape; should be `\\\\q`, or stand in single quotes",
+        {"a": {"b": "x\\qy", "d": 1}, "c": 2},
+    ),
     (
         "a: [@, &x 1]\nb: *x\nc: 2\n",
         "1:5: this is not YAML: found character '@' that cannot start any token",
@@ -317,12 +338,41 @@ def test_reading_goes_on_behind_what_is_no_yaml(text: str, fault: str, data: obj
     assert not document.is_cut(("c",))
 
 
+def test_what_is_never_closed_hides_no_other_fault() -> None:
+    """Each of them ends where its value ends, as indentation goes."""
+    text = 'a:\n\tb: {c: x}\n  d: {e: x, f: "y}\n  g: {f: [y}\nh:\n  - {i: "x", j: y\n  - {i: \'x, j: "y"}\n'
+    text += '  - k: [1, 2\n    l: "x"\nm: {n: event.l[0] > 1}\nm: "x"\n'
+    assert faults_of(text) == [
+        "f.yaml:2:1: a tab; YAML indents with spaces",
+        f"f.yaml:3:16: {QUOTE}",
+        f"f.yaml:4:12: {BRACKET.format('[', 4)}",
+        f"f.yaml:6:18: {BRACKET.format('{', 6)}",
+        f"f.yaml:7:9: {QUOTE}",
+        f"f.yaml:8:13: {BRACKET.format('[', 8)}",
+        "f.yaml:10:8: YAML does not read `event.l[0] > 1` as one text; should be quoted: n: 'event.l[0] > 1'",
+        "f.yaml:11:1: `m` is given twice; it stands already in line 10",
+    ]
+
+
+def test_mistakes_in_lines_that_follow_each_other_are_each_reported_once() -> None:
+    text = "a:\n  - b: 1\n   b: 2\n  - {c: 1, d: {e: 1, f: 2}\n  - g x\n    h: 2\n  - i: j: k\n    l: 2\n  - m: 1\n"
+    assert faults_of(text) == [
+        f"f.yaml:3:4: {ASTRAY}",
+        f"f.yaml:4:27: {BRACKET.format('{', 4)}",
+        "f.yaml:5:5: a key without `:`; should be `key: value`",
+        "f.yaml:7:8: YAML does not read `j: k` as one text; should be quoted: i: 'j: k'",
+    ]
+
+
 def test_what_is_incomplete_is_known_to_be() -> None:
-    document, _ = load("a:\n  b: {c: 1\n  d: [2]\n  e: {f: 3}\n", "f.yaml")
+    document, _ = load("a:\n  b: {c: {g: 1}\n  d: [2]\n  e: {f: 3}\n", "f.yaml")
     assert document is not None
     assert [document.is_cut(path) for path in ((), ("a",), ("a", "b"), ("a", "b", "c"), ("a", "d"), ("a", "e"))] == [
         False, False, True, True, False, False,
     ]  # fmt: skip
+    document, _ = load("a:\n  b: {c: 1\n  d: [2, 3\n  e: [4\n", "f.yaml")
+    assert document is not None
+    assert [document.is_cut(("a", step)) for step in ("b", "d", "e")] == [False, False, True]
     document, _ = load("a:\n  b: 1\n  @\nc: 2\n", "f.yaml")
     assert document is not None
     assert [document.is_cut(path) for path in ((), ("a",), ("c",))] == [False, True, False]
