@@ -22,6 +22,14 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        'sources: {a: {type: memory}}\nsinks: {x: {type: file, path: "a\\0/b"}}\nflows: [flow.yaml]\n',
+        'from: a\nrules: [{to: {sink: x, path: "a\\0"}}]\n',
+        [
+            "flow.yaml:2:30: `path` is text; should be without a null character",
+            "sluiceway.yaml:2:31: `path` is text; should be without a null character",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         """\
 from: a
