@@ -854,7 +854,7 @@ rules:
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\ntests: [{given: {event: 1}, then: {x: [{tpic: a}]}}]\n",
         [
-            "flow.yaml:3:39: a record at `x` has no `tpic`; did you mean `topic`?",
+            "flow.yaml:3:41: a record at `x` has no `tpic`; did you mean `topic`?",
         ],
     ),
     (
