@@ -22,6 +22,13 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: http, url: 'http://one.example/a'}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{when: event.n, to: {sink: x, url: 'http://two.example/'}}, {to: {sink: x, url: 'http://one.example/b'}}]\n",
+        [
+            "flow.yaml:2:44: `url`: the url 'http://two.example/' leads away from the sink's server one.example:80",
+        ],
+    ),
+    (
         'sources: {a: {type: memory}}\nsinks: {x: {type: file, path: "a\\0/b"}}\nflows: [flow.yaml]\n',
         'from: a\nrules: [{to: {sink: x, path: "a\\0"}}]\n',
         [
