@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from connectors.file.destination import Destination
 from connectors.file.journal import Append, Journal
@@ -104,6 +104,13 @@ class FileSinkConfig(Settings):
         except Refused as error:
             return {"path": str(error)}
         return {}
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        if "\0" in path:
+            raise ValueError("path should be without a null character")
+        return path
 
     @model_validator(mode="after")
     def _can_be_appended_to(self) -> Self:

@@ -120,9 +120,10 @@ class Addresser:
         if method is not None and method not in METHODS:
             raise Refused(f"method {method!r} should be one of {', '.join(METHODS)}")
         pairs = self._headers if headers is None else tuple(map(_header, headers))
-        return Route(str(method or self._method), self._destination(url), pairs, chosen=url is not None)
+        return Route(str(method or self._method), self.destination(url), pairs, chosen=url is not None)
 
-    def _destination(self, url: object) -> str:
+    def destination(self, url: object) -> str:
+        """The URL of a record that chose this one, or None. Raises Refused, ValueError."""
         if url is None and "${" in self._url:
             raise Refused("no url was chosen")
         if url is None or url == self._url:

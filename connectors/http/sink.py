@@ -11,7 +11,18 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from connectors.http.answers import Answer, shown_url
 from connectors.http.client import Client, ClientSettings, checked_headers, checked_url
 from connectors.http.delivery import Delivery, Request
-from connectors.http.outgoing import METHODS, NEVER_JSON, Addresser, Bodies, Body, Route, Wrap, fixed_origin, holds_json
+from connectors.http.outgoing import (
+    METHODS,
+    NEVER_JSON,
+    Addresser,
+    Bodies,
+    Body,
+    Refused,
+    Route,
+    Wrap,
+    fixed_origin,
+    holds_json,
+)
 from connectors.http.results import AGAIN
 from router import (
     FRAMINGS,
@@ -87,6 +98,15 @@ class HttpSinkConfig(ClientSettings):
     healthcheck: Healthcheck | Literal[False] | None = None
     """A request such as `{url: https://api.example.org/health}` that must be answered 2xx before anything is sent,
     after every outage. Without it, see **Away**; `false` asks nothing and only connects."""
+
+    def refusals(self, chosen: Mapping[str, object]) -> Mapping[str, str]:
+        """A URL that leads to another server than the sink's one."""
+        try:
+            if "url" in chosen:
+                Addresser(self.method, self.url, {}).destination(chosen["url"])
+        except (Refused, ValueError) as error:
+            return {"url": str(error)}
+        return {}
 
     @field_validator("url")
     @classmethod

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from router.config.model import SinkSpec
-from router.config.validation import faults_of
 from router.settings import Context, Settings
-from rules.document import Document
-from rules.faults import Fault
 from rules.flow import Expr, Template, Value
 from rules.outgoing import is_allowed
 
@@ -20,28 +17,26 @@ _OPEN = "${CEL}"
 """Stands for what is filled in."""
 
 
-def untaken(target: Document, config: type[Settings], chosen: Mapping[str, Value]) -> list[Fault]:
-    """Of the settings that a target chose, the constants that the sink's settings of these names do not take, at their
-    own places. ``target`` is its mapping."""
+def untaken(config: type[Settings], chosen: Mapping[str, Value]) -> list[ErrorDetails]:
+    """Of the settings that a target chose, the constants that the sink's settings of these names do not take."""
     try:
         config.model_validate({name: _plain(value) for name, value in chosen.items()})
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        return faults_of(target, config, [detail for detail in errors if _is_constant(chosen, detail)])
+        return [detail for detail in error.errors(include_url=False) if _is_constant(chosen, detail)]
     return []
 
 
-def refused(target: Document, sink: SinkSpec, chosen: Mapping[str, Value], folder: Path) -> Iterator[Fault]:
-    """Of these settings, the constants that the sink would refuse of each record, or its ``allow``."""
-    constants = {name: value for name, value in chosen.items() if value is not None and not _has_open(value)}
+def refused(sink: SinkSpec, chosen: Mapping[str, Value], folder: Path) -> dict[str, tuple[str, str]]:
+    """Of these settings, the constants that the sink would refuse of each record, or its ``allow``: by their names,
+    what is wrong, and what would be right."""
+    constants = {name: value for name, value in chosen.items() if not _has_open(value)}
     settings = sink.settings.within(Context(sink.name, folder))
     reasons = {name: (f"`{name}`: {why}", "") for name, why in settings.refusals(constants).items()}
     for name, patterns in sink.allow.items():
         if name in constants and not is_allowed(str(constants[name]), patterns):
             what = f"`{name}` is `{constants[name]}`, which `allow` of sink `{sink.name}` does not let through"
             reasons.setdefault(name, (what, f"`allow` has {', '.join(patterns)}"))
-    for name, (what, hint) in reasons.items():
-        yield Fault(target.place((name,)), what, hint)
+    return reasons
 
 
 def constants_of(chosen: Mapping[str, Value], names: frozenset[str]) -> dict[str, Value]:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from router.config.chosen import constants_of, refused, untaken
 from router.config.model import KEYS, DeadLetterPolicy, SinkSpec, SourceSpec, incoming_format
+from router.config.validation import faults_of
 from router.diskbuffer import file_of
 from router.framing import Framing
 from router.interfaces import Rejects
@@ -97,6 +98,7 @@ class _Checks:
         self._letters = letters
         self._texts = texts
         self._folder = folder
+        self._targets: dict[str, dict[Place, Node]] = {}
         self._faults = faults
 
     def _fault(self, place: Place, what: str, hint: str = "") -> None:
@@ -238,13 +240,15 @@ class _Checks:
         """What a target sets to the same for every record is what its sink takes."""
         config, spec = self._config(target.sink), self._sinks.get(target.sink)
         chosen = {} if config is None else constants_of(target.settings, config.per_record())
-        node = self._node(target) if chosen else None
-        if config is None or node is None:
+        if config is None or not chosen:
             return
-        faults = untaken(Document(node), config, chosen)
-        self._faults += faults
-        if spec is not None and not faults:
-            self._faults += refused(Document(node), spec, chosen, self._folder)
+        errors = untaken(config, chosen)
+        reasons = {} if spec is None or errors else refused(spec, chosen, self._folder)
+        node = self._node(target) if errors or reasons else None
+        if node is not None:
+            below = Document(node)
+            self._faults += faults_of(below, config, errors)
+            self._faults += [Fault(below.place((name,)), what, hint) for name, (what, hint) in reasons.items()]
 
     def _per_record(self, sink: str) -> frozenset[str] | None:
         """What deliveries to a sink may choose; None where that cannot be known."""
@@ -276,14 +280,18 @@ class _Checks:
 
     def _node(self, target: Target) -> Node | None:
         """The mapping that a target was read from."""
-        document, _ = load(self._texts.get(target.place.file, b""), target.place.file)
-        below = [] if document is None else [document.root]
-        while below:
-            node = below.pop()
-            if node.place == target.place and "sink" in node.entries:
-                return node
-            below += _children(node)
-        return None
+        file = target.place.file
+        if file not in self._targets:
+            document, _ = load(self._texts.get(file, b""), file)
+            below = [] if document is None else [document.root]
+            found: dict[Place, Node] = {}
+            while below:
+                node = below.pop()
+                if "sink" in node.entries:
+                    found.setdefault(node.place, node)
+                below += _children(node)
+            self._targets[file] = found
+        return self._targets[file].get(target.place)
 
     def model(self, flow: Flow) -> None:
         """The model of the contract exists."""

@@ -22,6 +22,21 @@ ALL = ", ".join(sorted({*types("source"), *types("sink")}))
 # ruff: noqa: E501 - what a fault says stands here as it is shown
 FAULTS = [
     (
+        "sources: {a: {type: memory}}\nsinks: {x: {type: http, url: 'http://one.example/a'}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{when: event.n, to: {sink: x, url: 'http://two.example/'}}, {to: {sink: x, url: 'http://one.example/b'}}]\n",
+        [
+            "flow.yaml:2:44: `url`: the url 'http://two.example/' leads away from the sink's server one.example:80",
+        ],
+    ),
+    (
+        'sources: {a: {type: memory}}\nsinks: {x: {type: file, path: "a\\0/b"}}\nflows: [flow.yaml]\n',
+        'from: a\nrules: [{to: {sink: x, path: "a\\0"}}]\n',
+        [
+            "flow.yaml:2:30: `path` is text; should be without a null character",
+            "sluiceway.yaml:2:31: `path` is text; should be without a null character",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         """\
 from: a
@@ -846,7 +861,7 @@ rules:
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\ntests: [{given: {event: 1}, then: {x: [{tpic: a}]}}]\n",
         [
-            "flow.yaml:3:39: a record at `x` has no `tpic`; did you mean `topic`?",
+            "flow.yaml:3:41: a record at `x` has no `tpic`; did you mean `topic`?",
         ],
     ),
     (
