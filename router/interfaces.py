@@ -78,6 +78,15 @@ class Rejects(Protocol):
 
 
 @runtime_checkable
+class Settles(Protocol):
+    """What a source has besides if those who sent it one record need not wait for those that came beside it."""
+
+    async def settle(self, token: Any, indices: Sequence[int]) -> None:
+        """These records of the batch, by index, are safe elsewhere. The others follow, or ``ack()`` of the batch does;
+        it may come without any call of this, and this again with the same indices when it failed."""
+
+
+@runtime_checkable
 class Sink(Protocol):
     """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``); its docstring and an
     ``example`` are as with sources."""

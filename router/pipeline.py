@@ -17,12 +17,13 @@ from functools import partial
 
 from router.batch import Batch
 from router.errors import EndOfStream, NotConnected
-from router.interfaces import Lag, Rejects, Source
+from router.interfaces import Lag, Rejects, Settles, Source
 from router.letterbox import LetterBox
 from router.load import Way
 from router.metrics import Metrics
 from router.part import Origin, parts_of
 from router.retry import Backoff
+from router.settling import Share, safe_in_turn
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
 from rules.ruleset import Decisions, Ruleset
@@ -47,6 +48,8 @@ class _Unsettled:
 
     batch: Batch
     receipts: list[asyncio.Future[None]] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    """The receipts, each with the records of the batch that it is about; none where some went back."""
     is_whole: bool = False
 
     @property
@@ -83,6 +86,7 @@ class Pipeline:
         self.name = name
         self.source = source
         self._rejects = source if isinstance(source, Rejects) else None
+        self._settles = source if isinstance(source, Settles) else None
         self.ruleset = ruleset
         self.outlets = outlets
         self.connected = False
@@ -267,8 +271,13 @@ class Pipeline:
             keeping = work.create_task(self._keep(decisions.letters, origin), name=f"dead letters of {self.name}")
             self._count_unkept(keeping, len(decisions.letters))
             entry.receipts.append(keeping)
+            entry.shares.append((keeping, [letter.index for letter in decisions.letters]))
         for sink, part in parts_of(decisions, origin):
-            entry.receipts.append(await self.outlets[sink].put(part))
+            receipt = await self.outlets[sink].put(part)
+            entry.receipts.append(receipt)
+            entry.shares.append((receipt, part.indices))
+        if kept is not batch:
+            entry.shares.clear()
         entry.is_whole = True
         queue.put_nowait(entry)
 
@@ -354,6 +363,8 @@ class Pipeline:
                 work.create_task(self._settle_one(entry), name=f"settling of {self.name}")
 
     async def _settle_one(self, entry: _Unsettled) -> None:
+        if self._settles is not None:
+            await self._settle_in_turn(self._settles, entry)
         for receipt in entry.receipts:
             if not receipt.done():
                 await asyncio.wait([receipt])  # to await it would cancel it together with this task
@@ -365,6 +376,15 @@ class Pipeline:
             return
         await self._acknowledge(entry.batch)
         self._leave(entry)
+
+    async def _settle_in_turn(self, source: Settles, entry: _Unsettled) -> None:
+        """Tell the source of each record as soon as it is safe, but for the last ones, which go with the batch."""
+        left = len(entry.batch)
+        async for safe in safe_in_turn(left, entry.shares):
+            left -= len(safe)
+            if left:
+                settle = partial(source.settle, entry.batch.token, safe)
+                await self._letters.state.insist(settle, f"source {self.name}: it cannot answer, so it waits")
 
     def _leave(self, entry: _Unsettled) -> None:
         del self._under_way[entry]

@@ -60,7 +60,8 @@ class Request:
     records: Framed = field(default_factory=lambda: _NONE)
     admitted: bool = False
     read: bool = False
-    rejected: bool = False
+    safe: set[int] = field(default_factory=set)
+    """Which of its records are safe elsewhere, while others of its batch are not."""
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
     """Who is to be told how it went: its own handler, and those of its repetitions."""
 
@@ -202,6 +203,22 @@ class Intake:
             spoiled=spoiled,
         )
 
+    def unsettled(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of which something is not settled or rejected."""
+        return [request for request in requests if request in self._requests]
+
+    def safe(self, requests: Sequence[Request], indices: Iterable[int]) -> list[Request]:
+        """Of the requests in a batch those of which by now every record is safe, one of these indices among them."""
+        ends = list(accumulate(map(len, requests)))
+        found: dict[Request, None] = {}
+        for index in indices:
+            place = bisect_right(ends, index)
+            request = requests[place]
+            request.safe.add(index - ends[place] + len(request))
+            if len(request.safe) == len(request):
+                found[request] = None
+        return self.unsettled(found)
+
     def settle(self, requests: Iterable[Request]) -> None:
         """These are safe elsewhere, as far as they were not rejected."""
         for request in requests:
@@ -219,7 +236,6 @@ class Intake:
         gone: list[int] = []
         for place, records in found.items():
             request = requests[place]
-            request.rejected = True
             request.tell(_rejection(records, len(request)))
             self._release(request)
             gone += range(ends[place] - len(request), ends[place])

@@ -173,9 +173,9 @@ class HttpSource:
     | 503 | the source stops, or the delivery takes longer than `timeout` (it may still come about); `Retry-After` |
 
     **Guarantee**: at least once, for clients that send again whatever was not answered with 200; the source itself
-    replays nothing. A token is the requests of a batch. Small requests are gathered into batches, none is cut, and a
-    slow delivery holds back the answers of its own batch alone. A client that leaves takes nothing back: what was taken
-    in whole is delivered.
+    replays nothing. A token is the requests of a batch. Small requests are gathered into batches, none is cut, and each
+    is answered when its own records are safe: a slow sink holds back those alone that it gets something of. A client
+    that leaves takes nothing back: what was taken in whole is delivered.
 
     **Idempotency**: a request with an `Idempotency-Key` (in quotes or not, up to 255 characters) that was answered with
     200 is answered the same within `window`, with `Idempotency-Replayed: true`, and not delivered again, by this
@@ -272,10 +272,19 @@ class HttpSource:
         intake: Intake
         requests: Sequence[Request]
         intake, requests = token
-        if self._memory is not None:
-            keyed = [request for request in requests if request.key and not request.rejected]
-            if keyed:
-                await self._memory.keep({one.key: (one.fingerprint, len(one)) for one in keyed})
+        await self._settle(intake, intake.unsettled(requests))
+
+    async def settle(self, token: Any, indices: Sequence[int]) -> None:
+        """The same with the requests that wait for none but these records."""
+        intake: Intake
+        requests: Sequence[Request]
+        intake, requests = token
+        await self._settle(intake, intake.safe(requests, indices))
+
+    async def _settle(self, intake: Intake, requests: Sequence[Request]) -> None:
+        keyed = [request for request in requests if request.key]
+        if keyed and self._memory is not None:
+            await self._memory.keep({one.key: (one.fingerprint, len(one)) for one in keyed})
         intake.settle(requests)
 
     def reject(self, token: Any, violations: Mapping[int, Sequence[Violation]]) -> Collection[int]:

@@ -172,6 +172,23 @@ async def test_a_slow_delivery_holds_back_no_other_answer() -> None:
         assert await slow == (200, {"accepted": 1})
 
 
+async def test_a_request_does_not_wait_for_those_that_it_was_gathered_with() -> None:
+    """It is answered when all of its own records are safe, in whatever steps that comes about, and once."""
+    async with client() as one:
+        posting = [asyncio.create_task(one.post(body, JSON)) for body in (b"[1, 2]", b"3", b"[4, 5]")]
+        await one.arrived(5)
+        batch = await one.source.read()
+        order = list(batch.values)
+        await one.source.settle(batch.token, [order.index(value) for value in (b"1", b"3", b"4")])
+        assert await posting[1] == (200, {"accepted": 1})
+        await one.source.settle(batch.token, [order.index(b"1")])
+        await one.source.settle(batch.token, [order.index(b"2")])
+        assert await posting[0] == (200, {"accepted": 2})
+        assert not posting[2].done()
+        await one.source.ack(batch.token)
+        assert await posting[2] == (200, {"accepted": 2})
+
+
 async def test_small_requests_are_gathered_into_one_batch() -> None:
     """What has come in by the time of a read is one batch, and its acknowledgement answers all of it."""
     async with client() as one:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -449,3 +449,29 @@ async def test_when_a_sink_has_ended_the_others_get_what_is_theirs_and_nothing_o
     assert line.outlets["a"].queued_records == 0
     abandoned = books.sample("sluiceway_abandoned_records_total", source="source")
     assert abandoned == (0 if replays else 3 * (len(line.sinks["b"].values) - 1))
+
+
+class Telling(MemorySource):
+    """A source that is told of each record as soon as it is safe."""
+
+    settled: list[int]
+
+    async def settle(self, token: object, indices: Sequence[int]) -> None:
+        self.settled += indices
+
+
+async def test_a_record_need_not_wait_for_those_that_came_beside_it(books: Books) -> None:
+    """What is dropped, kept as a dead letter or delivered is told before what another sink does not take yet."""
+    source = Telling(MemorySource.Config())
+    source.settled = []
+    line = Line(books, source=source)
+    line.sinks["b"].down = True
+    source.push(to("a", "b", "a", "nowhere"))
+    source.end()
+    running_line = asyncio.create_task(line.run())
+    await until(lambda: sorted(source.settled) == [0, 2, 3])
+    assert not source.acked
+    line.sinks["b"].down = False
+    await running_line
+    assert sorted(source.settled) == [0, 2, 3]
+    assert len(source.acked) == 1
