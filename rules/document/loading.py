@@ -149,7 +149,7 @@ class _Loading:
         reached = attempt.reached - repair.grown
         for _ in range(_BEYOND):
             broken = attempt.broken
-            if broken is None or reached >= repair.believed:
+            if broken is None or reached >= repair.believed or self._tried > _TRIED:
                 break
             following = _past(attempt, broken)
             if following is None:
