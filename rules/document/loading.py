@@ -84,7 +84,7 @@ class _Loading:
                 self._report(fault, also=True)
                 self.composer = mended[1]
             elif broken.passable:
-                self._report(broken.fault(composer.origin), also=True)
+                self._report(broken.fault(composer.origin), also=not broken.mendable)
                 self.composer = compose(composer.origin, composer.passed | {composer.origin.place(broken.index)})
             else:
                 repaired = self._repaired(broken) if broken.repairable else None
