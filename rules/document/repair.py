@@ -189,7 +189,8 @@ class _Repairs:
             (dashes if following.is_item else keys).add(following.indent)
             dashes.add(following.indent - line.columns[-1] + line.indent)
         if "\t" in line.text[: line.indent]:  # which says nothing of how deep it is meant to be
-            above = self._lines[next(self._lines.before(number), 0)]
+            before = (above for above in self._lines.before(number) if not self._lines[above].is_text)
+            above = self._lines[next(before, 0)]
             keys = {0, above.columns[-1] + (_STEP if above.is_parent else 0)}
             if (
                 following is not None
