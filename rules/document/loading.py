@@ -84,7 +84,7 @@ class _Loading:
                 self._report(fault, also=True)
                 self.composer = mended[1]
             elif broken.passable:
-                self._report(broken.fault(composer.origin), also=True)
+                self._report(broken.fault(composer.origin), also=not broken.mendable)
                 self.composer = compose(composer.origin, composer.passed | {composer.origin.place(broken.index)})
             else:
                 repaired = self._repaired(broken) if broken.repairable else None
@@ -149,7 +149,7 @@ class _Loading:
         reached = attempt.reached - repair.grown
         for _ in range(_BEYOND):
             broken = attempt.broken
-            if broken is None or reached >= repair.believed:
+            if broken is None or reached >= repair.believed or self._tried > _TRIED:
                 break
             following = _past(attempt, broken)
             if following is None:

@@ -160,7 +160,9 @@ class _Repairs:
                 fault = Fault(self._origin.place(end), "this line is indented by mistake", hint)
                 has_tab = "\t" in line.text[: line.indent]
                 moved = self._with(line.start, end, " " * column, None if has_tab else fault)
-                yield replace(moved, believed=0) if has_tab and len(columns) == 1 else moved
+                following = next(self._lines.after(number), None)
+                is_sure = has_tab and len(columns) == 1 and following is not None and following.indent == column
+                yield replace(moved, believed=0) if is_sure else moved
 
     def _stands_out(self, number: int) -> bool:
         """Whether the lines before and behind a line agree where such a line begins, and it does not."""
@@ -187,7 +189,8 @@ class _Repairs:
             (dashes if following.is_item else keys).add(following.indent)
             dashes.add(following.indent - line.columns[-1] + line.indent)
         if "\t" in line.text[: line.indent]:  # which says nothing of how deep it is meant to be
-            above = self._lines[next(self._lines.before(number), 0)]
+            before = (above for above in self._lines.before(number) if not self._lines[above].is_text)
+            above = self._lines[next(before, 0)]
             keys = {0, above.columns[-1] + (_STEP if above.is_parent else 0)}
             if (
                 following is not None

@@ -1126,6 +1126,10 @@ rules:
   - name: d
    to: s1
   - {name: e, to: s9}
+  - {name: f, to: s1}
+  - name: g
+    when: event.a: 1
+    to: s1
 """)
     assert faults_of(tmp_path, "sluiceway.yaml") == [
         "flow.yaml:2:12: `evnt` is not known here; did you mean `event`?",
@@ -1139,6 +1143,7 @@ rules:
         "flow.yaml:7:5: `rules[3]` is a list; should be a rule, such as {name: rest, to: archive}",
         "flow.yaml:9:4: this line is indented by mistake; should begin in column 5",
         "flow.yaml:10:19: there is no sink `s9`; known: s1, s2, s3, drop, dead_letter",
+        "flow.yaml:13:11: YAML does not read `event.a: 1` as one text; should be quoted: when: 'event.a: 1'",
         "sluiceway.yaml:2:30: a quote is opened and never closed",
         "sluiceway.yaml:3:32: `,` or the end of the `[` of line 3 should stand here",
         "sluiceway.yaml:6:7: YAML does not read `type: memory` as one text; should be quoted: s2: 'type: memory'",
