@@ -39,7 +39,7 @@ from router import (
 )
 
 _OF_CREDENTIALS = frozenset({401, 407})
-_ALIKE = [_OF_CREDENTIALS, frozenset({403}), frozenset({502, 503, 504}), frozenset(range(300, 400))]
+_ALIKE = [frozenset({403}), frozenset({502, 503, 504})]
 """Statuses that a request without any record would be answered with, too, as long as the server is not well."""
 _LARGEST_RESULTS = 64 * 2**20
 _ENOUGH_FOR_AN_EXCERPT = 64 * 2**10
@@ -195,8 +195,9 @@ class HttpSink:
     | 429, 503 with `Retry-After` | the server is overloaded: all is sent again then, and no attempt is used up |
     | 400, 409, 413, 422 | halves of the request are sent, to find the records that are to blame: dead letters |
     | other 4xx | the records of the request are dead letters |
-    | 401, 407 | a new OAuth 2.0 token is tried once; then an outage, until the credentials are right |
-    | 403, 3xx | an outage, until the settings are right; a dead letter where the record chose the URL |
+    | 401, 407 | a new OAuth 2.0 token is tried once; then all is sent again, until the credentials are right |
+    | 3xx | all is sent again, until the settings are right; a dead letter where the record chose the URL |
+    | 403 | an outage, until the settings are right; a dead letter where the record chose the URL |
     | 408, 425, other 5xx | an outage; a record that brings it about on its own is found: a dead letter |
 
     Dead letters hold the status and the beginning of the answer. Redirects are not followed. A body as large as one
@@ -204,7 +205,7 @@ class HttpSink:
 
     **Away**: a server that cannot be reached, breaks the connection, does not answer in time or answers as the table
     says is away, and records wait. To open the sink is to get a token, and to connect to the server, or to be answered
-    2xx by `healthcheck`. After a request without an answer, 3xx, 401, 403, 407, 502, 503 or 504, the URL is asked with
+    2xx by `healthcheck`. After a request without an answer, 403, 502, 503 or 504, the URL is asked with
     HEAD instead, unless `healthcheck` says otherwise, and while that gives the same, the server is still away: so an
     outage behind a load balancer is told from a record that the server cannot digest. A request may take
     `request_timeout`, but no more than 45 % of the sink's `timeout`, which is for a whole write.
@@ -339,6 +340,8 @@ sinks:
             if self._is_ours(route):
                 raise Unavailable(told, after=answer.retry_after or 0.0)
         elif status >= 300 and self._is_of_the_server(route, status):
+            if status in _OF_CREDENTIALS or status < 400:
+                raise Unavailable(told)  # no record brings that about
             self._suspect(route, next((alike for alike in _ALIKE if status in alike), None))
             raise NotConnected(told)
 

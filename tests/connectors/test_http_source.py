@@ -254,7 +254,12 @@ async def test_other_paths_methods_and_types_are_refused() -> None:
         assert await one.post(b"{}", url=url + "/") == (404, {"error": "there is nothing here"})
         async with one.session.get(url) as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, "POST")
-        for kind in ("image/png", "application/json; charset=UTF-16", 'text/plain; boundary=x; charset="utf-32le"'):
+        for kind in (
+            "image/png",
+            "application/json; charset=UTF-16",
+            "text/plain;charset=latin1",
+            'text/plain; boundary=x; charset="utf-32le"',
+        ):
             assert (await one.post(b"{}", {"Content-Type": kind}))[0] == 415
         for coding in ("br", "gzip, gzip", "deflate"):
             assert (await one.post(b"{}", {"Content-Encoding": coding, **JSON}))[0] == 415
