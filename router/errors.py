@@ -14,15 +14,21 @@ class NotConnected(SluicewayError):
 
     From ``Sink.write``, ``unwritten`` names the records of the batch, by index, that were not written, where the sink
     knows: all others are durable and are not written again. None: nothing is known to be written. ``refused`` are
-    records that never can be written, by index, with the reason: dead letters at once.
+    records that never can be written, by index, with the reason: dead letters at once. ``answered``: the system itself
+    has said that it fails, which may pass: it is given ``retry.attempts`` before a record is suspected to be the cause.
     """
 
     def __init__(
-        self, *args: object, unwritten: Collection[int] | None = None, refused: Mapping[int, str] | None = None
+        self,
+        *args: object,
+        unwritten: Collection[int] | None = None,
+        refused: Mapping[int, str] | None = None,
+        answered: bool = False,
     ) -> None:
         super().__init__(*args)
         self.unwritten = unwritten
         self.refused = refused or {}
+        self.answered = answered
 
 
 class Unavailable(NotConnected):

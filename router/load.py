@@ -53,11 +53,13 @@ class Segment:
     indices: Sequence[int]
     attempts: int = 0
     strikes: int = 0
+    is_half: bool = False
+    """Whether the record that is to blame is looked for in it already."""
 
     def halves(self) -> list[Segment]:
         """Two segments that begin anew."""
         middle = len(self.indices) // 2
-        return [Segment(self.indices[:middle]), Segment(self.indices[middle:])]
+        return [Segment(indices, is_half=True) for indices in (self.indices[:middle], self.indices[middle:])]
 
 
 class Load:

@@ -13,7 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.admission import Admission
 from router.batch import Batch, Lease
@@ -271,7 +271,7 @@ class Outlet:
             return await self._after_delay(await self._unwritten(load, segment, batch, error), error, begun)
         except NotConnected as error:
             segment = await self._unwritten(load, segment, batch, error)
-            return await self._after_drop(load, segment, str(error) or type(error).__name__)
+            return await self._after_drop(load, segment, str(error) or type(error).__name__, answered=error.answered)
         except ConnectionError as error:
             return await self._after_drop(load, segment, str(error) or type(error).__name__)
         except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the outlet
@@ -299,7 +299,7 @@ class Outlet:
             return segment
         kept = [index for index in segment.indices if leases[index] not in lost]
         self._metrics.revoked.inc(len(segment.indices) - len(kept))
-        return Segment(kept, segment.attempts, segment.strikes)
+        return replace(segment, indices=kept)
 
     async def _after_refusal(self, load: Load, segment: Segment, batch: Batch, error: WriteError) -> list[Segment]:
         """Some records were refused; the others are durable."""
@@ -321,7 +321,7 @@ class Outlet:
         self._metrics.retries.inc()
         self.error = next(iter(again.values()))
         await self._pause()
-        return [Segment(list(again), attempts, segment.strikes)]
+        return [replace(segment, indices=list(again), attempts=attempts)]
 
     async def _unwritten(self, load: Load, segment: Segment, batch: Batch, error: NotConnected) -> Segment:
         """What is left of a segment whose write broke off. Where some of it was written or refused, its strikes begin
@@ -336,7 +336,7 @@ class Outlet:
         await self._dead_letter(load, reasons, reason="refused", attempts=segment.attempts + 1)
         if written := len(batch) - len(left) - len(refused):
             self._written(written, batch.bytes - sum(len(batch.values[index]) for index in (*left, *refused)))
-        return Segment([segment.indices[index] for index in left], segment.attempts)
+        return replace(segment, indices=[segment.indices[index] for index in left], strikes=0)
 
     async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:
         """The system takes nothing for now, and is given the time that it asks for. A write that has waited for it
@@ -349,8 +349,9 @@ class Outlet:
         await self._pause(error.after, begun)
         return [segment] if segment.indices else []
 
-    async def _after_drop(self, load: Load, segment: Segment, why: str) -> list[Segment]:
-        """The connection went away during a write: an outage, or a record that brings it down."""
+    async def _after_drop(self, load: Load, segment: Segment, why: str, *, answered: bool = False) -> list[Segment]:
+        """The connection went away during a write: an outage, or a record that brings it down. ``answered`` as in
+        NotConnected."""
         log.warning("sink %s: connection lost while writing %d record(s): %s", self.name, len(segment.indices), why)
         self._set_down(why)
         await self._close_sink(self._sink)
@@ -360,7 +361,8 @@ class Outlet:
             return []
         self._metrics.retries.inc()
         segment.strikes += 1
-        return [segment] if segment.strikes < STRIKES else await self._bisect(load, segment, "brings_sink_down", why)
+        patience = max(STRIKES, self.policy.attempts) if answered and not segment.is_half else STRIKES
+        return [segment] if segment.strikes < patience else await self._bisect(load, segment, "brings_sink_down", why)
 
     async def _after_crash(self, load: Load, segment: Segment, error: Exception) -> list[Segment]:
         """The connector raised what it never should: the write is split until the record that does it is found."""

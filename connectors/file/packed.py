@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from router import NotConnected
 
@@ -102,6 +104,19 @@ def _decompressor(packing: Packing) -> tuple[Callable[[], Any], type[Exception]]
         return lambda: zlib.decompressobj(wbits=31), zlib.error
     zstandard = _zstandard()
     return lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+
+
+def _is_there(compression: str) -> str:
+    if compression == "zstd":
+        try:
+            _zstandard()
+        except NotConnected as error:
+            raise ValueError(str(error)) from error
+    return compression
+
+
+Compression = Annotated[Literal["none", "gzip", "zstd"], AfterValidator(_is_there)]
+"""A setting: what is written is compressed with this."""
 
 
 def _zstandard() -> Any:

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from connectors.file.destination import Destination
 from connectors.file.journal import Append, Journal
 from connectors.file.output import OutputFile, Refused, make_sure_of_room, sync_folder
-from connectors.file.packed import Packing, packer
+from connectors.file.packed import Compression, Packing, packer
 from connectors.file.rotation import move_aside, prune
 from connectors.file.worker import Worker
 from router import (
@@ -79,7 +79,7 @@ class FileSinkConfig(Settings):
     """The file, relative to the daemon's file. It may hold `${CEL}`; the folder before that is never left."""
     framing: FramingSetting | None = None
     """How records are told apart. By default as goes with what is written: lines of JSON, rows of CSV, and so on."""
-    compression: Literal["none", "gzip", "zstd"] = "none"
+    compression: Compression = "none"
     """Each write is a compressed member of its own, so the file can be read at any time."""
     fsync: Literal["batch", "interval", "never"] = "batch"
     """What is waited for before records count as written: an fsync for each batch, one at most every

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from connectors.file.packed import Compression
 from connectors.http.answers import Answer, shown_url
 from connectors.http.client import Client, ClientSettings, checked_headers, checked_url
 from connectors.http.delivery import Delivery, Request
@@ -90,7 +91,7 @@ class HttpSinkConfig(ClientSettings):
     """CEL that reads what became of each record out of an answer 2xx, for bulk APIs: a list with a result for each
     record of the request, in their order. See **Results**. `response` has `status`, `headers` (names in lower case)
     and `body` (JSON, or text where it is none)."""
-    compression: Literal["none", "gzip", "zstd"] = "none"
+    compression: Compression = "none"
     """How bodies are compressed, as `Content-Encoding` says. Not every server takes it."""
     concurrency: Annotated[int, Field(ge=1)] = 1
     """How many requests are made at once. With more than one, order is kept only among records with the same `key`
@@ -198,7 +199,7 @@ class HttpSink:
     | 401, 407 | a new OAuth 2.0 token is tried once; then all is sent again, until the credentials are right |
     | 3xx | all is sent again, until the settings are right; a dead letter where the record chose the URL |
     | 403 | an outage, until the settings are right; a dead letter where the record chose the URL |
-    | 408, 425, other 5xx | an outage; a record that brings it about on its own is found: a dead letter |
+    | 408, 425, other 5xx | an outage; after `retry.attempts`, the record that brings it about is found: a dead letter |
 
     Dead letters hold the status and the beginning of the answer. Redirects are not followed. A body as large as one
     that was answered 413 is halved beforehand.
@@ -343,7 +344,7 @@ sinks:
             if status in _OF_CREDENTIALS or status < 400:
                 raise Unavailable(told)  # no record brings that about
             self._suspect(route, next((alike for alike in _ALIKE if status in alike), None))
-            raise NotConnected(told)
+            raise NotConnected(told, answered=True)
 
     def _suspect(self, route: Route, alike: frozenset[int] | None) -> None:
         """When the sink is opened next, ask whether the server is well: without an answer, or with one of these, it is

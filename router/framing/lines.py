@@ -79,8 +79,7 @@ class Null(_Ended):
         if b"\0" in b"".join(values):
             why = "a payload that holds a NUL cannot be ended by one"
             failed = {index: why for index, value in enumerate(values) if b"\0" in value}
-            values = [value for index, value in enumerate(values) if index not in failed]
-        return b"\0".join([*values, b""]), failed
+        return _ended(values, b"\0", failed)
 
 
 class LineFramer:
@@ -220,18 +219,31 @@ def frame_lines(values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
     """
     failed: dict[int, str] = {}
     if b"\n" in b"".join(values):
-        values = list(_compact(values, failed))
-    return b"\n".join([*values, b""]), failed
+        values = [_compact(index, value, failed) for index, value in enumerate(values)]
+    return _ended(values, b"\n", failed)
 
 
-def _compact(values: Sequence[bytes], failed: dict[int, str]) -> Iterator[bytes]:
+def _ended(values: Sequence[bytes], end: bytes, failed: dict[int, str]) -> tuple[bytes, dict[int, str]]:
+    """Each record with ``end`` after it, but for those that have ``failed``, and for empty ones, which add to these:
+    whoever reads would pass them over."""
+    data = end.join([*values, b""])
+    if failed or data.startswith(end) or end + end in data:
+        for index, value in enumerate(values):
+            if not value:
+                failed.setdefault(
+                    index, "an empty payload cannot be told where an end of a record is all that is there"
+                )
+        data = end.join([*(value for index, value in enumerate(values) if index not in failed), b""])
+    return data, failed
+
+
+def _compact(index: int, value: bytes, failed: dict[int, str]) -> bytes:
     import msgspec  # rarely needed, and start-up time matters
 
-    for index, value in enumerate(values):
-        if b"\n" not in value:
-            yield value
-            continue
-        try:
-            yield msgspec.json.format(value, indent=-1)
-        except (msgspec.DecodeError, RecursionError) as error:
-            failed[index] = f"a payload that holds a newline and is not JSON cannot be written as one line ({error})"
+    if b"\n" not in value:
+        return value
+    try:
+        return msgspec.json.format(value, indent=-1)
+    except (msgspec.DecodeError, RecursionError) as error:
+        failed[index] = f"a payload that holds a newline and is not JSON cannot be written as one line ({error})"
+        return value

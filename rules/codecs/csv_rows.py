@@ -15,7 +15,7 @@ import msgspec
 
 from rules.cel.errors import CelError
 from rules.codecs.conversions import CONVERSIONS, as_number, as_text
-from rules.codecs.format import UNDECODED, Decode, Fields, in_text
+from rules.codecs.format import UNDECODED, Decode, Fields, in_text, write_json
 from rules.columns import Constant
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Rows:
         # The module's own limit is 128 KiB a field; how long a record may be is for its source to say.
         csv.field_size_limit(2**31 - 1)
         self._format = format
+        self._as_json = {name for name, kind in format.types.items() if kind == "json"}
         self._dialect: dict[str, Any] = {
             "delimiter": format.delimiter,
             "quotechar": format.quote or None,
@@ -255,8 +256,11 @@ class Rows:
     def encode(self, value: object) -> bytes:
         """An event as a row. Raises CelError for one that is neither map nor list."""
         if isinstance(value, Mapping):
-            columns = self._format.columns
-            return self.write(value.values() if columns is None else map(value.get, columns))
+            names = value if self._format.columns is None else self._format.columns
+            fields: Iterable[object] = map(value.get, names)
+            if self._as_json:
+                fields = [_in_json(field) if name in self._as_json else field for name, field in zip(names, fields)]  # noqa: B905 - as many
+            return self.write(fields)
         if isinstance(value, list):
             return self.write(value)
         raise CelError("only a map or a list can be written as CSV")
@@ -334,6 +338,10 @@ def _names(columns: object) -> list[str]:
     if isinstance(columns, Sequence) and not isinstance(columns, str) and all(isinstance(n, str) for n in columns):
         return list(columns)
     raise ValueError(f"{ATTRIBUTE} should be a list of names")
+
+
+def _in_json(value: object) -> str | None:
+    return None if value is None else write_json(value).decode()
 
 
 def _in_field(value: object) -> str:

@@ -15,7 +15,7 @@ from pydantic import Field
 from rules.cel.errors import CelError
 from rules.cel.values import a_type
 from rules.codecs.conversions import CONVERSIONS, TextType
-from rules.codecs.format import Codec, Format, in_text
+from rules.codecs.format import Codec, Format, in_text, write_json
 
 
 class Logfmt(Format):
@@ -95,6 +95,7 @@ class _Pairs:
     def __init__(self, types: Mapping[str, TextType]) -> None:
         self._conversions = {key: CONVERSIONS[kind] for key, kind in types.items() if kind != "text"}
         self._keys: set[str] = set()  # that can be keys, for they mostly are the same few
+        self._as_json = {key for key, kind in types.items() if kind == "json"}
         self._booleans = {key for key, kind in types.items() if kind == "boolean"}
 
     # Reading
@@ -147,6 +148,8 @@ class _Pairs:
 
     def _pair(self, key: object, value: object) -> str:
         name = key if key.__class__ is str and key in self._keys else self._checked(key)
+        if name in self._as_json and value is not None:
+            value = write_json(value).decode()
         if value is True and name not in self._booleans:
             return name
         text = value if value.__class__ is str else "" if value is None else in_text(value)

@@ -20,6 +20,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from connectors.file import FileSink, FileSource
 from router import Batch, Constant, Context, EndOfStream, NotConnected, Sink, WriteError
@@ -556,11 +557,11 @@ async def test_killed_while_writing(tmp_path: Path, compression: str) -> None:
     assert len(numbers) <= acknowledged + 4 * 500
 
 
-async def test_zstd_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening says what to install."""
+def test_zstd_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration says what to install."""
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(NotConnected, match=r'pip install "sluiceway\[zstd\]"'):
-        await make(tmp_path, compression="zstd").open()
+    with pytest.raises(ValidationError, match=r'pip install "sluiceway\[zstd\]"'):
+        make(tmp_path, compression="zstd")
 
 
 # Rotation

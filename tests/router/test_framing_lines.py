@@ -9,6 +9,7 @@ from framings import CUTS, chunks, feed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.framing import FRAMINGS
 from router.framing.lines import LineFramer, frame_lines
 
 CONTENT = st.lists(st.sampled_from([b"\n", b"\r", b"a", b"bc", b"\0", b"\xff", b"long line"]), max_size=60).map(
@@ -122,3 +123,12 @@ def test_other_payloads_with_newlines_are_refused_alone(payload: bytes) -> None:
     assert data == b"before\nafter\n"
     assert list(failed) == [1]
     assert "newline" in failed[1]
+
+
+@pytest.mark.parametrize("kind", ["newline", "null"])
+@pytest.mark.parametrize("values", [[b""], [b"", b"a"], [b"a", b"", b"b"], [b"a", b""], [b"", b""]])
+def test_an_empty_payload_is_left_out_and_told(kind: str, values: list[bytes]) -> None:
+    """It would be passed over by whoever reads: no record is lost without a word."""
+    data, failed = FRAMINGS[kind]().join(values)
+    assert FRAMINGS[kind]().cut(data, 10).values == [value for value in values if value]
+    assert failed.keys() == {index for index, value in enumerate(values) if not value}

@@ -312,6 +312,28 @@ async def test_a_record_that_brings_the_connection_down_is_found(books: Books) -
     assert sink.values == [value for value in values if value != b"poison"]
 
 
+async def test_a_system_that_says_itself_that_it_fails_has_all_attempts_before_a_record_is_suspected(
+    books: Books,
+) -> None:
+    """Then the record to blame is found as quickly as any."""
+    sink, failing = new_sink(), [7]
+
+    def fail(batch: Batch) -> None:
+        failing[0] -= 1
+        if failing[0] >= 0 or b"poison" in batch.values:
+            raise NotConnected("500", answered=True)
+
+    sink.on_write = fail
+    outlet = outlet_to(sink, books, attempts=10, backoff=0.001)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a", b"b")))
+        assert sink.values == [b"a", b"b"]
+        await (await outlet.put(part(b"c", b"poison")))
+    assert [letter.value for letter in await books.letters()] == [b"poison"]
+    assert sink.values == [b"a", b"b", b"c"]
+    assert sink.writes == 8 + 10 + 1 + 3
+
+
 async def test_a_record_that_crashes_the_connector_is_found(books: Books) -> None:
     sink = new_sink()
 

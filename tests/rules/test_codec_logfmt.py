@@ -187,3 +187,10 @@ def test_a_flow_reads_and_writes_it() -> None:
         "b": [b'ms=500 path=/x slow=true note="took 500 ms"'],
     }
     assert [letter.detail for letter in decisions.letters] == ["not logfmt: the quote is not closed at byte 3"]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3), st.lists))
+def test_a_key_of_json_holds_any_value(value: object) -> None:
+    """A text that looks like another value, too."""
+    codec = Logfmt(types={"j": "json"}).codec
+    assert codec.decode(codec.encode({"j": value})) == {"j": value}
