@@ -78,8 +78,9 @@ class _Loading:
         while (broken := self.composer.broken) is not None and self._steps < _MENDS:
             composer = self.composer
             self._steps += 1
-            if broken.mendable and (mended := _mended(composer, broken)) is not None:
-                fault = broken.mended_by(mended[0], composer.origin)
+            mended = _mended(composer, broken) if broken.mendable else None
+            fault = None if mended is None else broken.mended_by(mended[0], composer.origin)
+            if mended is not None and fault is not None and fault.place not in self.mended:  # what is mended stays so
                 self.mended.add(fault.place)
                 self._report(fault, also=True)
                 self.composer = mended[1]
@@ -179,8 +180,9 @@ def _continued(origin: Origin, number: int) -> int | None:
     return above + 1
 
 
-def _mended(composer: Composer, broken: Broken) -> tuple[Mend, Composer] | None:
-    """The mend that lets reading get furthest past the spot where it stopped."""
+def _mended(composer: Composer, broken: Broken, *, further_on: bool = True) -> tuple[Mend, Composer] | None:
+    """The mend that lets reading get furthest past the spot where it stopped. ``further_on``: or the one of a path
+    behind which another lets reading get on."""
     best: tuple[int, Mend, Composer] | None = None
     path: tuple[Mend, Composer] | None = None
     for mend in _candidates(composer, broken):
@@ -194,8 +196,9 @@ def _mended(composer: Composer, broken: Broken) -> tuple[Mend, Composer] | None:
     if best is not None:
         return best[1:]
     # The value of a path may be broken as well as the path.
-    follows = path is not None and path[1].broken is not None and _mended(path[1], path[1].broken) is not None
-    return path if follows else None
+    if not further_on or path is None or path[1].broken is None:
+        return None
+    return path if _mended(path[1], path[1].broken, further_on=False) is not None else None
 
 
 def _candidates(composer: Composer, broken: Broken) -> Iterator[Mend]:

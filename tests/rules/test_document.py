@@ -447,3 +447,11 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     document, faults = load(data, "f.yaml")
     assert document is not None or faults
+
+
+def test_what_is_mended_is_not_mended_again() -> None:
+    """Each mend would double the quotes of the one before, and reading never end."""
+    text = "rules:\n  - {name: a, to: out, split: {each: event.items,  && as: item}, emit: {a: 1}}\n"
+    _, faults = load(text, "f.yaml", ("each", "as", "name"))
+    assert faults
+    assert len(faults) < 4
