@@ -51,6 +51,8 @@ class _Unsettled:
     shares: list[Share] = field(default_factory=list)
     """The receipts, each with the records of the batch that it is about; none where some went back."""
     is_whole: bool = False
+    told: int = 0
+    """How many of its records the source has been told of already that they are safe."""
 
     @property
     def is_landed(self) -> bool:
@@ -379,12 +381,12 @@ class Pipeline:
 
     async def _settle_in_turn(self, source: Settles, entry: _Unsettled) -> None:
         """Tell the source of each record as soon as it is safe, but for the last ones, which go with the batch."""
-        left = len(entry.batch)
-        async for safe in safe_in_turn(left, entry.shares):
-            left -= len(safe)
-            if left:
+        total = len(entry.batch)
+        async for safe in safe_in_turn(total, entry.shares):
+            if entry.told + len(safe) < total:
                 settle = partial(source.settle, entry.batch.token, safe)
                 await self._letters.state.insist(settle, f"source {self.name}: it cannot answer, so it waits")
+                entry.told += len(safe)
 
     def _leave(self, entry: _Unsettled) -> None:
         del self._under_way[entry]
@@ -414,7 +416,7 @@ class Pipeline:
         )
 
     def _abandon(self, entries: Sequence[_Unsettled]) -> None:
-        records = sum(len(entry.batch) for entry in entries)
+        records = sum(len(entry.batch) - entry.told for entry in entries)
         if records and not self.source.replays:
             self._metrics.abandoned.inc(records)
             log.error("source %s: %d record(s) given up: it cannot replay them", self.name, records)

@@ -475,3 +475,17 @@ async def test_a_record_need_not_wait_for_those_that_came_beside_it(books: Books
     await running_line
     assert sorted(source.settled) == [0, 2, 3]
     assert len(source.acked) == 1
+
+
+async def test_what_was_told_to_be_safe_is_not_given_up(books: Books) -> None:
+    """A forced stop counts as abandoned what is not delivered, and nothing twice."""
+    source = Telling(MemorySource.Config(replays=False))
+    source.settled = []
+    line = Line(books, source=source)
+    line.sinks["b"].down = True
+    source.push(to("a", "b", "a", "b"))
+    task = asyncio.create_task(line.run())
+    await until(lambda: sorted(source.settled) == [0, 2])
+    task.cancel()
+    await asyncio.wait([task])
+    assert books.sample("sluiceway_abandoned_records_total", source="source") == 2
