@@ -88,8 +88,8 @@ class Cutter:
         found = framer.feed(body[:_SLICE])
         for start in range(_SLICE, len(body), _SLICE):
             self._check(found)
-            _add(found, framer.feed(body[start : start + _SLICE]))
-        _add(found, framer.finish())
+            found.add(framer.feed(body[start : start + _SLICE]))
+        found.add(framer.finish())
         self._check(found)
         return found
 
@@ -116,13 +116,6 @@ class Cutter:
 
     def _too_many(self) -> Refusal:
         return Refusal(413, f"the body has more than {self._most} records", close=True)
-
-
-def _add(found: Framed, more: Framed) -> None:
-    shift = len(found.values)
-    found.values += more.values
-    found.spoiled.update({shift + index: reason for index, reason in more.spoiled.items()})
-    found.known = more.known or found.known
 
 
 def _is_json(content_type: str) -> bool:

@@ -198,8 +198,8 @@ class HttpSink:
     | other 4xx | the records of the request are dead letters |
     | 401, 407 | a new OAuth 2.0 token is tried once; then all is sent again, until the credentials are right |
     | 3xx | all is sent again, until the settings are right; a dead letter where the record chose the URL |
-    | 403 | an outage, until the settings are right; a dead letter where the record chose the URL |
     | 408, 425, other 5xx | an outage; after `retry.attempts`, the record that brings it about is found: a dead letter |
+    | 403 | the same, and a dead letter at once where the record chose the URL |
 
     Dead letters hold the status and the beginning of the answer. Redirects are not followed. A body as large as one
     that was answered 413 is halved beforehand.

@@ -37,6 +37,15 @@ class Framed:
         """``known`` as columns of a batch."""
         return {name: Constant(value, len(self.values)) for name, value in self.known.items()}
 
+    def add(self, more: Framed) -> None:
+        """Add what comes after it in the same stream."""
+        if more.values:
+            shift = len(self.values)
+            self.values += more.values
+            self.spoiled.update({shift + index: reason for index, reason in more.spoiled.items()})
+            self.size, self.ascii, self.fields = -1, None, None
+        self.known = more.known or self.known
+
     def spoil(self, value: bytes, reason: str) -> None:
         """Add a record that is not to be had whole."""
         self.spoiled[len(self.values)] = reason
@@ -122,13 +131,8 @@ class Framing(Model, ABC):
     def cut(self, body: bytes, limit: int) -> Framed:
         """All records of a stream that is there as a whole."""
         framer = self.framer(limit)
-        framed, rest = framer.feed(body), framer.finish()
-        shift = len(framed.values)
-        framed.values += rest.values
-        framed.spoiled.update({shift + index: reason for index, reason in rest.spoiled.items()})
-        framed.known = rest.known or framed.known
-        if rest.values:
-            framed.size, framed.ascii, framed.fields = -1, None, None
+        framed = framer.feed(body)
+        framed.add(framer.finish())
         return framed
 
     def document(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
