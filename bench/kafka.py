@@ -25,8 +25,7 @@ from bench.events import lines
 from bench.measure import Cost
 from bench.route import RULES, SINKS
 from connectors.kafka.partitioning import by_partition, partitions_of
-from tests.certificates import make_certificates
-from tests.servers.kafka import FAST, KafkaCluster
+from tests.servers.kafka import own_cluster
 from tests.servers.topics import create_topic
 
 RECORDS = 2_000_000
@@ -181,15 +180,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--profile", type=Path, help="run the daemon once under cProfile, into this file")
     options = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="sluiceway-kafka-"))
-    try:
-        certificates = make_certificates(folder / "certificates")
-        with KafkaCluster(folder / "kafka", certificates, options=FAST) as cluster:
-            topics = Topics(cluster.addresses.plaintext, options.keyed)
-            asyncio.run(topics.fill(options.records))
-            return 0 if _compare(Relays(topics, folder, options), options) else 1
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="sluiceway-relays-") as folder, own_cluster() as cluster:
+        topics = Topics(cluster.addresses.plaintext, options.keyed)
+        asyncio.run(topics.fill(options.records))
+        return 0 if _compare(Relays(topics, Path(folder), options), options) else 1
 
 
 def _compare(relays: Relays, options: argparse.Namespace) -> bool:

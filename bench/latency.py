@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,8 +23,7 @@ from bench import measure
 from bench.kafka import Topics, by_hand, reading, write_configuration
 from bench.measure import Cost
 from bench.route import SINKS
-from tests.certificates import make_certificates
-from tests.servers.kafka import FAST, KafkaCluster
+from tests.servers.kafka import own_cluster
 
 RATE = 5_000
 LEFT_OUT = 8.0
@@ -105,14 +103,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="sluiceway-latency-"))
-    try:
-        certificates = make_certificates(folder / "certificates")
-        with KafkaCluster(folder / "kafka", certificates, options=FAST) as cluster:
-            topics = Topics(cluster.addresses.plaintext, keyed=False)
-            return 0 if _compare(Relays(topics, folder, options), options) else 1
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="sluiceway-latency-") as folder, own_cluster() as cluster:
+        topics = Topics(cluster.addresses.plaintext, keyed=False)
+        return 0 if _compare(Relays(topics, Path(folder), options), options) else 1
 
 
 def _compare(relays: Relays, options: argparse.Namespace) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,9 +26,8 @@ from bench.measure import Cost
 from bench.route import SINKS
 from connectors.mqtt import MqttSink
 from router import Batch
-from tests.certificates import make_certificates
-from tests.servers.kafka import FAST, KafkaCluster
-from tests.servers.mosquitto import Mosquitto
+from tests.servers.kafka import own_cluster
+from tests.servers.mosquitto import own_broker
 
 RECORDS = 100_000
 BLOCK = 5_000
@@ -110,20 +108,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="sluiceway-mqtt-"))
-    try:
-        certificates = make_certificates(folder / "certificates")
-        with (
-            KafkaCluster(folder / "kafka", certificates, options=FAST) as cluster,
-            Mosquitto(folder / "mosquitto", certificates, durable=False) as broker,
-        ):
-            port = broker.addresses.plain[1]
-            sessions = [session(name, turn + 1) for name in CONTENDERS for turn in range(options.runs)]
-            asyncio.run(fill(port, sessions, options.records))
-            topics = Topics(cluster.addresses.plaintext, keyed=False)
-            return 0 if _compare(Relays(topics, port, folder, options.records), options) else 1
-    finally:
-        shutil.rmtree(folder)
+    with (
+        tempfile.TemporaryDirectory(prefix="sluiceway-relays-") as folder,
+        own_cluster() as cluster,
+        own_broker() as broker,
+    ):
+        port = broker.addresses.plain[1]
+        sessions = [session(name, turn + 1) for name in CONTENDERS for turn in range(options.runs)]
+        asyncio.run(fill(port, sessions, options.records))
+        topics = Topics(cluster.addresses.plaintext, keyed=False)
+        return 0 if _compare(Relays(topics, port, Path(folder), options.records), options) else 1
 
 
 def _compare(relays: Relays, options: argparse.Namespace) -> bool:

@@ -1,33 +1,18 @@
-"""What campaigns around a Kafka of their own have in common: the cluster, what they may be told, and how they go."""
+"""What campaigns around a Kafka of their own have in common: what they may be told, and how they go."""
 
 from __future__ import annotations
 
 import argparse
 import random
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from cluster_rig import ClusterRig
 from kafka_faults import CLOCK, ONE_OF_SEVERAL
 from run import Campaign
 
-from tests.certificates import make_certificates
-from tests.servers.kafka import FAST, KafkaCluster
-
 RigT = TypeVar("RigT", bound=ClusterRig)
-
-
-@contextmanager
-def own_cluster(nodes: int, **options: object) -> Iterator[KafkaCluster]:
-    """A cluster in a folder of its own, as long as the context."""
-    with tempfile.TemporaryDirectory(prefix="sluiceway-kafka-") as folder:
-        certificates = make_certificates(Path(folder) / "certificates")
-        with KafkaCluster(Path(folder) / "kafka", certificates, nodes=nodes, options=FAST, **options) as cluster:  # type: ignore[arg-type]
-            yield cluster
 
 
 def _possible(rig: ClusterRig, kinds: Iterable[str]) -> list[str]:
@@ -63,7 +48,19 @@ def carry_out(campaign: Campaign[RigT], kinds: Iterable[str], options: argparse.
     began = time.monotonic()
     while campaign.acted < options.faults if options.faults else time.monotonic() - began < options.seconds:
         campaign.next_round(chosen, options.records // options.faults if options.faults else 0)
-    campaign.complaints += rig.complaints
-    broken = campaign.report()
+    broken = _report(campaign)
     print(f"{len(rig.world):,} records, {campaign.acted} faults, {time.monotonic() - began:.0f} s")
     return broken
+
+
+def carry_out_these(campaign: Campaign[RigT], rounds: Sequence[Sequence[str]], seed: int) -> bool:
+    """A round for each of these lists of kinds, and the table; whether any promise was broken."""
+    campaign.rig.daemon.start()
+    for kinds in rounds:
+        campaign.round(kinds, random.Random(seed))
+    return _report(campaign)
+
+
+def _report(campaign: Campaign[RigT]) -> bool:
+    campaign.complaints += campaign.rig.complaints
+    return campaign.report()

@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -126,6 +127,20 @@ class Daemon:
         """What ``/api/status`` says."""
         status: dict[str, dict[str, dict[str, object]]] = json.loads(self._get("/api/status"))
         return status
+
+    def is_idle(self, *accounts: str, connected: bool = False) -> bool:
+        """Whether no source and no sink has records in these accounts of its status (``unsettled``, ``queue``,
+        ``buffer``), and, if asked, all are ``connected``. So it is when it does not run, and not when it does not
+        answer."""
+        if not self.runs:
+            return True
+        try:
+            status = self.status()
+        except OSError:
+            return False
+        parties: list[dict[str, Any]] = [*status["sources"].values(), *status["sinks"].values()]
+        held = [party[name]["records"] for party in parties for name in accounts if name in party]
+        return not any(held) and (not connected or all(party["connected"] for party in parties))
 
     def metrics(self) -> dict[str, float]:
         """What ``/metrics`` says: ``name{label=value,...}``, labels sorted, without the quotes."""

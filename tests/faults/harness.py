@@ -204,7 +204,7 @@ class Rig:
         """
         deadline = time.monotonic() + seconds
         while True:
-            idle = self._is_idle()
+            idle = self.daemon.is_idle("unsettled", "buffer")
             found = self.oracle().findings()
             missing = sum(findings.lost for findings in found.values())
             if (idle and not missing) or time.monotonic() > deadline:
@@ -212,17 +212,6 @@ class Rig:
             time.sleep(0.2)
         self._mark()
         return found
-
-    def _is_idle(self) -> bool:
-        if not self.daemon.runs:
-            return True
-        try:
-            status = self.daemon.status()
-        except OSError:
-            return False
-        waiting = [source["unsettled"] for source in status["sources"].values()]
-        waiting += [sink["buffer"] for sink in status["sinks"].values() if "buffer" in sink]
-        return all(dict(one)["records"] == 0 for one in waiting)  # type: ignore[call-overload]
 
     def _mark(self) -> None:
         letters = [letter.id for letter in self.letters()]

@@ -19,12 +19,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from cluster_campaign import own_cluster
 from daemon_process import Daemon, install_plugins
 from kafka_world import KafkaWorld
 from oracle import Findings, Verdict
 from shop import Shop
 from sink_topics import PARTITIONS
+
+from tests.servers.kafka import own_cluster
 
 MEMBERS = 3
 SESSION_SECONDS = 3
@@ -200,7 +201,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args(arguments)
     print(f"{MEMBERS} members, one killed every {options.every:g} s, seed {options.seed}", flush=True)
-    with own_cluster(1) as cluster:
+    with own_cluster() as cluster:
         brokers = cluster.addresses.plaintext
         with Ordeal(brokers, options.rate, random.Random(options.seed)) as ordeal:
             found = ordeal.suffer(max(1, round(options.seconds / options.every)), options.every)

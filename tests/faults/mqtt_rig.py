@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from cluster_rig import ClusterRig
 from harness import SOURCES
@@ -154,15 +153,7 @@ class MqttRig(ClusterRig):
         return self._is_idle() and self.world.read == before and not self.world.missing()
 
     def _is_idle(self) -> bool:
-        if not self.daemon.runs:
-            return True
-        try:
-            status = self.daemon.status()
-        except OSError:
-            return False
-        parties: list[dict[str, Any]] = [*status["sources"].values(), *status["sinks"].values()]
-        waiting = [party[name] for party in parties for name in ("unsettled", "buffer", "queue") if name in party]
-        return all(party["connected"] for party in parties) and not any(each["records"] for each in waiting)
+        return self.daemon.is_idle("unsettled", "buffer", "queue", connected=True)
 
     def _connected(self) -> int:
         """How often the client whose messages come again has connected to the broker."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from cluster_campaign import carry_out, options_for, own_cluster
+from cluster_campaign import carry_out, options_for
 from cluster_rig import SETTINGS
 from kafka_faults import CALM, KAFKA_FAULTS
 from kafka_rig import KafkaRig
 from run import Campaign
+
+from tests.servers.kafka import own_cluster
 
 
 def main(arguments: list[str]) -> int:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from cluster_campaign import carry_out, options_for, own_cluster
+from cluster_campaign import carry_out, options_for
 from cluster_rig import SETTINGS
 from mqtt_faults import CALM, MQTT_FAULTS
 from mqtt_rig import LOG_SETTINGS, MqttRig
 from run import Campaign
 
-from tests.certificates import make_certificates
-from tests.servers.mosquitto import Mosquitto
-
-
-@contextmanager
-def own_broker() -> Iterator[Mosquitto]:
-    """A Mosquitto in a folder of its own, as long as the context."""
-    with tempfile.TemporaryDirectory(prefix="sluiceway-mqtt-") as folder:
-        certificates = make_certificates(Path(folder) / "certificates")
-        with Mosquitto(Path(folder) / "mosquitto", certificates, durable=False, settings=LOG_SETTINGS) as broker:
-            yield broker
+from tests.servers.kafka import own_cluster
+from tests.servers.mosquitto import own_broker
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +17,7 @@ def main(arguments: list[str]) -> int:
     options = options_for("mqtt", __doc__, MQTT_FAULTS, 1000).parse_args(arguments)
     print(f"faults from MQTT to Kafka, seed {options.seed}", flush=True)
     with (
-        own_broker() as broker,
+        own_broker(LOG_SETTINGS) as broker,
         own_cluster(1, settings=SETTINGS) as cluster,
         MqttRig(cluster, broker, seed=options.seed) as rig,
     ):

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -203,6 +204,16 @@ class KafkaCluster:
             "super.users": "User:ANONYMOUS",
             "allow.everyone.if.no.acl.found": "true",
         }
+
+
+@contextmanager
+def own_cluster(nodes: int = 1, settings: Mapping[str, str] | None = None) -> Iterator[KafkaCluster]:
+    """A cluster for long work, in a folder of its own, as long as the context."""
+    with tempfile.TemporaryDirectory(prefix="sluiceway-kafka-") as name:
+        folder = Path(name)
+        certificates = make_certificates(folder / "certificates")
+        with KafkaCluster(folder / "kafka", certificates, nodes=nodes, settings=settings, options=FAST) as cluster:
+            yield cluster
 
 
 def prepare() -> None:

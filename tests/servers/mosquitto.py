@@ -11,13 +11,15 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.certificates import Certificates
+from tests.certificates import Certificates, make_certificates
 from tests.servers.ports import claim_port
 from tests.servers.process import STOP_SECONDS, ServerProcess, Unavailable
 
@@ -185,6 +187,16 @@ class Mosquitto:
         for (host, port), kind in zip(self._all(), kinds, strict=True):
             lines += [f"listener {port} {host}", *kind]
         return lines
+
+
+@contextmanager
+def own_broker(settings: Sequence[str] = ()) -> Iterator[Mosquitto]:
+    """One for long work, in a folder of its own, as long as the context. It keeps nothing on disk by itself."""
+    with tempfile.TemporaryDirectory(prefix="sluiceway-mqtt-") as name:
+        folder = Path(name)
+        certificates = make_certificates(folder / "certificates")
+        with Mosquitto(folder / "mosquitto", certificates, durable=False, settings=settings) as broker:
+            yield broker
 
 
 def _program(name: str) -> str:
