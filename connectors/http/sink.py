@@ -256,8 +256,6 @@ sinks:
         config = self.config
         self._client = Client(config, connections=config.concurrency)
         await self._client.open()
-        if config.compression != "none":
-            _packer(config.compression)
         if isinstance(config.healthcheck, Healthcheck):
             await self._check_health(config.healthcheck)
         elif self._doubt is not None:
