@@ -226,15 +226,12 @@ def frame_lines(values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
 def _ended(values: Sequence[bytes], end: bytes, failed: dict[int, str]) -> tuple[bytes, dict[int, str]]:
     """Each record with ``end`` after it, but for those that have ``failed``, and for empty ones, which add to these:
     whoever reads would pass them over."""
-    data = end.join([*values, b""])
-    if failed or data.startswith(end) or end + end in data:
-        for index, value in enumerate(values):
-            if not value:
-                failed.setdefault(
-                    index, "an empty payload cannot be told where an end of a record is all that is there"
-                )
-        data = end.join([*(value for index, value in enumerate(values) if index not in failed), b""])
-    return data, failed
+    if not all(values):
+        why = "an empty payload cannot be told where an end of a record is all that is there"
+        failed |= {index: why for index, value in enumerate(values) if not value}
+    if failed:
+        values = [value for index, value in enumerate(values) if index not in failed]
+    return end.join([*values, b""]), failed
 
 
 def _compact(index: int, value: bytes, failed: dict[int, str]) -> bytes:
