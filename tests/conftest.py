@@ -39,8 +39,9 @@ def _strict(report: Report) -> Report:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What starts a Kafka of its own to break it takes minutes: ``make outages`` runs that."""
-    if "start_kafka" in getattr(item, "fixturenames", ()):
+    """What starts a Kafka of its own to break it takes minutes in all: ``make outages`` runs that. Those that show what
+    a broker's death means, of a source and of a sink, are run always."""
+    if "start_kafka" in getattr(item, "fixturenames", ()) and item.get_closest_marker("short") is None:
         item.add_marker("outage")
 
 

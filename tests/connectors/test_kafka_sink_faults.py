@@ -59,6 +59,7 @@ def in_order(found: Sequence[Any]) -> bool:
     return all(numbers == sorted(set(numbers)) for numbers in places.values())
 
 
+@pytest.mark.short
 async def test_a_broker_that_is_killed_and_started_again_has_every_record_once_and_in_order(
     start_kafka: StartKafka, tmp_path: Path
 ) -> None:

@@ -32,8 +32,6 @@ from router.testing import Line, until
 from tests.servers.kafka import KafkaAddresses
 from tests.servers.topics import create_topic
 
-pytestmark = pytest.mark.outage
-
 
 @contextlib.asynccontextmanager
 async def joining(source: KafkaSource) -> AsyncIterator[asyncio.Task[None]]:
