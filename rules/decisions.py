@@ -138,6 +138,7 @@ class Decisions:
         self.lanes = [LaneLists(lane) for lane in plan.lanes]
         self.hits: list[list[int]] = [[] for _ in plan.rules]
         self.missed: list[list[int]] = [[] for _ in plan.rules]
+        self._together: dict[tuple[int, ...], list[int]] = {}
         self.drops: list[list[int]] = [[] for _ in plan.labels]
         self.strays: list[int] = []
         self.letters: list[Letter] = []
@@ -181,7 +182,11 @@ class Decisions:
     @property
     def missing(self) -> dict[str, int]:
         """How many records each rule's ``when`` met a missing field in, and so did not match."""
-        return {rule: len(found) for rule, found in zip(self.plan.rules, self.missed, strict=True) if found}
+        counts = list(map(len, self.missed))
+        for numbers, found in self._together.items():
+            for number in numbers:
+                counts[number] += len(found)
+        return {rule: count for rule, count in zip(self.plan.rules, counts, strict=True) if count}
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -192,6 +197,10 @@ class Decisions:
     def unmatched(self) -> int:
         """How many records no rule with a target matched."""
         return len(self.strays)
+
+    def missed_together(self, numbers: tuple[int, ...]) -> list[int]:
+        """The records in which all of these rules met a missing field: the same list at each call."""
+        return self._together.setdefault(numbers, [])
 
     def add(self, index: int, raw: bytes, outcome: Outcome) -> None:
         """Take in what was decided about the record at ``index``, which comes after all that are in already."""
@@ -235,7 +244,7 @@ class Decisions:
         for lists in self.lanes:
             _pop(lists.indices, index)
             lists.trim()
-        for many in (self.hits, self.missed, self.drops, (self.strays,)):
+        for many in (self.hits, self.missed, self._together.values(), self.drops, (self.strays,)):
             for found in many:
                 if found and found[-1] == index:
                     _pop(found, index)

@@ -22,6 +22,7 @@ from rules.codecs import UNDECODED, Codec, Format
 from rules.columns import Constant
 from rules.contract import Validator
 from rules.decisions import Letter
+from rules.dispatch import Choice, Table, tables
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
@@ -43,7 +44,7 @@ class Generated:
 
 _CHEAP: Final = frozenset({"startsWith", "endsWith", "contains", "size"})
 _RECORD: Final = frozenset({"event", "meta", "vars"})
-# Up to so many rules, the lists that they append to are bound to locals before the loop.
+# Up to so many rules, and so many lanes, the lists that are appended to are bound to locals before the loop.
 _FEW: Final = 50
 
 
@@ -104,8 +105,10 @@ class _Generator:
         self._writers: dict[Format, str] = {}
         self._record = RecordCompiler(self._code, lets, names, projected)
         self._record.memos = _repeated(flow, self._record)
-        self._binds = len(flow.rules) <= _FEW
+        self._binds_rules = len(flow.rules) <= _FEW
+        self._binds_lanes = len(plan.lanes) <= _FEW
         self._main = Form("event", "False")
+        self._keys: list[str] = []
         self._ends = False  # whether no record gets any further than what is written
 
     @property
@@ -123,6 +126,7 @@ class _Generator:
         code, record = self._code, self._record
         for name in record.memos.values():
             record.start[name] = "U"
+        keys = code.reserve()
         with code.block("def route(columns, values, source, start, into, slow):"):
             before = code.reserve()
             with code.block(self._loop()):
@@ -135,6 +139,7 @@ class _Generator:
                     code.line("slow(i)")
             before(*(f"{name} = {text}" for name, text in record.before.items()))
             start(*(f"{name} = {text}" for name, text in record.start.items()))
+        keys(*self._keys)
 
     def _loop(self) -> str:
         """Write what decodes many payloads at once, where there is such a thing; back comes the head of the loop."""
@@ -183,10 +188,15 @@ class _Generator:
         stays = any(rule.to and rule.continues for rule in self._flow.rules)
         if stays:
             self._record.start["seen"] = "False"
-        for number, rule in enumerate(self._flow.rules):
-            if self._ends:
-                return
-            self._rule(number, rule)
+        found = self._tables()
+        number = 0
+        while number < len(self._flow.rules) and not self._ends:
+            if number in found:
+                self._table(found[number])
+                number += len(found[number].choices)
+            else:
+                self._rule(number, self._flow.rules[number])
+                number += 1
         if self._ends:
             return
         if stays:
@@ -205,13 +215,73 @@ class _Generator:
         if rule.when is None:
             self._matched(number, rule)
         else:
-            self._record.branch(
-                self._record.node(rule.when),
-                lambda: self._matched(number, rule),
-                lambda: self._append(f"missed{number}", f"into.missed[{number}]", "i"),
-            )
+            self._asked(number, rule, self._record.node(rule.when))
         if rule.is_step and rule.shape:
             self._code.known = {}
+
+    def _asked(self, number: int, rule: Rule, condition: Node) -> None:
+        self._record.branch(
+            condition,
+            lambda: self._matched(number, rule),
+            lambda: self._append(f"missed{number}", f"into.missed[{number}]", "i"),
+        )
+
+    # Dispatch
+
+    def _tables(self) -> dict[int, Table]:
+        whens = [
+            None if rule.when is None or rule.is_step else self._record.node(rule.when) for rule in self._flow.rules
+        ]
+        return tables(whens, self._record.constant)
+
+    def _table(self, table: Table) -> None:
+        code, record = self._code, self._record
+        number = len(self._keys)
+        self._keys.append(f"KEYS{number} = {table.keys!r}")
+        record.before[f"find{number}"] = f"KEYS{number}.get"
+        subject = record.value(table.subject)
+        text = subject.text
+        kinds = ("str",) if table.are_texts else ("int", "float")
+        with code.block(f"if {' or '.join(f'{text}.__class__ is {kind}' for kind in kinds)}:"):
+            place = code.let(f"find{number}({text})")
+            with code.block(f"if {place} is not None:"):
+                self._cases(table.cases, place, 0)
+        if subject.missable:
+            with code.block(f"elif {text} is M:"):
+                self._missed(table.choices)
+        if not table.are_texts:
+            with code.block("else:"):
+                code.line(f"other_than_number({text})")
+
+    def _cases(self, cases: Sequence[tuple[Choice, ...]], place: str, first: int) -> None:
+        """Write the cases as a tree of comparisons, as deep as the logarithm of how many there are."""
+        if len(cases) > 1:
+            half = len(cases) // 2
+            with self._code.block(f"if {place} < {first + half}:"):
+                self._cases(cases[:half], place, first)
+            with self._code.block("else:"):
+                self._cases(cases[half:], place, first + half)
+            return
+        for choice in cases[0]:
+            rule = self._flow.rules[choice.number]
+            if choice.rest is not None:
+                self._asked(choice.number, rule, choice.rest)
+                continue
+            self._matched(choice.number, rule)
+            if not rule.continues:
+                return
+
+    def _missed(self, choices: Sequence[Choice]) -> None:
+        """Without the subject no rule matches; one that asks for more misses it unless the rest is false."""
+        plain = tuple(choice.number for choice in choices if choice.rest is None)
+        if plain:
+            self._record.before[f"together{plain[0]}"] = f"into.missed_together({plain!r}).append"
+            self._code.line(f"together{plain[0]}(i)")
+        for choice in choices:
+            if choice.rest is not None:
+                rule = self._flow.rules[choice.number]
+                assert rule.when is not None  # noqa: S101 - a choice has a condition
+                self._asked(choice.number, rule, self._record.node(rule.when))
 
     def _matched(self, number: int, rule: Rule) -> None:
         self._expect(rule.expect)
@@ -325,7 +395,7 @@ class _Generator:
 
     def _append(self, name: str, where: str, text: str) -> None:
         """Write that something is appended to a list of the decisions."""
-        if self._binds:
+        if self._binds_lanes if where.startswith("into.lanes") else self._binds_rules:
             self._record.before[name] = f"{where}.append"
             self._code.line(f"{name}({text})")
         else:

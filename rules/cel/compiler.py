@@ -248,6 +248,11 @@ class Compiler:
             self.code.line(f"{name} = {operand.text}")
         return Operand(name, missable=operand.missable, raw=operand.raw, is_bool=operand.is_bool)
 
+    def constant(self, node: Node) -> tuple[object] | None:
+        """The value of an expression that is the same for every record; None for any other, and where it has none."""
+        operand = self._constant(node)
+        return (operand.constant,) if operand is not None and operand.is_constant else None
+
     def _constant(self, node: Node) -> Operand | None:
         """The operand of what is the same for every record."""
         if isinstance(node, nodes.Literal):

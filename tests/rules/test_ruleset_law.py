@@ -340,6 +340,39 @@ def test_a_flow_that_decodes_only_what_it_reads_decides_what_the_interpreter_dec
     run_flow({"from": "s", "let": lets, "rules": rules, "otherwise": {"unmatched": unmatched}}, events, data)
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> list[dict[str, object]]:
+    """Rules that ask one after the other what one thing is, with a different one in between now and then."""
+    subject = draw(st.sampled_from(["event.type", "event.n", "event.user.plan", "meta.topic", "event.x", "event.flag"]))
+    keys = draw(st.sampled_from([text_literals, numbers.map(literal), literals]))
+    equal = st.one_of(
+        st.builds("{} == {}".format, st.just(subject), keys),
+        st.builds("{} == {}".format, keys, st.just(subject)),
+        st.builds("{} in [{}]".format, st.just(subject), st.lists(keys, min_size=1, max_size=3).map(", ".join)),
+        st.builds("({0} == {1} || {0} == {2})".format, st.just(subject), keys, keys),
+    )
+    asked = st.one_of(equal, equal, st.builds("{} && {}".format, equal, usual_conditions), usual_conditions)
+    made = []
+    for number, when in enumerate(draw(st.lists(mostly(equal, asked, 3), min_size=4, max_size=10))):
+        rule: dict[str, object] = {"name": f"r{number}", "when": when, "to": draw(st.sampled_from(["a", "b", "c"]))}
+        rule |= draw(mostly(st.just({}), shapes, 6))
+        if draw(st.integers(0, 3)) == 0:
+            rule["continue"] = True
+        if draw(st.integers(0, 5)) == 0:
+            rule["expect"] = {f"check {number}": "event.n >= 0.0"}
+        made.append(rule)
+    return made
+
+
+@given(runs(), st.sampled_from(["drop", "dead_letter", "a"]), st.lists(records, max_size=8), st.data())
+@SETTINGS
+def test_a_flow_that_finds_its_rules_in_a_table_decides_what_the_interpreter_decides(
+    rules: Any, unmatched: str, events: list[object], data: st.DataObject
+) -> None:
+    lets = {"big": "event.n > 100.0", "other": "event.user.plan == 'pro' && event.x < 3"}
+    run_flow({"from": "s", "let": lets, "rules": rules, "otherwise": {"unmatched": unmatched}}, events, data)
+
+
 def run_flow(flow: Any, events: list[object], data: st.DataObject) -> None:
     text = json.dumps(flow)
     payloads = [json.dumps(event).encode() for event in events]
