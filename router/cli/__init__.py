@@ -130,6 +130,9 @@ def explain(
         typer.Option(metavar="JSON", help='What else the source would know, such as \'{"topic": "orders"}\'.'),
     ] = None,
     brief: Annotated[bool, typer.Option("--brief", help="Leave out the rules that do not match.")] = False,
+    code: Annotated[
+        bool, typer.Option("--code", help="Print the Python that the flow is compiled to, and read no record.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Explain why a record goes where it goes: each check, rule and sub-expression with its value, and what changed.
@@ -143,7 +146,7 @@ def explain(
         arguments or [],
         Wanted(
             file=file, dead=letter, source=source, meta=meta, key=key, headers=header or (), limit=limit, brief=brief,
-            as_json=as_json,
+            code=code, as_json=as_json,
         ),
     )  # fmt: skip
 

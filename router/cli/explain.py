@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -33,6 +33,7 @@ class Wanted:
     headers: Sequence[str] = ()
     limit: int = 10
     brief: bool = False
+    code: bool = False
     as_json: bool = False
 
 
@@ -47,6 +48,9 @@ def explain(arguments: Sequence[str], wanted: Wanted) -> None:
     source = _source(flow, wanted.source) if letter is None else letter.source
     # As a replay does it: a source that is gone decoded as the first of the flow does.
     spec = configuration.sources.get(source) or configuration.sources[_sources(flow)[0]]
+    if wanted.code:
+        print(_compiled(_masked(configuration), flow, spec).code, end="")
+        return
     ruleset = _compiled(configuration, flow, spec)
     records = [of_letter(letter)] if letter is not None else _records(spec, wanted)
     explained = [(record, ruleset.explain(record.batch, 0, source)) for record in records]
@@ -107,6 +111,19 @@ def _source(flow: Flow, wanted: str | None) -> str:
     if wanted is not None and wanted not in sources:
         refuse(f"--source: flow {flow.name!r} does not read {wanted!r}; it reads {', '.join(sources)}")
     return wanted or sources[0]
+
+
+def _masked(configuration: Configuration) -> Configuration:
+    """The same with no secret among the ``vars``, which are constants of the code, as is what is made of them."""
+
+    def masked(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {name: masked(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return list(map(masked, value))
+        return configuration.secrets.mask(value) if isinstance(value, str) else value
+
+    return replace(configuration, vars={name: masked(value) for name, value in configuration.vars.items()})
 
 
 def _compiled(configuration: Configuration, flow: Flow, source: SourceSpec) -> Ruleset:

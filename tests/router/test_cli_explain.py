@@ -227,6 +227,18 @@ def test_what_came_from_the_environment_is_shown_nowhere(project: Path) -> None:
     assert "acme-corp!" not in trees
 
 
+def test_the_code_of_a_flow_is_shown_without_a_record_and_without_secrets(project: Path) -> None:
+    rules = project / "orders.yaml"
+    token = """  - {name: token, when: 'event.token == vars.token || event.token == vars.token + "!"', to: rest}
+  - {name: keyed"""
+    rules.write_text(rules.read_text().replace("  - {name: keyed", token))
+    code = explain("orders", "--code", cwd=project, TOKEN=SECRET, TENANTS="acme")
+    assert code.startswith("def route(")
+    assert "== '***'" in code
+    assert "sesame" not in code
+    compile(code, "code", "exec")
+
+
 def test_a_target_that_allow_refuses_is_told_as_the_dead_letter_that_it_becomes(project: Path) -> None:
     event = '{"amount": 900, "tenant": "globex"}'
     told = explain("orders", cwd=project, given=event)
