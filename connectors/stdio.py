@@ -101,6 +101,7 @@ class StdinSource:
                     spoiled=framed.spoiled,
                     size=framed.size,
                     ascii=framed.ascii,
+                    lines=framed.lines,
                     fields=framed.fields,
                 )
             if not chunk:
@@ -193,7 +194,8 @@ class StdoutSink:
         """Write the records, in order. Raises WriteError for those that cannot be a line, NotConnected, EndOfStream."""
         if not self._is_open:
             raise NotConnected("the sink is not open")
-        data, failed = self._framing.join(batch.values)
+        join = self._framing.join_lines if batch.lines else self._framing.join
+        data, failed = join(batch.values)
         if data:
             await _output().write(data, lambda: _ends(self._framing, batch.values, data), self._framing.head)
         if failed:

@@ -89,6 +89,7 @@ class Batch:
     - ``leases``: the right to deliver each record, of sources that can lose it.
     - ``size`` (bytes of all payloads) and ``ascii`` (whether they hold nothing but ASCII): where the source knows them
       by the way, which saves counting (-1, None: it does not).
+    - ``lines``: whether each payload is known to be a line, not empty and without a newline, which saves looking.
     - ``fields``: where the fields of the payloads stand, of sources whose framing has found that out, too.
     - ``spoiled``: records that the source could not frame, by index, with the reason; they are dead letters.
     """
@@ -107,6 +108,7 @@ class Batch:
     arrived: int = field(default_factory=time.time_ns)
     size: int = field(default=-1, repr=False)
     ascii: bool | None = field(default=None, repr=False)
+    lines: bool = field(default=False, repr=False)
     fields: Fields | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -140,6 +142,7 @@ class Batch:
             leases=_pick_optional(self.leases, indices),
             spoiled=_pick_marks(self.spoiled, indices),
             arrived=self.arrived,
+            lines=self.lines,
         )
 
 
@@ -159,6 +162,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         ids=_chain([batch.ids for batch in batches], sizes),
         ids_last=min(batch.ids_last for batch in batches),
         leases=_chain([batch.leases for batch in batches], sizes),
+        lines=all(batch.lines for batch in batches),
     )
 
 

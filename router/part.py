@@ -126,6 +126,7 @@ def _part(delivery: Delivery, origin: Origin) -> Part:
         ids_last=batch.ids_last,
         leases=None if batch.leases is None else _take(batch.leases, indices, whole),
         settings={name: column for name, column in settings.items() if name not in ("key", "headers")},
+        lines=batch.lines and delivery.values is None,
     )
     return Part(batch=out, origin=origin, indices=indices, rules=delivery.rules)
 

@@ -294,7 +294,8 @@ class FileSink:
         for path, indices in self._by_file(batch, refused).items():
             whole = len(indices) == len(batch)
             values = batch.values if whole else [batch.values[index] for index in indices]
-            data, failed = self._framing.join(values)
+            join = self._framing.join_lines if batch.lines else self._framing.join
+            data, failed = join(values)
             refused.update({indices[at]: reason for at, reason in failed.items()})
             packed = self._pack(data) if data else b""
             file = self._file_for(path, len(packed), indices, refused) if packed else None

@@ -233,5 +233,6 @@ def _batch(file: TrackedFile, lines: Framed) -> Batch:
         spoiled=lines.spoiled,
         size=lines.size,
         ascii=lines.ascii,
+        lines=lines.lines,
         fields=lines.fields,
     )

@@ -22,7 +22,8 @@ class Framed:
 
     ``known`` is what the beginning of the stream says of every record in it, by the name of an attribute: the columns
     that the header of CSV names. ``size`` is the size of all values in bytes, and ``ascii`` whether they hold nothing
-    but ASCII, where framing has told (-1, None: it has not); so do ``fields`` where their fields stand.
+    but ASCII, where framing has told (-1, None: it has not); so do ``fields`` where their fields stand, and ``lines``
+    that each value is a line, not empty and without a newline.
     """
 
     values: list[bytes] = field(default_factory=list)
@@ -30,6 +31,7 @@ class Framed:
     known: Mapping[str, object] = field(default_factory=dict)
     size: int = -1
     ascii: bool | None = None
+    lines: bool = False
     fields: Fields | None = None
 
     @property
@@ -43,7 +45,7 @@ class Framed:
             shift = len(self.values)
             self.values += more.values
             self.spoiled.update({shift + index: reason for index, reason in more.spoiled.items()})
-            self.size, self.ascii, self.fields = -1, None, None
+            self.size, self.ascii, self.lines, self.fields = -1, None, False, None
         self.known = more.known or self.known
 
     def spoil(self, value: bytes, reason: str) -> None:
@@ -104,6 +106,10 @@ class Framing(Model, ABC):
     @abstractmethod
     def join(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
         """The records as a piece of a stream, and of those that cannot be in one, by index, the reason."""
+
+    def join_lines(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
+        """The same for records each of which is known to be a line, not empty and without a newline."""
+        return self.join(values)
 
     @property
     def head(self) -> bytes:

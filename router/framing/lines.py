@@ -61,6 +61,10 @@ class Newline(_Ended):
         """The records as lines. JSON that holds newlines is compacted; of anything else such a record is left out."""
         return frame_lines(values)
 
+    def join_lines(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
+        """They are lines as they are."""
+        return b"\n".join([*values, b""]), {}
+
 
 class Null(_Ended):
     """After each record stands a NUL. Empty records are none."""
@@ -136,7 +140,8 @@ class LineFramer:
             return Framed(list(filter(None, values)))
         exact = body is chunk and not (held and chunk.startswith(end))  # else a `\r` may have gone, too
         size = self.offset - start - len(values) if exact else -1
-        return Framed(values, size=size, ascii=chunk.isascii() and (not held or values[0].isascii()))
+        is_ascii = chunk.isascii() and (not held or values[0].isascii())
+        return Framed(values, size=size, ascii=is_ascii, lines=end == b"\n")
 
     def finish(self) -> Framed:
         r"""The last line, if the stream ends without a newline. A ``\r`` at its end is part of it."""

@@ -132,3 +132,12 @@ def test_an_empty_payload_is_left_out_and_told(kind: str, values: list[bytes]) -
     data, failed = FRAMINGS[kind]().join(values)
     assert FRAMINGS[kind]().cut(data, 10).values == [value for value in values if value]
     assert failed.keys() == {index for index, value in enumerate(values) if not value}
+
+
+@given(CONTENT, CUTS)
+def test_what_is_told_to_be_lines_is(content: bytes, cuts: list[int]) -> None:
+    framer, lines = LineFramer(1000), FRAMINGS["newline"]()
+    for framed in [*map(framer.feed, chunks(content, cuts)), framer.finish()]:
+        if framed.lines:
+            assert all(value and b"\n" not in value for value in framed.values)
+            assert lines.join_lines(framed.values) == lines.join(framed.values)
