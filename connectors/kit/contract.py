@@ -293,7 +293,7 @@ class Contract:
             return not left
 
         with contextlib.suppress(TimeoutError):
-            await until(nothing, min(self.patience, 2.0))
+            await until(nothing, self.patience)
         if left:
             raise BrokenPromise(
                 f"after three times open() and close(), {self._name} has left behind: {', '.join(left)}",
