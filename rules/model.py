@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 _READERS = {
@@ -55,14 +58,54 @@ def _read(kind: str) -> Callable[[object], object]:
     return lambda value: reader.validate_python(str(value)) if isinstance(value, Outside) else value
 
 
+@cache
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+    """What each field of a model is for: the docstring below it.
+
+    They are read from the source when somebody asks, which pydantic would do at each start of a program.
+    """
+    found: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        if issubclass(part, BaseModel) and part is not BaseModel:
+            found.update(_docstrings(part))
+    fields = model.model_fields
+    written = {name: info.description for name, info in fields.items() if info.description}
+    return {name: text for name, text in found.items() if name in fields} | written
+
+
+def _docstrings(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    import ast
+    import inspect
+    import textwrap
+
+    try:
+        (written,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    except (OSError, TypeError):  # without a source, as in an interactive session
+        return
+    for field, below in pairwise(written.body if isinstance(written, ast.ClassDef) else ()):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as text)):
+                yield name, inspect.cleandoc(text)
+
+
 class Model(BaseModel):
     """Settings: unknown keys are refused, a validated one never changes, and ``1``, ``'1'``, ``1.0`` and ``true`` are
-    four different things."""
+    four different things. A docstring below a field describes it, in the JSON Schema too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Pydantic's hook: its own schema, with no conversion of numbers and booleans but of ``Outside``."""
         made: CoreSchema = _strict(handler(source))
+        return made
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Pydantic's hook: its own JSON Schema, with the descriptions."""
+        made = handler(core)
+        properties = handler.resolve_ref_schema(made).get("properties", {})
+        for name, text in descriptions(cls).items():
+            for written in {name, cls.model_fields[name].alias} & properties.keys():
+                properties[written].setdefault("description", text)
         return made

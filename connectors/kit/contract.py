@@ -334,8 +334,11 @@ class Positions(MemoryPositions):
 
 def _undocumented(config: type[BaseModel], path: str = "", above: Sequence[type[BaseModel]] = ()) -> Iterator[str]:
     """The settings without a description, nested ones included."""
+    schema = config.model_json_schema(by_alias=False, ref_template="{model}")
+    if "$ref" in schema:  # a model that holds itself
+        schema = schema["$defs"][schema["$ref"]]
     for name, info in config.model_fields.items():
-        if not info.description:
+        if not schema["properties"][name].get("description"):
             yield path + name
         for model in _models_in(info.annotation):
             if model not in above:

@@ -42,7 +42,8 @@ def run(files: Sequence[Path], log_level: str, log_format: str) -> None:
 
 def _tame_collector() -> None:
     """Batches are many objects that live briefly and hold no cycles: looking for cycles rarely saves a tenth of the
-    time. What is loaded by now is hardly ever garbage, and looking for what is takes a tenth of the time of starting."""
+    time. What is loaded by now is hardly ever garbage, and looking for it would take a tenth of the time of starting.
+    """
     gc.freeze()
     gc.set_threshold(200_000, 50, 50)
 

@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from router.interfaces import Json
 from router.reference.words import as_written, in_words
+from rules.model import descriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _unfolded(
             in_words(part, definitions),
             info.is_required(),
             None if inner_defaults else as_written(default, part, definitions),
-            _description(info, nested),
+            _description(descriptions(model).get(field), nested),
         )
         unfolded = [
             list(_unfolded(inner, f"{prefix}{name}{step}.", {} if step else inner_defaults, (*within, inner)))
@@ -75,10 +76,10 @@ def _default(info: FieldInfo, schema: Mapping[str, Any]) -> Json:
     return made
 
 
-def _description(info: FieldInfo, nested: list[tuple[str, type[BaseModel]]]) -> str:
-    if info.description is None and len(nested) == 1:
+def _description(written: str | None, nested: list[tuple[str, type[BaseModel]]]) -> str:
+    if written is None and len(nested) == 1:
         return (nested[0][1].__doc__ or "").strip()
-    return info.description or ""
+    return written or ""
 
 
 def _models_in(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
