@@ -8,16 +8,17 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, SecretStr
 
 from router.config.components import Components
-from router.config.crosschecks import cross_check, known_vars
+from router.config.crosschecks import cross_check, known_names, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
 from router.config.validation import document_of, validate, without_faults
+from router.tables.settings import AnyTable, TableSpec
 from router.units import Duration
 from rules.document import Document, Key, merge
 from rules.document import load as load_document
@@ -36,6 +37,11 @@ class Top(Part):
     """How long a stopping daemon waits for what it has read to be delivered."""
     vars: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
     """Values that expressions see as `vars`."""
+    secrets: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}  # noqa: RUF012 - pydantic copies it
+    """Secrets that `hash.hmac` and `mask.token` know by these names, each filled in by `${env:NAME}` or
+    `${file:PATH}`."""
+    tables: dict[str, AnyTable] = {}  # noqa: RUF012 - pydantic copies it
+    """Tables that `lookup` knows by these names."""
 
 
 def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:
@@ -109,6 +115,8 @@ class _Loading:
             state_dir=(self._folder / top.state_dir).resolve(),
             http=http,
             vars=top.vars,
+            named_secrets={name: secret.get_secret_value() for name, secret in top.secrets.items()},
+            tables=self._tables(top),
             drain_timeout=top.drain_timeout,
             dead_letters=letters,
             sources={name: spec for name, spec in sources.items() if spec is not None},
@@ -133,6 +141,7 @@ class _Loading:
         if "flows" not in self._document.root.entries:
             form.missing((), "flows", "the rules files, such as [rules/*.yaml]")
         self._check_filled(form)
+        self._check_secrets(form)
         variables = self._document.node(("vars",))
         if variables is not None:
             form.json(("vars",), variables.data)
@@ -144,6 +153,23 @@ class _Loading:
             node = self._document.node((key,))
             if node is not None and key not in ("sources", "sinks", "connections"):
                 form.faults += self._filled.stray(node)
+
+    def _check_secrets(self, form: Form) -> None:
+        """A secret stands elsewhere: this file is read by many, and kept for long."""
+        node = self._document.node(("secrets",))
+        for name, (_, value) in ({} if node is None else node.entries).items():
+            written = str(value.source)
+            if isinstance(value.data, str) and "${env:" not in written and "${file:" not in written:
+                what = f"the secret `{name}` stands in this file"
+                form.fault(("secrets", name), what, "should be filled in, by `${env:NAME}` or `${file:PATH}`")
+
+    def _tables(self, top: Top) -> dict[str, TableSpec]:
+        found = {}
+        for name, settings in top.tables.items():
+            path = ("tables", name)
+            places = {setting: self._document.place((*path, setting)) for setting in type(settings).model_fields}
+            found[name] = TableSpec(name, settings, self._document.key_place(path), places)
+        return found
 
     def _http(self) -> Http | None:
         node = self._document.node(("http",))
@@ -227,8 +253,8 @@ class _Loading:
             form.fault(path, f"`{file}` cannot be read: {error.strerror}")
 
     def _flow(self, file: str, text: bytes) -> Flow | None:
-        variables = known_vars(self._document)
-        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes(), variables)
+        variables, declared = known_vars(self._document), known_names(self._document)
+        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes(), variables, declared)
         self.faults += faults
         return flow
 

@@ -48,6 +48,7 @@ def _config_schema() -> Schema:
                 "anyOf": [_of(Http, "http", definitions), {"enum": [False, None]}],
                 "description": "Where metrics, health and the admin pages are served. `false`: nowhere.",
             },
+            "tables": _named(top["properties"]["tables"]["description"], _table(top["properties"]["tables"])),
             "dead_letters": _of(DeadLetterPolicy, "dead-letters", definitions),
             "connections": _named("What several sources and sinks share.", _connection(definitions)),
             "models": _named(
@@ -70,6 +71,12 @@ def _config_schema() -> Schema:
 
 def _named(description: str, values: Schema) -> Schema:
     return {"type": "object", "additionalProperties": values, "description": description}
+
+
+def _table(tables: Schema) -> Schema:
+    """A table; without a type it is a part of one that another file declares."""
+    kinds: Schema = tables["additionalProperties"]
+    return {"type": ["object", "null"], "if": {"required": ["type"]}, "then": {"oneOf": kinds["oneOf"]}}
 
 
 def _defaults(definitions: Schema) -> Schema:
