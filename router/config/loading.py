@@ -17,8 +17,8 @@ from router.config.crosschecks import cross_check, known_names, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
+from router.config.tables import check_secrets, read_tables
 from router.config.validation import document_of, validate, without_faults
-from router.tables.settings import AnyTable, TableSpec
 from router.units import Duration
 from rules.document import Document, Key, merge
 from rules.document import load as load_document
@@ -40,8 +40,6 @@ class Top(Part):
     secrets: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}  # noqa: RUF012 - pydantic copies it
     """Secrets that `hash.hmac` and `mask.token` know by these names, each filled in by `${env:NAME}` or
     `${file:PATH}`."""
-    tables: dict[str, AnyTable] = {}  # noqa: RUF012 - pydantic copies it
-    """Tables that `lookup` knows by these names."""
 
 
 def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:
@@ -98,6 +96,7 @@ class _Loading:
         http = self._http()
         letters = self._dead_letters()
         self._check_defaults()
+        tables = read_tables(self._filled, self.faults)
         components = Components(self._filled, self._folder)
         components.connections()
         sources, sinks = components.sources(), components.sinks()
@@ -116,7 +115,7 @@ class _Loading:
             http=http,
             vars=top.vars,
             named_secrets={name: secret.get_secret_value() for name, secret in top.secrets.items()},
-            tables=self._tables(top),
+            tables=tables,
             drain_timeout=top.drain_timeout,
             dead_letters=letters,
             sources={name: spec for name, spec in sources.items() if spec is not None},
@@ -141,7 +140,7 @@ class _Loading:
         if "flows" not in self._document.root.entries:
             form.missing((), "flows", "the rules files, such as [rules/*.yaml]")
         self._check_filled(form)
-        self._check_secrets(form)
+        check_secrets(form)
         variables = self._document.node(("vars",))
         if variables is not None:
             form.json(("vars",), variables.data)
@@ -153,23 +152,6 @@ class _Loading:
             node = self._document.node((key,))
             if node is not None and key not in ("sources", "sinks", "connections"):
                 form.faults += self._filled.stray(node)
-
-    def _check_secrets(self, form: Form) -> None:
-        """A secret stands elsewhere: this file is read by many, and kept for long."""
-        node = self._document.node(("secrets",))
-        for name, (_, value) in ({} if node is None else node.entries).items():
-            written = str(value.source)
-            if isinstance(value.data, str) and "${env:" not in written and "${file:" not in written:
-                what = f"the secret `{name}` stands in this file"
-                form.fault(("secrets", name), what, "should be filled in, by `${env:NAME}` or `${file:PATH}`")
-
-    def _tables(self, top: Top) -> dict[str, TableSpec]:
-        found = {}
-        for name, settings in top.tables.items():
-            path = ("tables", name)
-            places = {setting: self._document.place((*path, setting)) for setting in type(settings).model_fields}
-            found[name] = TableSpec(name, settings, self._document.key_place(path), places)
-        return found
 
     def _http(self) -> Http | None:
         node = self._document.node(("http",))

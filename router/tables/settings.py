@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -106,7 +106,14 @@ class SqlTable(TableSettings):
         return self
 
 
-AnyTable = Annotated[CsvTable | JsonTable | SqliteTable | SqlTable, Field(discriminator="type")]
+AnyTable = CsvTable | JsonTable | SqliteTable | SqlTable
+TABLES: Final[Mapping[str, type[AnyTable]]] = {
+    "csv": CsvTable,
+    "json": JsonTable,
+    "sqlite": SqliteTable,
+    "sql": SqlTable,
+}
+"""Every kind of table, by the type that the configuration knows it by."""
 
 
 @dataclass(frozen=True, slots=True)
