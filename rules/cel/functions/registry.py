@@ -7,6 +7,7 @@ type ``Surroundings`` is no argument: the function looks around there.
 """
 
 import functools
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, get_args, get_origin
@@ -73,6 +74,17 @@ class Function:
         self._overloads.append((tuple(map(_classes, annotations)), implementation))
         self.pure = self.pure and pure
 
+    @property
+    def implementations(self) -> list[Implementation]:
+        """Its overloads."""
+        return [inspect.unwrap(implementation) for _, implementation in self._overloads]
+
+    @property
+    def returns(self) -> str:
+        """What the overloads give, in CEL's words."""
+        found = [_classes(implementation.__annotations__["return"]) for implementation in self.implementations]
+        return "|".join(dict.fromkeys(_class_name(cls) for classes in found for cls in classes))
+
     def within(self, around: Surroundings) -> "Function":
         """The same function, all of whose overloads look around there."""
         made = Function(self.name, self.arity, is_method=self.is_method)
@@ -98,7 +110,7 @@ class Function:
 
 def _around(implementation: Implementation, around: Surroundings) -> Implementation:
     """An implementation that looks around there, whether it looked around elsewhere before or not."""
-    run = implementation.func if isinstance(implementation, functools.partial) else implementation
+    run = inspect.unwrap(implementation)
     return functools.update_wrapper(functools.partial(run, around), run)
 
 
@@ -168,6 +180,11 @@ def method(name: str) -> Callable[[_Decorated], _Decorated]:
 def find(name: str, count: int, *, is_method: bool) -> Function | None:
     """The function that takes so many arguments (a method's target not counted)."""
     return _FUNCTIONS.get((name, is_method, count)) or (_FUNCTIONS.get((name, is_method, ANY)) if count else None)
+
+
+def every() -> list[Function]:
+    """All functions and methods, in the order in which they were registered."""
+    return list(_FUNCTIONS.values())
 
 
 def called(node: nodes.Call) -> Function | None:

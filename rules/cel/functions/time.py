@@ -17,8 +17,8 @@ _LONGEST_TIME: Final = 256
 _DIRECTIVES: Final = frozenset("YmdHMSfjaAbByIpzZwuUWVG%")
 
 
-def _field(name: str, part: Callable[[datetime], int]) -> None:
-    """Register ``timestamp.name()`` and ``timestamp.name(zone)``."""
+def _field(name: str, part: Callable[[datetime], int], promise: str, example: int) -> None:
+    """Register ``timestamp.name()`` and ``timestamp.name(zone)``. The example is of 2026-01-31T12:30:05.250Z."""
 
     @method(name)
     def in_utc(moment: Timestamp) -> int:
@@ -28,17 +28,22 @@ def _field(name: str, part: Callable[[datetime], int]) -> None:
     def in_zone(moment: Timestamp, zone: str) -> int:
         return part(_local(moment, zone))
 
+    text = f'timestamp("2026-01-31T12:30:05.250Z").{name}() == {example}'
+    in_utc.__doc__ = f"{promise}; in UTC, or in the time zone that is named.\n\nExample: {text}"
 
-_field("getFullYear", lambda moment: moment.year)
-_field("getMonth", lambda moment: moment.month - 1)
-_field("getDate", lambda moment: moment.day)
-_field("getDayOfMonth", lambda moment: moment.day - 1)
-_field("getDayOfYear", lambda moment: moment.timetuple().tm_yday - 1)
-_field("getDayOfWeek", lambda moment: moment.isoweekday() % 7)
-_field("getHours", lambda moment: moment.hour)
-_field("getMinutes", lambda moment: moment.minute)
-_field("getSeconds", lambda moment: moment.second)
-_field("getMilliseconds", lambda moment: moment.microsecond // 1000)
+
+_field("getFullYear", lambda moment: moment.year, "The year", 2026)
+_field("getMonth", lambda moment: moment.month - 1, "The month, from 0 for January", 0)
+_field("getDate", lambda moment: moment.day, "The day of the month, from 1", 31)
+_field("getDayOfMonth", lambda moment: moment.day - 1, "The day of the month, from 0", 30)
+_field("getDayOfYear", lambda moment: moment.timetuple().tm_yday - 1, "The day of the year, from 0", 30)
+_field("getDayOfWeek", lambda moment: moment.isoweekday() % 7, "The day of the week, from 0 for Sunday", 6)
+_field("getHours", lambda moment: moment.hour, "The hour of a time, or all whole hours of a span", 12)
+_field("getMinutes", lambda moment: moment.minute, "The minute of a time, or all whole minutes of a span", 30)
+_field("getSeconds", lambda moment: moment.second, "The second of a time, or all whole seconds of a span", 5)
+_field(
+    "getMilliseconds", lambda moment: moment.microsecond // 1000, "The milliseconds after the last whole second", 250
+)
 
 
 def _whole(nanos: int, unit: int) -> int:
