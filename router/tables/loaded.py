@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from router.tables.reading import Found, Stamp, TableError, read, stamp
+from router.tables.reading import Found, Rows, Stamp, TableError, read, stamp
 from router.tables.settings import SqlTable, TableSpec
 from rules.cel.surroundings import Surroundings, Table
 from rules.faults import Fault, Refused
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MANY: Final = 10_000
 _REMINDER_SECONDS: Final = 600.0
 """So often a table is told of that goes on failing in the same way."""
 
@@ -170,7 +171,7 @@ class _Loaded:
     def _take(self, found: Found | None) -> None:
         if found is not None:
             rows, self._stamp = found
-            self.table.replace(rows)
+            _let_go(self.table.replace(rows))
             self._confirmed = time.monotonic()
 
     # Telling
@@ -202,6 +203,17 @@ class _Loaded:
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, TableError) else f"{type(error).__name__}: {error}"
+
+
+def _let_go(rows: Rows) -> None:
+    """Free rows that nobody needs any more: many at once would hold up the loop."""
+
+    def run() -> None:
+        while rows:
+            rows.popitem()
+
+    if len(rows) > _MANY:
+        threading.Thread(target=run, name="rows of before", daemon=True).start()
 
 
 def _in_thread(name: str, work: Callable[[], Found | None]) -> asyncio.Future[Found | None]:

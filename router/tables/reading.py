@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from router.tables.settings import AnyTable, CsvTable, JsonTable, SqliteTable, SqlTable
 from router.tables.values import cel_value
 from rules.cel.errors import CelError
@@ -22,6 +24,7 @@ from rules.suggest import did_you_mean
 Rows = dict[str, object]
 Stamp = tuple[object, ...]
 Found = tuple[Rows, Stamp | None]
+_Decode = Callable[[bytes], object]
 _Row = tuple[str, object, object]
 """Where a row stands, its key, and what it holds."""
 
@@ -164,24 +167,35 @@ def _csv_row(settings: CsvTable, columns: Sequence[str], fields: Sequence[str], 
 
 def _json_rows(settings: JsonTable, path: Path) -> Iterator[_Row]:
     payload = path.read_bytes()
+    decode = Json().codec.decode
     try:
-        data = Json().codec.decode(payload)
+        rows = _outermost(payload)
+        if settings.key is None:
+            yield from _json_entries(settings, rows, payload, decode)
+        elif isinstance(rows, list):
+            yield from _json_list(settings, rows, decode)
+        else:
+            what = f"`{settings.path}` is no list of objects"
+            raise TableError(what, "should be one, or the table have no `key`", "key")
     except ValueError as error:
         raise TableError(f"`{settings.path}` is {error}", "", "path") from error
-    if settings.key is None:
-        return _json_entries(settings, data, payload)
-    if isinstance(data, list):
-        return _json_list(settings, data)
-    what = f"`{settings.path}` is no list of objects"
-    raise TableError(what, "should be one, or the table have no `key`", "key")
 
 
-def _json_entries(settings: JsonTable, data: object, payload: bytes) -> Iterator[_Row]:
-    if not isinstance(data, dict):
+def _outermost(payload: bytes) -> object:
+    """A JSON document, of whose object or list the parts are still to be decoded. All at once, that would hold up
+    every other thread. Raises ValueError."""
+    try:
+        return msgspec.json.decode(payload, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    except msgspec.DecodeError:
+        return Json().codec.decode(payload)  # which may be a number, or else says what is wrong
+
+
+def _json_entries(settings: JsonTable, rows: object, payload: bytes, decode: _Decode) -> Iterator[_Row]:
+    if not isinstance(rows, dict):
         what = f"`{settings.path}` is no object from key to row"
         raise TableError(what, "should be one, or `key` name a field of its objects", "path")
-    for number, key in enumerate(_keys(payload), 1):
-        place, row = f"entry {number}", data[key]
+    for number, key in enumerate(_keys(payload, rows), 1):
+        place, row = f"entry {number}", decode(bytes(rows[key]))
         if settings.value is None:
             yield place, key, row
         elif isinstance(row, dict) and settings.value in row:
@@ -190,19 +204,23 @@ def _json_entries(settings: JsonTable, data: object, payload: bytes) -> Iterator
             raise TableError(f"{place}, `{key[:40]}`, has no `{settings.value}`", "every row should", "value")
 
 
-def _keys(payload: bytes) -> list[str]:
+def _keys(payload: bytes, rows: Mapping[str, object]) -> list[str]:
     """The keys of the outermost object, twice those that stand twice, of which every reader takes the last."""
     found: list[str] = []
 
     def note(pairs: list[tuple[str, object]]) -> None:
         found[:] = [key for key, _ in pairs]  # of the outermost one at last
 
-    json.loads(payload, object_pairs_hook=note, parse_int=str, parse_float=str)
+    try:
+        json.loads(payload, object_pairs_hook=note, parse_int=str, parse_float=str)
+    except RecursionError:
+        return list(rows)  # it goes too deep for this reader alone
     return found
 
 
-def _json_list(settings: JsonTable, data: Sequence[object]) -> Iterator[_Row]:
-    for number, row in enumerate(data, 1):
+def _json_list(settings: JsonTable, rows: Sequence[msgspec.Raw], decode: _Decode) -> Iterator[_Row]:
+    for number, raw in enumerate(rows, 1):
+        row = decode(bytes(raw))
         if not isinstance(row, dict):
             raise TableError(f"row {number} is no object", "every row should be one", "path")
         for setting in ("key", "value"):

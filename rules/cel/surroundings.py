@@ -35,15 +35,16 @@ class Table:
 
     __slots__ = ("_rows",)
 
-    def __init__(self, rows: Mapping[str, object] | None = None) -> None:
-        self._rows: Mapping[str, object] = {} if rows is None else rows
+    def __init__(self, rows: dict[str, object] | None = None) -> None:
+        self._rows: dict[str, object] = {} if rows is None else rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def replace(self, rows: Mapping[str, object]) -> None:
-        """Have these rows, by ``key_text`` of their keys, and no others."""
-        self._rows = rows
+    def replace(self, rows: dict[str, object]) -> dict[str, object]:
+        """Have these rows, by ``key_text`` of their keys, and no others; back come those that were there."""
+        before, self._rows = self._rows, rows
+        return before
 
     def find(self, key: object) -> Optional:
         """The row of a key, or none. Nothing is filed under null. A CelError for what can be no key."""

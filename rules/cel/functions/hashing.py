@@ -1,8 +1,5 @@
 """``hash.*``: digests of texts (of their UTF-8) and of bytes, as hexadecimal digits in lower case."""
 
-import hashlib
-import hmac
-import zlib
 from typing import Final
 
 from rules.cel.errors import CelError
@@ -25,6 +22,8 @@ def octets(data: str | bytes) -> bytes:
 
 def keyed_digest(algorithm: str, secret: str, data: str | bytes) -> bytes:
     """HMAC (RFC 2104). The algorithm is one of ``ALGORITHMS``."""
+    import hmac
+
     return hmac.digest(secret.encode(), octets(data), algorithm)
 
 
@@ -44,6 +43,8 @@ def _md5(data: str | bytes) -> str:
 
     Example: hash.md5("abc") == "900150983cd24fb0d6963f7d28e17f72"
     """
+    import hashlib
+
     return hashlib.md5(octets(data), usedforsecurity=False).hexdigest()
 
 
@@ -53,6 +54,8 @@ def _sha1(data: str | bytes) -> str:
 
     Example: hash.sha1("abc") == "a9993e364706816aba3e25717850c26c9cd0d89d"
     """
+    import hashlib
+
     return hashlib.sha1(octets(data), usedforsecurity=False).hexdigest()
 
 
@@ -63,6 +66,8 @@ def _sha256(data: str | bytes) -> str:
 
     Example: hash.sha256("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     """
+    import hashlib
+
     return hashlib.sha256(octets(data)).hexdigest()
 
 
@@ -72,6 +77,8 @@ def _sha512(data: str | bytes) -> str:
 
     Example: hash.sha512("abc").startsWith("ddaf35a193617abacc417349ae204131")
     """
+    import hashlib
+
     return hashlib.sha512(octets(data)).hexdigest()
 
 
@@ -81,6 +88,8 @@ def _crc32(data: str | bytes) -> str:
 
     Example: hash.crc32("abc") == "352441c2"
     """
+    import zlib
+
     return f"{zlib.crc32(octets(data)):08x}"
 
 

@@ -1,14 +1,12 @@
 """``uuid``: identifiers (RFC 9562), at random, by time, and of a name."""
 
-import os
-import time
-import uuid
+from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.functions.hashing import octets
 from rules.cel.functions.registry import function
 
-_NAMESPACES = {"dns": uuid.NAMESPACE_DNS, "url": uuid.NAMESPACE_URL, "oid": uuid.NAMESPACE_OID}
+_SPACES: Final = {"dns": "NAMESPACE_DNS", "url": "NAMESPACE_URL", "oid": "NAMESPACE_OID"}
 
 
 @function("uuid", arity=0, pure=False)
@@ -17,6 +15,8 @@ def _random() -> str:
 
     Example: uuid().size() == 36
     """
+    import uuid
+
     return str(uuid.uuid4())
 
 
@@ -26,6 +26,10 @@ def _by_time() -> str:
 
     Example: uuid.v7().matches("^[0-9a-f]{8}-[0-9a-f]{4}-7")
     """
+    import os
+    import time
+    import uuid
+
     milliseconds = time.time_ns() // 1_000_000
     noise = int.from_bytes(os.urandom(10))
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | noise
@@ -40,11 +44,11 @@ def _of_name(space: str, name: str) -> str:
 
     Example: uuid.v5("dns", "example.com") == "cfbff0d1-9375-5685-968c-48ce8b15ae17"
     """
-    known = _NAMESPACES.get(space)
-    if known is None:
-        try:
-            known = uuid.UUID(space)
-        except ValueError as error:
-            raise CelError(f"uuid.v5(): {space[:40]!r} is neither dns, url, oid nor a UUID") from error
+    import uuid
+
+    try:
+        known = getattr(uuid, _SPACES[space]) if space in _SPACES else uuid.UUID(space)
+    except ValueError as error:
+        raise CelError(f"uuid.v5(): {space[:40]!r} is neither dns, url, oid nor a UUID") from error
     octets(name)  # which says what is wrong with a text that has none
     return str(uuid.uuid5(known, name))
