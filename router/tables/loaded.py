@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from router.tables.reading import Found, Rows, Stamp, TableError, read, stamp
+from router.tables.reading import Found, Stamp, TableError, read, stamp
 from router.tables.settings import SqlTable, TableSpec
-from rules.cel.surroundings import Surroundings, Table
+from rules.cel.surroundings import Rows, Surroundings, Table
 from rules.faults import Fault, Refused
 
 if TYPE_CHECKING:

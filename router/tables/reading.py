@@ -15,13 +15,13 @@ import msgspec
 
 from router.tables.settings import AnyTable, CsvTable, JsonTable, SqliteTable, SqlTable
 from router.tables.values import cel_value
+from rules.cel import Optional
 from rules.cel.errors import CelError
-from rules.cel.surroundings import key_text
+from rules.cel.surroundings import Rows, key_text
 from rules.codecs.conversions import CONVERSIONS
 from rules.codecs.json import Json
 from rules.suggest import did_you_mean
 
-Rows = dict[str, object]
 Stamp = tuple[object, ...]
 Found = tuple[Rows, Stamp | None]
 _Decode = Callable[[bytes], object]
@@ -106,7 +106,7 @@ def _keyed(settings: AnyTable, rows: Iterable[_Row]) -> Rows:
             what = f"there are more than {settings.max_rows:,} rows"
             raise TableError(what, "should be fewer, or `max_rows` be more", "max_rows")
         places[text] = place
-        found[text] = row
+        found[text] = Optional(row)
     return found
 
 

@@ -26,6 +26,10 @@ NAMES: Final[Mapping[tuple[str, int], str]] = {
 """Arguments that name something of the daemon's file: by function and place, the key under which it stands there."""
 
 
+Rows = dict[str, Optional]
+"""Rows as they are found, each made an optional once."""
+
+
 class Table:
     """Rows by key, by the text of it: ``5``, ``5u``, ``5.0`` and ``"5"`` are one key, and so are true and ``"true"``.
 
@@ -35,22 +39,26 @@ class Table:
 
     __slots__ = ("_rows",)
 
-    def __init__(self, rows: dict[str, object] | None = None) -> None:
-        self._rows: dict[str, object] = {} if rows is None else rows
+    def __init__(self, rows: Mapping[str, object] | None = None) -> None:
+        self._rows = filed(rows or {})
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def replace(self, rows: dict[str, object]) -> dict[str, object]:
-        """Have these rows, by ``key_text`` of their keys, and no others; back come those that were there."""
+    def replace(self, rows: Rows) -> Rows:
+        """Have these rows, and no others; back come those that were there."""
         before, self._rows = self._rows, rows
         return before
 
     def find(self, key: object) -> Optional:
         """The row of a key, or none. Nothing is filed under null. A CelError for what can be no key."""
         text = key if type(key) is str else key_text(key)
-        rows = self._rows
-        return Optional(rows[text]) if text is not None and text in rows else NONE
+        return NONE if text is None else self._rows.get(text, NONE)
+
+
+def filed(rows: Mapping[str, object]) -> Rows:
+    """Rows by ``key_text`` of their keys, as a table keeps them."""
+    return {text: Optional(row) for text, row in rows.items()}
 
 
 def key_text(key: object) -> str | None:

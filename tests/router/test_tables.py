@@ -49,7 +49,8 @@ def database(path: Path, *statements: str) -> None:
 
 
 def rows_of(folder: Path, **settings: Any) -> dict[str, object]:
-    return read(TABLES[settings["type"]].model_validate(settings), folder)[0]
+    rows = read(TABLES[settings["type"]].model_validate(settings), folder)[0]
+    return {key: row.content for key, row in rows.items()}
 
 
 @pytest.fixture

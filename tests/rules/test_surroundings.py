@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rulesets import batch_of, both, flow_of, ruleset_of
 
-from rules.cel.surroundings import Surroundings, Table
+from rules.cel.surroundings import Surroundings, Table, filed
 from rules.reader import read_flow
 
 RULES = """
@@ -24,7 +24,7 @@ def test_what_a_table_holds_now_is_found_also_where_the_key_is_the_same_for_ever
     countries = Table({"DE": {"eu": True}})
     ruleset = ruleset_of(RULES, around=Surroundings({"countries": countries}, {"pepper": "s3cret!"}))
     assert delivered(ruleset, {"code": "DE"}, {"code": "CH"}) == {"eu": [0], "rest": [1]}
-    countries.replace({"DE": {"eu": False}, "CH": {"eu": True}})
+    countries.replace(filed({"DE": {"eu": False}, "CH": {"eu": True}}))
     assert delivered(ruleset, {"code": "DE"}, {"code": "CH"}) == {"rest": [0], "eu": [1]}
     countries.replace({})
     assert delivered(ruleset, {"code": "DE"}) == {"rest": [0]}
