@@ -113,12 +113,11 @@ class Daemon:
 
     async def replay(self, state: StateDir, stop: asyncio.Event) -> None:
         """Replay the dead letters whose replay is requested, and nothing else, until ``stop`` is set: for when no
-        daemon runs. Raises ``Refused`` when a table cannot be loaded. Waits for sinks that are away; when cancelled,
-        what is on its way stays requested.
+        daemon runs, and once ``tables`` are loaded. Waits for sinks that are away; when cancelled, what is on its way
+        stays requested.
         """
         store = self._open_store(state)
         self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
-        await self.tables.load(self.metrics)
         outlets = self._build_outlets(state, stop.set)
         replayer = Replayer(store, outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:

@@ -442,8 +442,8 @@ def test_check_test_and_explain_see_tables_and_show_no_secret(folder: Path) -> N
     done = run(folder, "test")
     assert SECRET not in done.stdout + done.stderr
     (folder / "countries.csv").unlink()
-    for command in ("check", "test", "explain", "run"):
-        done = run(folder, command)
+    for command in (["check"], ["test"], ["explain"], ["run"], ["dead", "replay", "--all"]):
+        done = run(folder, *command)
         assert done.returncode == 2
         assert done.stderr.startswith("sluiceway.yaml:5:39: table `countries` cannot be loaded: `countries.csv`")
 
