@@ -29,6 +29,7 @@ from router.retry import Backoff
 from router.settings import Context
 from router.state import StateDir
 from router.stranded import remove_leftovers, stranded
+from router.tables import Tables
 from rules.codecs import Format, Json
 from rules.faults import Refused
 from rules.flow import Flow
@@ -49,6 +50,7 @@ class Daemon:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.metrics = Metrics(configuration.secrets.mask)
+        self.tables = tables_of(configuration)
         self.phase = "starting"
         self.admin: AdminServer | None = None
         self.started = time.time()
@@ -90,12 +92,14 @@ class Daemon:
         and no delivery from a disk buffer was cut off.
 
         Raises ``StateError`` when the state folder cannot be had, ``SluicewayError`` when the port cannot, ``Refused``
-        when records wait in the buffer of a sink that is gone. When cancelled, it ends at once; what is unsettled is
-        read again at the next start.
+        when a table cannot be loaded, or records wait in the buffer of a sink that is gone. When cancelled, it ends at
+        once; what is unsettled is read again at the next start.
         """
         with StateDir.open(self.configuration.state_dir) as state:
             store = self._store = self._open_store(state)
             self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
+            if not await self._load_tables():
+                return True
             async with contextlib.AsyncExitStack() as exits:
                 self._build(state, exits)
                 await self._start_admin(exits)
@@ -109,7 +113,8 @@ class Daemon:
 
     async def replay(self, state: StateDir, stop: asyncio.Event) -> None:
         """Replay the dead letters whose replay is requested, and nothing else, until ``stop`` is set: for when no
-        daemon runs. Waits for sinks that are away; when cancelled, what is on its way stays requested.
+        daemon runs, and once ``tables`` are loaded. Waits for sinks that are away; when cancelled, what is on its way
+        stays requested.
         """
         store = self._open_store(state)
         self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
@@ -188,10 +193,22 @@ class Daemon:
     def _ruleset(self, flow: Flow, decode: Format) -> Ruleset:
         key = (flow.name, decode)
         if key not in self.rulesets:
-            self.rulesets[key] = ruleset_of(self.configuration, flow, decode)
+            self.rulesets[key] = ruleset_of(self.configuration, flow, decode, self.tables)
         return self.rulesets[key]
 
     # Running
+
+    async def _load_tables(self) -> bool:
+        """Load every table; False when the daemon is stopped meanwhile."""
+        stopping = asyncio.create_task(self._stop.wait(), name="stop signal")
+        loading = asyncio.create_task(self.tables.load(self.metrics), name="tables")
+        await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not loading.done():
+            loading.cancel()
+            return False
+        loading.result()
+        return True
 
     async def _start_admin(self, exits: contextlib.AsyncExitStack) -> None:
         http = self.configuration.http
@@ -212,6 +229,8 @@ class Daemon:
         self._mover = self._build_mover(store)
         for name, run in (("replayer", replayer.run), ("keeper", keeper.run), ("mover", self._mover.run)):
             running.append(services.create_task(supervise(name, run), name=name))
+        for name, refresh in self.tables.refreshing().items():
+            running.append(services.create_task(supervise(f"table {name}", refresh), name=f"table {name}"))
         if self.admin is not None:
             running.append(services.create_task(supervise("admin pages", self.admin.run), name="admin pages"))
         return running
@@ -227,7 +246,7 @@ class Daemon:
 
     def _build_mover(self, store: DeadLetters) -> Mover:
         moves = Moves(self.configuration.dead_letters.routes)
-        rulesets = letters_rulesets(self.configuration)
+        rulesets = letters_rulesets(self.configuration, self.tables)
         return Mover(store, moves, self._direct, rulesets, metrics=self.metrics)
 
     async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
@@ -330,6 +349,7 @@ class Daemon:
                 }
                 for flow in configuration.flows
             },
+            "tables": self.tables.status(),
             "dead_letters": {"kept": dict(self._kept), "bytes": self._bytes, "error": self.letters.state.error or None},
         }
 
@@ -377,20 +397,31 @@ def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
     }
 
 
-def letters_rulesets(configuration: Configuration) -> dict[str, Ruleset]:
+def tables_of(configuration: Configuration) -> Tables:
+    """The tables of a configuration, still empty, and its secrets: what is around its rules."""
+    return Tables(configuration.tables, configuration.named_secrets, configuration.folder, configuration.secrets.mask)
+
+
+def letters_rulesets(configuration: Configuration, tables: Tables) -> dict[str, Ruleset]:
     """By sink, how dead letters that are moved go out. Raises ``rules.faults.Refused``."""
     facts = sink_facts(configuration)
+    variables, around = configuration.vars, tables.around
     return {
-        name: letters_ruleset(facts[name], {*spec.settings.model_fields_set, *spec.templates}, configuration.vars)
+        name: letters_ruleset(facts[name], {*spec.settings.model_fields_set, *spec.templates}, variables, around)
         for name, spec in configuration.sinks.items()
         if name in configuration.dead_letters.sinks
     }
 
 
-def ruleset_of(configuration: Configuration, flow: Flow, decode: Format) -> Ruleset:
-    """A flow compiled for records that are decoded so."""
+def ruleset_of(configuration: Configuration, flow: Flow, decode: Format, tables: Tables) -> Ruleset:
+    """A flow compiled for records that are decoded so. It looks into the ``tables`` as they are at each record."""
     return compile_flow(
-        flow, decode=decode, sinks=sink_facts(configuration), vars=configuration.vars, models=configuration.models
+        flow,
+        decode=decode,
+        sinks=sink_facts(configuration),
+        vars=configuration.vars,
+        models=configuration.models,
+        around=tables.around,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each 
 
 WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ROUTE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+TABLE_RESULTS = ("loaded", "unchanged", "failed")
 END_TO_END_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
@@ -71,6 +72,15 @@ class BufferMetrics:
     revoked: Counter
 
 
+@dataclass(frozen=True, slots=True)
+class TableMetrics:
+    """What is counted of one table; ``refreshes`` by their result."""
+
+    rows: Gauge
+    age: Gauge
+    refreshes: Mapping[str, Counter]
+
+
 class FlowMetrics:
     """What is counted of one flow."""
 
@@ -117,6 +127,7 @@ class Metrics:
         self._sources()
         self._flows()
         self._sinks()
+        self._tables()
         self._configuration()
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
@@ -217,6 +228,15 @@ class Metrics:
             "sink",
         )
 
+    def _tables(self) -> None:
+        self.table_rows = self._gauge("table_rows", "Rows of a table, as expressions see it.", "table")
+        self.table_age = self._gauge(
+            "table_age_seconds", "Time since a table was last known to be what it is read from.", "table"
+        )
+        self.table_refreshes = self._counter(
+            "table_refreshes_total", "Readings of a table: loaded, unchanged, or failed.", "table", "result"
+        )
+
     def _configuration(self) -> None:
         self.reloads = self._counter("config_reloads_total", "Reloads of the configuration.", "result")
         self.last_reload_successful = self._gauge("config_last_reload_successful", "1 when the last reload was taken.")
@@ -256,6 +276,14 @@ class Metrics:
             limit=self.sink_buffer_limit.labels(sink),
             restored=self.sink_restored.labels(sink),
             revoked=self.sink_revoked.labels(sink),
+        )
+
+    def table(self, name: str) -> TableMetrics:
+        """The children of one table."""
+        return TableMetrics(
+            rows=self.table_rows.labels(name),
+            age=self.table_age.labels(name),
+            refreshes={result: self.table_refreshes.labels(name, result) for result in TABLE_RESULTS},
         )
 
     def flow(self, name: str) -> FlowMetrics:

@@ -24,6 +24,7 @@ from router.moves import Moves
 from router.outlet import Outlet
 from router.part import Origin, parts_of
 from rules import cel
+from rules.cel.surroundings import Surroundings
 from rules.codecs import Json
 from rules.faults import Place
 from rules.flow import DEAD_LETTER, Contract, Expr, Flow, Otherwise, Rule, Target, Template, Value
@@ -161,7 +162,9 @@ class Mover:
             )
 
 
-def letters_ruleset(facts: SinkFacts, configured: Collection[str], variables: Mapping[str, object]) -> Ruleset:
+def letters_ruleset(
+    facts: SinkFacts, configured: Collection[str], variables: Mapping[str, object], around: Surroundings
+) -> Ruleset:
     """How letters go out to a sink: as its settings say, which see a letter as ``event``. Where it is not
     ``configured``, each has the key of its record, and headers that say what it is about."""
     place = Place(NAME)
@@ -182,7 +185,7 @@ def letters_ruleset(facts: SinkFacts, configured: Collection[str], variables: Ma
         tests=(),
         version="",
     )
-    return compile_flow(flow, decode=Json(), sinks={facts.name: facts}, vars=variables, models={})
+    return compile_flow(flow, decode=Json(), sinks={facts.name: facts}, vars=variables, models={}, around=around)
 
 
 def _template(expression: str, place: Place) -> Template:

@@ -6,13 +6,14 @@ is to it, as long as no macro around the place takes a name for itself that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 from rules.cel import nodes
 from rules.cel.nodes import Node
 from rules.cel.scope import free_variables
+from rules.cel.surroundings import NOWHERE, Surroundings, within
 from rules.faults import Fault, Refused
 from rules.flow import Expr
 
@@ -23,11 +24,12 @@ _INSTEAD: Final = "make a field of a part of it, by a step that sets it"
 
 
 class Lets:
-    """The named expressions of a flow. Raises Refused, with all of them, for names that go round in circles, or grow
-    beyond measure."""
+    """The named expressions of a flow, within its surroundings. Raises Refused, with all of them, for names that go
+    round in circles, or grow beyond measure."""
 
-    def __init__(self, lets: Mapping[str, Expr]) -> None:
+    def __init__(self, lets: Mapping[str, Expr], around: Surroundings = NOWHERE) -> None:
         self._written = lets
+        self._around = around
         self._resolved: dict[str, Node] = {}
         self._names: dict[int, str] = {}
         self._resolving: list[str] = []
@@ -44,8 +46,8 @@ class Lets:
             raise Refused(faults)
 
     def inline(self, node: Node) -> Node:
-        """The same expression without names of ``let``."""
-        return substitute(node, self._resolved)
+        """The same expression without names of ``let``, within its surroundings."""
+        return substitute(within(node, self._around), self._resolved)
 
     def faults(self, expressions: Iterable[Expr]) -> Iterator[Fault]:
         """What is wrong with expressions that use the names: those that grow beyond measure by it."""
@@ -72,7 +74,9 @@ class Lets:
             raise Refused([Fault(written.place, f"let goes round in a circle: {circle}", "take one of them out of it")])
         self._resolving.append(name)
         used = written.cel.variables & self._written.keys()
-        found = substitute(written.cel.node, {other: self._resolve(other) for other in sorted(used)})
+        found = substitute(
+            within(written.cel.node, self._around), {other: self._resolve(other) for other in sorted(used)}
+        )
         self._resolving.pop()
         depth, size = _measure(found, {})
         if depth > _MAX_DEPTH or size > _MAX_SIZE:
@@ -107,7 +111,7 @@ def substitute(node: Node, names: Mapping[str, Node]) -> Node:
         case nodes.Bind():
             (name,), inner = _fresh((node.name,), names)
             return replace(node, name=name, value=substitute(node.value, names), body=substitute(node.body, inner))
-    return rebuilt(node, lambda child: substitute(child, names))
+    return nodes.rebuilt(node, lambda child: substitute(child, names))
 
 
 def _fresh(variables: tuple[str, ...], names: Mapping[str, Node]) -> tuple[tuple[str, ...], dict[str, Node]]:
@@ -123,27 +127,3 @@ def _fresh(variables: tuple[str, ...], names: Mapping[str, Node]) -> tuple[tuple
         if new != variable:
             inner[variable] = nodes.Ident(new)
     return tuple(renamed.values()), inner
-
-
-def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
-    """A node that binds no names, with its children changed."""
-    match node:
-        case nodes.Select() | nodes.Has() | nodes.Unary():
-            return replace(node, operand=change(node.operand))
-        case nodes.Index():
-            return replace(node, operand=change(node.operand), index=change(node.index))
-        case nodes.Binary():
-            return replace(node, left=change(node.left), right=change(node.right))
-        case nodes.And() | nodes.Or():
-            return replace(node, terms=tuple(map(change, node.terms)))
-        case nodes.Conditional():
-            parts = map(change, (node.condition, node.then, node.otherwise))
-            return nodes.Conditional(*parts, start=node.start, end=node.end)
-        case nodes.ListNode():
-            return replace(node, elements=tuple(map(change, node.elements)))
-        case nodes.MapNode():
-            return replace(node, entries=tuple((change(key), change(value)) for key, value in node.entries))
-        case nodes.Call():
-            target = None if node.target is None else change(node.target)
-            return replace(node, target=target, args=tuple(map(change, node.args)))
-    return node

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from rules.cel.surroundings import NOWHERE, Surroundings
 from rules.codecs import Format, Json
 from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
@@ -110,11 +111,13 @@ def compile_flow(
     sinks: Mapping[str, SinkFacts],
     vars: Mapping[str, object],  # noqa: A002 - the name that expressions know it by
     models: Mapping[str, Any],
+    around: Surroundings = NOWHERE,
 ) -> Ruleset:
     """Compile a flow for sources whose payloads are in the format ``decode``, by default JSON.
 
-    ``sinks`` are those that exist, ``vars`` the daemon's, ``models`` the registered pydantic types. Raises Refused with
-    every fault: sinks, models and settings that do not exist, a schema that is not valid.
+    ``sinks`` are those that exist, ``vars`` the daemon's, ``models`` the registered pydantic types, and ``around`` its
+    tables and secrets. Raises Refused with every fault: sinks, models and settings that do not exist, a schema that is
+    not valid.
     """
     decode = decode or Json()
     faults = list(_faults(flow, sinks))
@@ -124,7 +127,7 @@ def compile_flow(
     except Refused as refused:
         faults += refused.faults
     try:
-        lets = Lets(flow.lets)
+        lets = Lets(flow.lets, around)
         faults += lets.faults(expressions(flow))
     except Refused as refused:
         faults += refused.faults

@@ -21,10 +21,13 @@ from router.config import json_schema
 from router.config.model import DeadLetterPolicy, SinkCommon, SourceCommon
 from router.framing import FRAMINGS
 from router.metrics import Metrics
+from router.tables.settings import TABLES
 from rules import cel
 from rules.cel import functions, macros
+from rules.cel.evaluator import evaluator
+from rules.cel.surroundings import within
 from rules.codecs import FORMATS
-from scripts import connector_docs, format_docs
+from scripts import connector_docs, format_docs, function_docs
 from tests.examples import completed
 from tests.pages import BLOCK, Block, blocks_of
 from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
@@ -70,8 +73,6 @@ def test_every_example_is_of_a_kind_that_is_tried() -> None:
         ("yaml", "rules"),
         ("sh", ""),
         ("text", "output"),
-        ("cel", ""),
-        ("json", "event"),
     }
     untried = [
         str(b) for b in BLOCKS if (b.language, b.label) not in kinds and not re.fullmatch(r"[\w./-]+\.\w+", b.label)
@@ -120,23 +121,33 @@ def check(folder: Path, *texts: str) -> None:
     sluiceway(folder, "check", *map(str, files), environment=environment)
 
 
-def test_expressions_in_the_docs_are_true() -> None:
-    """Each line of the list of functions holds for the event that stands before it."""
-    page = ROOT / "docs" / "rules.md"
-    (event,) = [json.loads(block.text) for block in blocks_of(page) if block.label == "event"]
-    (listed,) = [block.text for block in blocks_of(page) if block.language == "cel"]
-    lines = [line for line in listed.splitlines() if line and not line.startswith("//")]
-    assert [line for line in lines if cel.compile(line).evaluate({"event": event}) is not True] == []
+EXAMPLES = [
+    pytest.param(entry, example, id=f"{entry.name} {number}")
+    for group in function_docs.entries().values()
+    for entry in group
+    for number, example in enumerate(entry.examples)
+]
 
 
-def test_every_function_is_in_the_docs() -> None:
+@pytest.mark.parametrize(("entry", "example"), EXAMPLES)
+def test_every_example_of_a_function_is_true_and_calls_it(entry: function_docs.Entry, example: str) -> None:
+    """As the exact evaluator has it, with the tables and the secret that the page takes for granted."""
+    assert evaluator(within(cel.compile(example).node, function_docs.AROUND))({}) is True
+    names = {form.partition("(")[0].rpartition(".")[2] for form, _ in entry.forms}
+    assert any(f"{name}(" in example for name in names)
+
+
+def test_every_function_is_in_the_docs_with_a_promise_and_an_example() -> None:
     """The list is complete: functions, methods and macros."""
-    text = (ROOT / "docs" / "rules.md").read_text()
+    assert not function_docs.is_stale(), "run `make docs`"
+    entries = [entry for group in function_docs.entries().values() for entry in group]
+    forms = " ".join(form for entry in entries for form, _ in entry.forms)
     plain = {f"{name}(" for name in functions.names(is_method=False)}
     methods = {f".{name}(" for name in functions.names(is_method=True)}
-    missing = {call for call in plain | methods if call not in text}
-    assert missing == set()
+    assert {call for call in plain | methods if call not in forms} == set()
+    text = function_docs.PAGE.read_text()
     assert {name for name in {*macros.FUNCTIONS, *macros.METHODS} if name not in text} == set()
+    assert [entry.name for entry in entries if not entry.summary.endswith(".") or not entry.examples] == []
 
 
 def test_every_metric_is_in_the_docs() -> None:
@@ -204,10 +215,12 @@ def test_the_list_of_formats_is_what_the_code_gives() -> None:
 
 
 def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:
-    """The tables of what every source and every sink takes are complete."""
+    """The tables of what every source, every sink and every table takes are complete."""
     page = ROOT / "docs" / "configuration.md"
     assert settings_in(page, "What every source takes") == {"type", "use", *SourceCommon.model_fields}
     assert settings_in(page, "What every sink takes") == {"type", "use", "allow", *SinkCommon.model_fields}
+    tables = {name for kind in TABLES.values() for name in kind.model_fields}
+    assert settings_in(page, "Tables") == tables
     assert settings_in(page, "What becomes of dead letters") == {*DeadLetterPolicy.model_fields}
 
 

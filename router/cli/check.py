@@ -16,15 +16,17 @@ from rules.faults import Refused
 
 def check(files: Sequence[Path], as_json: bool) -> None:
     """Load the configuration as ``run`` would, and compile it; report what is wrong, or what there is."""
-    from router.daemon import letters_rulesets, ruleset_of
+    from router.daemon import letters_rulesets, ruleset_of, tables_of
     from router.stranded import stranded
 
     try:
         configuration = load(files)
+        tables = tables_of(configuration)
+        tables.load_now(databases=False)
         for flow in configuration.flows:
             for decode in {configuration.sources[name].decode for name, _ in flow.sources}:
-                ruleset_of(configuration, flow, decode)
-        letters_rulesets(configuration)
+                ruleset_of(configuration, flow, decode, tables)
+        letters_rulesets(configuration, tables)
         if faults := stranded(configuration):
             raise Refused(faults)
     except Refused as refused:

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from router.cli.dead import find_letter
-from router.cli.faults import load_or_exit, show
+from router.cli.faults import load_or_exit, show, tables_or_exit
 from router.cli.record import Given, Record, about_of, of_letter, refuse
 from router.config import Configuration, SourceSpec
 from router.daemon import ruleset_of
@@ -128,7 +128,7 @@ def _masked(configuration: Configuration) -> Configuration:
 
 def _compiled(configuration: Configuration, flow: Flow, source: SourceSpec) -> Ruleset:
     try:
-        return ruleset_of(configuration, flow, source.decode)
+        return ruleset_of(configuration, flow, source.decode, tables_or_exit(configuration))
     except Refused as refused:
         show(refused.faults)
         raise typer.Exit(2) from refused

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from router.config import Configuration, load
+from router.tables import Tables
 from rules.faults import Fault, Refused
 
 
@@ -20,6 +21,19 @@ def load_or_exit(files: Sequence[Path]) -> Configuration:
     except Refused as refused:
         show(refused.faults)
         raise typer.Exit(2) from refused
+
+
+def tables_or_exit(configuration: Configuration) -> Tables:
+    """The tables of a configuration, loaded; or what is wrong with them on stderr, and exit status 2."""
+    from router.daemon import tables_of
+
+    tables = tables_of(configuration)
+    try:
+        tables.load_now()
+    except Refused as refused:
+        show(refused.faults)
+        raise typer.Exit(2) from refused
+    return tables
 
 
 def show(faults: Sequence[Fault]) -> None:

@@ -16,13 +16,14 @@ import typer
 
 from router.cli.chosen import Chosen
 from router.cli.dead import letters_of, refuse, see_that_it_is_meant
-from router.cli.faults import load_or_exit
+from router.cli.faults import load_or_exit, show
 from router.config import Configuration
 from router.deadletters import DeadLetters
 from router.errors import StateError
 from router.replay_jobs import Progress, ReplayJobs
 from router.state import StateDir
 from router.units import parse_duration
+from rules.faults import Refused
 
 POLL_SECONDS = 0.2
 LAND_SECONDS = 10.0
@@ -49,7 +50,11 @@ def replay_letters(
         state, visits = StateDir.visit(configuration.state_dir), True
     with state:
         replay = _Replay(configuration, state, chosen, rate, patience)
-        replayed = asyncio.run(replay.there() if visits else replay.here())
+        try:
+            replayed = asyncio.run(replay.there() if visits else replay.here())
+        except Refused as refused:
+            show(refused.faults)
+            raise typer.Exit(2) from refused
     print(replayed)
     raise typer.Exit(0 if replayed.is_all else 1)
 
@@ -111,12 +116,14 @@ class _Replay:
             return await self._result(job)
 
     async def here(self) -> _Replayed:
-        """No daemon runs: replay in this process."""
+        """No daemon runs: replay in this process. Raises Refused when a table cannot be loaded."""
         from router.daemon import Daemon
 
+        daemon = Daemon(self._configuration)
+        await daemon.tables.load(daemon.metrics)  # before anything is requested
         with self._interruptible():
             job = await self._request()
-            replaying = asyncio.create_task(Daemon(self._configuration).replay(self._state, self._stop), name="replay")
+            replaying = asyncio.create_task(daemon.replay(self._state, self._stop), name="replay")
             await self._watch(job, replaying)
             if self._stop.is_set():
                 await asyncio.wait([replaying], timeout=LAND_SECONDS)

@@ -10,9 +10,10 @@ from xml.etree import ElementTree as ET
 
 import typer
 
-from router.cli.faults import load_or_exit
+from router.cli.faults import load_or_exit, tables_or_exit
 from router.config import Configuration
 from router.daemon import ruleset_of
+from router.tables import Tables
 from rules.flow import Flow
 from rules.testing import TestResult, run_tests
 
@@ -30,7 +31,8 @@ def verify(files: Sequence[Path], flow: str | None, junit: Path | None, as_json:
             file=sys.stderr,
         )
         raise typer.Exit(2)
-    results = [(known, result) for known in chosen for result in _run(configuration, known)]
+    tables = tables_or_exit(configuration)
+    results = [(known, result) for known in chosen for result in _run(configuration, known, tables)]
     for known, result in results:
         if as_json:
             print(json.dumps(_json(configuration, known, result), ensure_ascii=False))
@@ -44,8 +46,9 @@ def verify(files: Sequence[Path], flow: str | None, junit: Path | None, as_json:
     raise typer.Exit(1 if failed else 0)
 
 
-def _run(configuration: Configuration, flow: Flow) -> list[TestResult]:
-    rulesets = {name: ruleset_of(configuration, flow, configuration.sources[name].decode) for name, _ in flow.sources}
+def _run(configuration: Configuration, flow: Flow, tables: Tables) -> list[TestResult]:
+    formats = {name: configuration.sources[name].decode for name, _ in flow.sources}
+    rulesets = {name: ruleset_of(configuration, flow, decode, tables) for name, decode in formats.items()}
     return run_tests(flow, rulesets)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from router.config.crosschecks import are_declared, known_vars
+from router.config.crosschecks import are_declared, known_names, known_vars
 from router.config.interpolation import Filled
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
 from router.config.validation import document_of, not_taken, read_mixed, validate, without_faults
@@ -308,7 +308,9 @@ class _Reading:
         if node in self._filled.cel and node.cut:
             return None
         if node in self._filled.cel:
-            return read_mixed(self.form, self._filled.cel[node], Scope(ROOTS, vars=known_vars(self._filled.document)))
+            document = self._filled.document
+            scope = Scope(ROOTS, vars=known_vars(document), declared=known_names(document))
+            return read_mixed(self.form, self._filled.cel[node], scope)
         if isinstance(node.data, dict):
             return {name: self._value(value) for name, (_, value) in node.entries.items()}
         if isinstance(node.data, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, cast
@@ -42,6 +42,16 @@ def known_vars(document: Document) -> Mapping[str, object] | None:
     if not are_declared(document, "vars") or (node is not None and any(part.cut for part in node.collections())):
         return None
     return {} if node is None else cast("Mapping[str, object]", node.data)
+
+
+def known_names(document: Document) -> Mapping[str, Collection[str]]:
+    """The names under ``tables`` and ``secrets``, if all of them are known."""
+    found = {}
+    for key in ("tables", "secrets"):
+        node = document.node((key,))
+        if are_declared(document, key):
+            found[key] = [] if node is None else list(node.entries)
+    return found
 
 
 def cross_check(

@@ -8,15 +8,16 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, SecretStr
 
 from router.config.components import Components
-from router.config.crosschecks import cross_check, known_vars
+from router.config.crosschecks import cross_check, known_names, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
+from router.config.tables import check_secrets, read_tables
 from router.config.validation import document_of, validate, without_faults
 from router.units import Duration
 from rules.document import Document, Key, merge
@@ -36,6 +37,9 @@ class Top(Part):
     """How long a stopping daemon waits for what it has read to be delivered."""
     vars: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
     """Values that expressions see as `vars`."""
+    secrets: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}  # noqa: RUF012 - pydantic copies it
+    """Secrets that `hash.hmac` and `mask.token` know by these names, each filled in by `${env:NAME}` or
+    `${file:PATH}`."""
 
 
 def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:
@@ -92,6 +96,7 @@ class _Loading:
         http = self._http()
         letters = self._dead_letters()
         self._check_defaults()
+        tables = read_tables(self._filled, self.faults)
         components = Components(self._filled, self._folder)
         components.connections()
         sources, sinks = components.sources(), components.sinks()
@@ -109,6 +114,8 @@ class _Loading:
             state_dir=(self._folder / top.state_dir).resolve(),
             http=http,
             vars=top.vars,
+            named_secrets={name: secret.get_secret_value() for name, secret in top.secrets.items()},
+            tables=tables,
             drain_timeout=top.drain_timeout,
             dead_letters=letters,
             sources={name: spec for name, spec in sources.items() if spec is not None},
@@ -133,6 +140,7 @@ class _Loading:
         if "flows" not in self._document.root.entries:
             form.missing((), "flows", "the rules files, such as [rules/*.yaml]")
         self._check_filled(form)
+        check_secrets(form)
         variables = self._document.node(("vars",))
         if variables is not None:
             form.json(("vars",), variables.data)
@@ -227,8 +235,8 @@ class _Loading:
             form.fault(path, f"`{file}` cannot be read: {error.strerror}")
 
     def _flow(self, file: str, text: bytes) -> Flow | None:
-        variables = known_vars(self._document)
-        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes(), variables)
+        variables, declared = known_vars(self._document), known_names(self._document)
+        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes(), variables, declared)
         self.faults += faults
         return flow
 

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 
 from router.config.secrets import Secrets
 from router.settings import Settings
+from router.tables.settings import TableSpec
 from router.tls import ServerTls
 from router.units import Address, Duration, Size, split_address
 from rules.codecs import DecodeSetting, EncodeSetting, Format, Json
@@ -21,7 +22,7 @@ from rules.model import Model
 from rules.reader import sink_targets
 
 KEYS = (
-    *("state_dir", "http", "vars", "drain_timeout", "dead_letters"),
+    *("state_dir", "http", "vars", "secrets", "tables", "drain_timeout", "dead_letters"),
     *("connections", "models", "defaults", "sources", "sinks", "flows"),
 )
 """What the daemon's file may say."""
@@ -254,6 +255,7 @@ class Configuration:
 
     ``folder`` is what relative paths are relative to. ``drain_timeout`` is in seconds. ``version`` is a hash of what
     all files mean, without what ``${env:...}`` and ``${file:...}`` filled in; ``secrets`` masks those in texts.
+    ``named_secrets`` are those that expressions may name, by name.
     """
 
     files: tuple[Path, ...]
@@ -261,6 +263,8 @@ class Configuration:
     state_dir: Path
     http: Http | None
     vars: Mapping[str, object] = field(repr=False)
+    named_secrets: Mapping[str, str] = field(repr=False)
+    tables: Mapping[str, TableSpec]
     drain_timeout: float
     dead_letters: DeadLetterPolicy
     sources: Mapping[str, SourceSpec]

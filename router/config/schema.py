@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from router.config.loading import Top
 from router.config.model import SELECTORS, DeadLetterPolicy, Http, SinkCommon, SourceCommon
 from router.plugins import BrokenConnector, Kind, connector_class, types
+from router.tables.settings import TABLES
 from rules.schema import DRAFT
 from rules.schema import json_schema as rules_schema
 
@@ -48,6 +49,7 @@ def _config_schema() -> Schema:
                 "anyOf": [_of(Http, "http", definitions), {"enum": [False, None]}],
                 "description": "Where metrics, health and the admin pages are served. `false`: nowhere.",
             },
+            "tables": _named("Tables that `lookup` knows by these names.", _table(definitions)),
             "dead_letters": _of(DeadLetterPolicy, "dead-letters", definitions),
             "connections": _named("What several sources and sinks share.", _connection(definitions)),
             "models": _named(
@@ -70,6 +72,16 @@ def _config_schema() -> Schema:
 
 def _named(description: str, values: Schema) -> Schema:
     return {"type": "object", "additionalProperties": values, "description": description}
+
+
+def _table(definitions: Schema) -> Schema:
+    """A table; without a type it is a part of one that another file declares."""
+    branches = []
+    for type_, settings in TABLES.items():
+        definitions[f"table-{type_}"] = _of(settings, f"table-{type_}", definitions)
+        definitions[f"table-{type_}"]["description"] = inspect.cleandoc(settings.__doc__ or "")
+        branches.append((type_, _ref(f"table-{type_}")))
+    return _by_type("What it is read from.", TABLES, branches, {})
 
 
 def _defaults(definitions: Schema) -> Schema:

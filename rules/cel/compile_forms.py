@@ -93,7 +93,7 @@ def is_double(operand: Operand, *, promote: bool) -> str | None:
 def is_impure(node: Node) -> bool:
     """Whether equal records may give different values: ``now()``, ``uuid()``."""
     if isinstance(node, nodes.Call):
-        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
+        function = functions.called(node)
         if function is not None and not function.pure:
             return True
     return any(map(is_impure, nodes.children(node)))

@@ -373,7 +373,7 @@ class Compiler:
         return Operand(self.code.let(general), missable=left.missable or right.missable)
 
     def _call(self, node: nodes.Call) -> Operand:
-        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
+        function = functions.called(node)
         if function is None or (node.target is not None and node.name in _LAZY):
             return self._exactly(node)
         if node.target is not None and len(node.args) == 1 and isinstance(node.args[0], nodes.Literal):

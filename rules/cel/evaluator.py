@@ -218,7 +218,7 @@ def _map(node: nodes.MapNode, scope: Scope) -> Run:
 def _call(node: nodes.Call, scope: Scope) -> Run:
     parts = node.args if node.target is None else (node.target, *node.args)
     values = tuple(build(part, scope) for part in parts)
-    function = functions.find(node.name, len(node.args), is_method=node.target is not None)
+    function = functions.called(node)
     if function is None:
         return _unknown_function(node.name)
     match values:

@@ -50,6 +50,33 @@ _USAGE: Final = {
     "optMap": "optional.optMap(x, value)",
     "optFlatMap": "optional.optFlatMap(x, optional)",
 }
+REFERENCE: Final = {
+    "has(map.field)": "Whether a field is there.\n\n"
+    "Example: has({'a': 1}.a) == true\nExample: has({'a': 1}.b) == false",
+    "list.all(x, condition)": "Whether it holds for every element, or every key of a map.\n\n"
+    "Example: [1, 2].all(x, x > 0) == true",
+    "list.exists(x, condition)": "Whether it holds for any element, or any key of a map.\n\n"
+    "Example: [1, 2].exists(x, x > 1) == true",
+    "list.exists_one(x, condition)": "Whether it holds for exactly one; `existsOne` is the same.\n\n"
+    "Example: [1, 2].exists_one(x, x > 0) == false",
+    "list.map(x, value)": "The value for each element.\n\nExample: [1, 2].map(x, x * 2) == [2, 4]",
+    "list.map(x, condition, value)": "The value for each element for which the condition holds.\n\n"
+    "Example: [1, 2].map(x, x > 1, x * 2) == [4]",
+    "list.filter(x, condition)": "The elements for which it holds.\n\nExample: [1, 2].filter(x, x > 1) == [2]",
+    "list.transformList(i, x, value)": "The value for each element and its index, or key and value of a map; with a "
+    "condition before the value, for those for which it holds.\n\nExample: [5, 6].transformList(i, x, x * i) == [0, 6]",
+    "map.transformMap(k, v, value)": "The map with another value under each key; with a condition before the value, "
+    "only of those for which it holds.\n\nExample: {'a': 1}.transformMap(k, v, v + 1) == {'a': 2}",
+    "map.transformMapEntry(k, v, {key: value})": "A map of other entries; with a condition before the entry, only of "
+    "those for which it holds.\n\nExample: {'a': 'b'}.transformMapEntry(k, v, {v: k}) == {'b': 'a'}",
+    "optional.optMap(x, value)": "An optional of the value, where there is one.\n\n"
+    "Example: optional.of(1).optMap(x, x + 1).value() == 2",
+    "optional.optFlatMap(x, optional)": "The other optional, where this one has a value.\n\n"
+    "Example: optional.of({'a': 1}).optFlatMap(x, x.?a).value() == 1",
+    "cel.bind(x, value, expression)": "The expression, in which a name stands for a value that is computed once.\n\n"
+    "Example: cel.bind(x, 2 + 3, x * x) == 25",
+}
+"""How each macro is written, and what it promises, as the docstrings of functions do."""
 METHODS: Final = frozenset(_FORMS)
 FUNCTIONS: Final = frozenset({"has", "cel.bind"})
 

@@ -7,7 +7,12 @@ its last. Nodes compare by identity of content without their places, so equal su
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules.cel.functions.registry import Function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +131,14 @@ class MapNode(Node):
 class Call(Node):
     """A function, ``name(args)``, or a method, ``target.name(args)``.
 
-    A namespaced function (``math.greatest``, ``time.format``) has its namespace in its name and no target.
+    A namespaced function (``math.greatest``, ``time.format``) has its namespace in its name and no target. ``bound`` is
+    what is called, where that is more than the name says: a function within its surroundings.
     """
 
     name: str
     target: Node | None
     args: tuple[Node, ...]
+    bound: Function | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +197,27 @@ def children(node: Node) -> tuple[Node, ...]:
             return (value, body)
         case _:
             return ()
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """A node that binds no names, with its children changed."""
+    match node:
+        case Select() | Has() | Unary():
+            return replace(node, operand=change(node.operand))
+        case Index():
+            return replace(node, operand=change(node.operand), index=change(node.index))
+        case Binary():
+            return replace(node, left=change(node.left), right=change(node.right))
+        case And() | Or():
+            return replace(node, terms=tuple(map(change, node.terms)))
+        case Conditional():
+            parts = map(change, (node.condition, node.then, node.otherwise))
+            return Conditional(*parts, start=node.start, end=node.end)
+        case ListNode():
+            return replace(node, elements=tuple(map(change, node.elements)))
+        case MapNode():
+            return replace(node, entries=tuple((change(key), change(value)) for key, value in node.entries))
+        case Call():
+            target = None if node.target is None else change(node.target)
+            return replace(node, target=target, args=tuple(map(change, node.args)))
+    return node

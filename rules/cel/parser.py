@@ -29,11 +29,12 @@ _LEVELS: Final = dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 1) | {
     "/": 3,
     "%": 3,
 }
-# Functions that read a small language of their own from their last argument.
-_READERS: Final[dict[str, Callable[[str], object]]] = {
-    "matches": functions.strings.pattern,
-    "timestamp": Timestamp.parse,
-    "duration": Duration.parse,
+# Functions that read a small language of their own from an argument, and which that is.
+_READERS: Final[dict[str, tuple[int, Callable[[str], object]]]] = {
+    "matches": (-1, functions.strings.pattern),
+    "timestamp": (-1, Timestamp.parse),
+    "duration": (-1, Duration.parse),
+    "hash.hmac": (0, functions.hashing.known_algorithm),
 }
 
 
@@ -271,7 +272,7 @@ class _Parser(Cursor):
         name = str(token.value)
         start = token.start if target is None else target.start
         space = None if target is None else self._dotted(target)
-        if space is not None and (functions.is_namespace(space) or space in macros.NAMESPACES):
+        if space is not None and _is_called_within(space, name):
             self.names.pop()
             name, target = f"{space}.{name}", None
         is_method = target is not None
@@ -305,8 +306,10 @@ class _Parser(Cursor):
             if not isinstance(target, nodes.Gap) and not (is_known and _has_gap(args)):
                 self.note(self.fault(suggestions.bad_call(name, target, len(args)), token), counts=is_known)
             return not is_known
-        if name in _READERS and args and isinstance(literal := args[-1], nodes.Literal):
-            self._check_literal(_READERS[name], literal)
+        if name in _READERS and args:
+            place, read = _READERS[name]
+            if isinstance(literal := args[place], nodes.Literal):
+                self._check_literal(read, literal)
         return False
 
     def _check_literal(self, read: Callable[[str], object], literal: nodes.Literal) -> None:
@@ -406,3 +409,13 @@ class _Parser(Cursor):
                 break
         end = self._close(opening)
         return nodes.MapNode(tuple(entries), tuple(optional), start=opening.start, end=end)
+
+
+def _is_called_within(space: str, name: str) -> bool:
+    """Whether ``space.name()`` is a function of a namespace: not where ``space`` may be a variable of that name, of
+    which a method is called."""
+    if space in macros.NAMESPACES:
+        return True
+    is_function = bool(functions.arities(f"{space}.{name}", is_method=False))
+    is_method = bool(functions.arities(name, is_method=True)) or macros.is_macro(name, is_method=True)
+    return functions.is_namespace(space) and (is_function or not is_method)

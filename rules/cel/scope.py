@@ -128,6 +128,8 @@ def from_record(node: Node, plain: frozenset[str] = _NOTHING) -> bool:
             return name not in plain and name not in TYPES
         case nodes.Call(name=name, target=None) if name in _DECLARING:
             return False
+        case nodes.Call(name="lookup", target=None):  # as untyped as a record, whatever it is looked up by
+            return True
         case nodes.Macro(target=target, variables=variables, bodies=bodies):
             inner = inside(plain, variables, record=from_record(target, plain))
             return from_record(target, plain) or any(from_record(body, inner) for body in bodies)

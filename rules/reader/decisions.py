@@ -170,7 +170,7 @@ def read_otherwise(form: Form, data: object, scope: Scope) -> Otherwise:
     given = {} if data is None else form.mapping(path, data, wanted, _OTHERWISE) or {}
     default = (Target(DEAD_LETTER, form.document.place(path)),)
     absent = dict.fromkeys(scope.names - {"meta", "vars"}, _UNDECODED)
-    bare = Scope(scope.names & {"meta", "vars"}, absent, vars=scope.vars)
+    bare = replace(scope, names=scope.names & {"meta", "vars"}, absent=absent, is_open=False)
     targets = {
         key: read_targets(
             form, (*path, key), value, bare if key == "undecodable" else scope, may_reject=key in _REJECTING

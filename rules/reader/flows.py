@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 
 from rules.document import Key, load
@@ -23,31 +24,35 @@ _FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
 
 
 def read_flow(
-    text: str | bytes, file: str, read_file: ReadFile, variables: Mapping[str, object] | None = None
+    text: str | bytes,
+    file: str,
+    read_file: ReadFile,
+    variables: Mapping[str, object] | None = None,
+    declared: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[Flow | None, list[Fault]]:
     """Read a rules file's text.
 
     ``file`` is what places call it. ``read_file`` is called with the name of a schema file as it is written in the
     rules file, and gives its bytes or raises OSError. ``variables`` are the `vars` of the daemon's file; None where
-    they are not known. Every fault comes back, in the order of their places; with any of them, the flow is what could
-    be made of the rest, or None.
+    they are not known. ``declared`` are the names under its `tables` and `secrets`, where they are known. Every fault
+    comes back, in the order of their places; with any of them, the flow is what could be made of the rest, or None.
     """
     document, faults = load(text, file, _FLOW)
     if document is None:
         return None, faults
     form = Form(document)
-    flow = _flow(form, file, read_file, variables)
+    flow = _flow(form, file, read_file, Scope(vars=variables, declared=declared or {}))
     # What is wrong with the beginning of a value that YAML broke follows from that.
     return flow, sorted({*faults, *(fault for fault in form.faults if fault.place not in document.mended)})
 
 
-def _flow(form: Form, file: str, read_file: ReadFile, variables: Mapping[str, object] | None) -> Flow | None:
+def _flow(form: Form, file: str, read_file: ReadFile, outside: Scope) -> Flow | None:
     mapping = form.mapping((), form.document.data, "a mapping with `from` and `rules`", _FLOW)
     if mapping is None:
         return None
     name = form.name(("flow",), mapping["flow"], "the flow's name") if "flow" in mapping else None
     sources = _sources(form, mapping)
-    scope, lets = _lets(form, mapping, variables)
+    scope, lets = _lets(form, mapping, outside)
     contract, raw = Contract(), b""
     if "contract" in mapping:
         contract, raw = read_contract(form, mapping["contract"], scope, read_file)
@@ -90,9 +95,7 @@ def _sources(form: Form, mapping: Mapping[str, object]) -> tuple[tuple[str, Plac
     return tuple(found.items())
 
 
-def _lets(
-    form: Form, flow: Mapping[str, object], variables: Mapping[str, object] | None
-) -> tuple[Scope, Mapping[str, Expr]]:
+def _lets(form: Form, flow: Mapping[str, object], outside: Scope) -> tuple[Scope, Mapping[str, Expr]]:
     """The named expressions, in any order. Each may use the others, but not itself by way of them."""
     data = flow.get("let", {})
     mapping = form.mapping(("let",), data, "a mapping of names to CEL expressions, such as {big: event.amount > 500.0}")
@@ -108,7 +111,7 @@ def _lets(
             names.add(name)
     is_misspelt = "let" not in flow and _has_unknown_keys(form, flow)
     is_open = mapping is None or is_misspelt or form.document.is_cut(("let",))
-    scope = Scope(ROOTS | names, is_open=is_open, vars=variables)
+    scope = replace(outside, names=ROOTS | names, is_open=is_open)
     read = {name: read_expr(form, ("let", name), value, scope) for name, value in (mapping or {}).items()}
     lets = {name: expr for name, expr in read.items() if expr is not None}
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import cast
 
 from rules import cel
+from rules.cel.surroundings import named
 from rules.cel.values import a_type
 from rules.document import Key
 from rules.faults import Fault, Place
@@ -24,12 +25,14 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Scope:
     """The names that expressions may use. ``absent`` are those of other places, with the reason they
     are not here. With ``is_open``, there may be more of them, which could not be read. ``vars`` is what the daemon's
-    file says under that key, if that is known."""
+    file says under that key, if that is known, and ``declared`` are the names under those of its keys that are known.
+    """
 
     names: frozenset[str] = ROOTS
     absent: Mapping[str, str] | None = None
     is_open: bool = False
     vars: Mapping[str, object] | None = None
+    declared: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def having(self, *names: str) -> Scope:
         """The same with more names."""
@@ -205,6 +208,11 @@ def _checked(form: Form, expression: cel.Expression, at: Callable[[int], Place],
         return None
     for path, offset in expression.presumed("vars") if scope.vars is not None else ():
         _check_var(form, path, at(offset), scope.vars or {})
+    for key, literal in named(expression.node):
+        name = str(literal.value)
+        if key in scope.declared and name not in scope.declared[key]:
+            what = f"there is no `{name}` among `{key}` of the daemon's file"
+            form.faults.append(Fault(at(literal.start), what, did_you_mean(name, scope.declared[key])))
     return Expr(expression, at(0))
 
 

@@ -268,7 +268,7 @@ rules:
         "a: b: c\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:1: `a` is not known here; known: state_dir, http, vars, drain_timeout, dead_letters, connections, models, defaults, sources, sinks, flows",
+            "sluiceway.yaml:1:1: `a` is not known here; known: state_dir, http, vars, secrets, tables, drain_timeout, dead_letters, connections, models, defaults, sources, sinks, flows",
             "sluiceway.yaml:1:1: `flows` is missing; should be the rules files, such as [rules/*.yaml]",
             "sluiceway.yaml:1:4: YAML does not read `b: c` as one text; should be quoted: a: 'b: c'",
         ],

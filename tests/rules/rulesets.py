@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from router.batch import Batch
+from rules.cel.surroundings import NOWHERE, Surroundings
 from rules.codecs import Format
 from rules.decisions import Decisions
 from rules.faults import Refused
@@ -46,11 +47,12 @@ def ruleset_of(
     names: Mapping[str, object] | None = None,
     models: Mapping[str, Any] | None = None,
     facts: Sequence[SinkFacts] = (),
+    around: Surroundings = NOWHERE,
 ) -> Ruleset:
     """The compiled ruleset of a text."""
     flow = flow_of(text)
     sinks = sinks_of(flow) | {fact.name: fact for fact in facts}
-    return compile_flow(flow, decode=decode, sinks=sinks, vars=names or {}, models=models or {})
+    return compile_flow(flow, decode=decode, sinks=sinks, vars=names or {}, models=models or {}, around=around)
 
 
 def template(text: str) -> Value:

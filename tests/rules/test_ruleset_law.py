@@ -13,6 +13,8 @@ from rulesets import both, ruleset_of, template
 from router.batch import Batch
 from rules import cel
 from rules.cel.compiler import predicate
+from rules.cel.evaluator import evaluator
+from rules.cel.surroundings import Surroundings, Table, within
 from rules.codecs import Json
 from rules.plan import SinkFacts
 
@@ -94,7 +96,28 @@ def grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds("has({}.{})".format, paths.filter(lambda path: path.startswith("event")), st.sampled_from(NAMES)),
         inner.map("size({})".format),
         inner.map("string({})".format),
+        own(inner),
         macros(inner),
+    )
+
+
+def own(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """The router's own functions, with values that they take and with others."""
+    keys = st.one_of(paths, literals, inner)
+    found = st.builds("lookup('t', {})".format, keys)
+    return st.one_of(
+        found.map("{}.hasValue()".format),
+        st.builds("{}.?n.orValue({})".format, found, inner),
+        st.builds("({}.orValue({}) {} {})".format, found, literals, st.sampled_from(["==", "<", "+"]), inner),
+        st.builds("{}({}, {})".format, st.sampled_from(["merge", "deepMerge"]), paths, inner),
+        st.builds("merge({}, {{'n': {}}}).n".format, st.sampled_from(["event", "event.deep"]), inner),
+        inner.map("json.format({})".format),
+        inner.map("json.parse({})".format),
+        inner.map("json.parse(json.format({}))".format),
+        st.builds("{}({})".format, st.sampled_from(["hash.md5", "hash.crc32", "mask.email", "mask.ip"]), inner),
+        st.builds("mask.{}({}, {})".format, st.sampled_from(["keepLast", "digits"]), inner, literals),
+        st.builds("hash.hmac({}, 's', {})".format, st.sampled_from(["'sha256'", "event.type"]), inner),
+        st.builds("url.{}({})".format, st.sampled_from(["parse", "encode", "decode"]), inner),
     )
 
 
@@ -160,6 +183,15 @@ simple = st.one_of(
     st.sampled_from(
         ["event.flag", "big", "!other", "meta.topic == 't'", "has(meta.key)", "vars.n == 5", "event.type in vars.tags"]
     ),
+    st.sampled_from(
+        [
+            "lookup('t', event.type).hasValue()",
+            "lookup('t', event.n).?n.orValue(0) > 1",
+            "lookup('t', event.user.plan).value() == 'gold'",
+            "merge(event.user, event.deep).plan == 'pro'",
+            "hash.crc32(event.type) < '8'",
+        ]
+    ),
 )
 usual_conditions = st.recursive(
     simple,
@@ -187,6 +219,11 @@ usual_values = st.one_of(
             "event.rows.map(t, t.n > 0, {'n': t.n, 'tags': t.tags.map(u, u + '!')})",
             "event.deep.map(t, t)",
             "event.type + 'x'",
+            "lookup('t', event.type)",
+            "lookup('t', event.type).orValue({'n': event.n})",
+            "merge(event, {'new': event.user})",
+            "json.format(event.rows)",
+            "mask.token(event.type, 's')",
         ]
     ).map("${{{}}}".format),
     st.sampled_from(["x ${event.type}", "${event.n}-${event.type}", "${event.user}!"]),
@@ -210,6 +247,7 @@ def is_condition(text: str) -> bool:
 wild_conditions = wild.filter(is_condition)
 conditions = mostly(usual_conditions, wild_conditions)
 
+AROUND = Surroundings({"t": Table({"order": {"n": 2}, "1": {"n": 1.5, "x": None}, "pro": "gold"})}, {"s": "secret"})
 SETTINGS = settings(max_examples=200, deadline=None)
 
 
@@ -219,11 +257,11 @@ SETTINGS = settings(max_examples=200, deadline=None)
 )
 @SETTINGS
 def test_a_predicate_is_true_where_the_evaluator_says_true(text: str, events: list[object]) -> None:
-    expression = cel.compile(text)
-    fast = predicate(expression.node, "event")
+    node = within(cel.compile(text).node, AROUND)
+    fast, exactly = predicate(node, "event"), evaluator(node)
     for event in events:
         try:
-            exact = expression.evaluate({"event": event}) is True
+            exact = exactly({"event": event}) is True
         except cel.CelError:
             exact = False
         assert fast(event) is exact
@@ -385,4 +423,4 @@ def run_flow(flow: Any, events: list[object], data: st.DataObject) -> None:
     )
     facts = [SinkFacts("b", encode=Json(), per_record=frozenset({"topic"}))]
     facts += [SinkFacts("c", templates={"topic": template("x.${event.type}")}, per_record=frozenset({"topic"}))]
-    both(ruleset_of(text, names={"n": 5, "tags": ["order", 1]}, facts=facts), batch)
+    both(ruleset_of(text, names={"n": 5, "tags": ["order", 1]}, facts=facts, around=AROUND), batch)

@@ -4,22 +4,41 @@ Each module beside this one holds a group and registers it when it is imported; 
 expressions, time zones, addresses) is imported by the first call that needs it.
 """
 
-from rules.cel.functions import conversions, lists, mathematics, network, optionals, own, strings, text_format, time
-from rules.cel.functions.registry import Function, arities, find, is_namespace, names
+from rules.cel.functions import (
+    conversions,
+    data,
+    hashing,
+    identifiers,
+    lists,
+    masking,
+    mathematics,
+    network,
+    optionals,
+    strings,
+    text_format,
+    time,
+    urls,
+)
+from rules.cel.functions.registry import Function, arities, called, find, is_namespace, names
 
 __all__ = [
     "Function",
     "arities",
+    "called",
     "conversions",
+    "data",
     "find",
+    "hashing",
+    "identifiers",
     "is_namespace",
     "lists",
+    "masking",
     "mathematics",
     "names",
     "network",
     "optionals",
-    "own",
     "strings",
     "text_format",
     "time",
+    "urls",
 ]

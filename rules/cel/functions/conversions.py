@@ -24,6 +24,12 @@ def _shown(text: str) -> str:
 
 @function("int")
 def _int_of_number(value: int | UInt) -> int:
+    """An integer of 64 bits: of a double, cut; of a text in digits; of a timestamp, its seconds since 1970.
+
+    Example: int("12") == 12
+    Example: int(-1.9) == -1
+    Example: int(timestamp("1970-01-01T00:01:00Z")) == 60
+    """
     if value > INT_MAX:
         raise CelError(f"int(): {int(value)} is out of range")
     return int(value)
@@ -31,6 +37,12 @@ def _int_of_number(value: int | UInt) -> int:
 
 @function("int")
 def _int_of_double(value: float) -> int:
+    """An integer of 64 bits: of a double, cut; of a text in digits; of a timestamp, its seconds since 1970.
+
+    Example: int("12") == 12
+    Example: int(-1.9) == -1
+    Example: int(timestamp("1970-01-01T00:01:00Z")) == 60
+    """
     # Both ends are refused, as the specification does: doubles beside them are not exact.
     if not INT_MIN < value < INT_MAX:
         raise CelError(f"int(): {value} is out of range")
@@ -39,6 +51,12 @@ def _int_of_double(value: float) -> int:
 
 @function("int")
 def _int_of_string(text: str) -> int:
+    """An integer of 64 bits: of a double, cut; of a text in digits; of a timestamp, its seconds since 1970.
+
+    Example: int("12") == 12
+    Example: int(-1.9) == -1
+    Example: int(timestamp("1970-01-01T00:01:00Z")) == 60
+    """
     if not _INT.fullmatch(text) or not INT_MIN <= (value := int(text)) <= INT_MAX:
         raise CelError(f"int(): {_shown(text)} is not an integer of 64 bits")
     return value
@@ -46,11 +64,22 @@ def _int_of_string(text: str) -> int:
 
 @function("int")
 def _int_of_timestamp(moment: Timestamp) -> int:
+    """An integer of 64 bits: of a double, cut; of a text in digits; of a timestamp, its seconds since 1970.
+
+    Example: int("12") == 12
+    Example: int(-1.9) == -1
+    Example: int(timestamp("1970-01-01T00:01:00Z")) == 60
+    """
     return moment.seconds
 
 
 @function("uint")
 def _uint_of_number(value: int | UInt) -> UInt:
+    """An unsigned integer of 64 bits.
+
+    Example: uint("12") == 12u
+    Example: uint(1.9) == 1u
+    """
     if value < 0:
         raise CelError(f"uint(): {value} is negative")
     return UInt(value)
@@ -58,6 +87,11 @@ def _uint_of_number(value: int | UInt) -> UInt:
 
 @function("uint")
 def _uint_of_double(value: float) -> UInt:
+    """An unsigned integer of 64 bits.
+
+    Example: uint("12") == 12u
+    Example: uint(1.9) == 1u
+    """
     if not 0 <= value < UINT_MAX:
         raise CelError(f"uint(): {value} is out of range")
     return UInt(int(value))
@@ -65,6 +99,11 @@ def _uint_of_double(value: float) -> UInt:
 
 @function("uint")
 def _uint_of_string(text: str) -> UInt:
+    """An unsigned integer of 64 bits.
+
+    Example: uint("12") == 12u
+    Example: uint(1.9) == 1u
+    """
     if not _UINT.fullmatch(text) or (value := int(text)) > UINT_MAX:
         raise CelError(f"uint(): {_shown(text)} is not an unsigned integer of 64 bits")
     return UInt(value)
@@ -72,11 +111,21 @@ def _uint_of_string(text: str) -> UInt:
 
 @function("double")
 def _double_of_number(value: Number) -> float:
+    """A double.
+
+    Example: double("1.5e3") == 1500.0
+    Example: double(12) == 12.0
+    """
     return float(value)
 
 
 @function("double")
 def _double_of_string(text: str) -> float:
+    """A double.
+
+    Example: double("1.5e3") == 1500.0
+    Example: double(12) == 12.0
+    """
     if not _DOUBLE.fullmatch(text):
         raise CelError(f"double(): {_shown(text)} is not a number")
     value = float(text)
@@ -87,11 +136,19 @@ def _double_of_string(text: str) -> float:
 
 @function("bool")
 def _bool_of_bool(value: bool) -> bool:
+    """A boolean; of a text, `true`, `t`, `1`, or `false`, `f`, `0`.
+
+    Example: bool("true") == true
+    """
     return value
 
 
 @function("bool")
 def _bool_of_string(text: str) -> bool:
+    """A boolean; of a text, `true`, `t`, `1`, or `false`, `f`, `0`.
+
+    Example: bool("true") == true
+    """
     if text not in _BOOLS:
         raise CelError(f"bool(): {_shown(text)} is neither true nor false")
     return _BOOLS[text]
@@ -99,16 +156,34 @@ def _bool_of_string(text: str) -> bool:
 
 @function("string")
 def _string_of_string(value: str) -> str:
+    """A text: of a number, its shortest form; of bytes, their UTF-8; of a time, RFC 3339.
+
+    Example: string(12.5) == "12.5"
+    Example: string(b"a") == "a"
+    Example: string(duration("90m")) == "5400s"
+    """
     return value
 
 
 @function("string")
 def _string_of_bool(value: bool) -> str:
+    """A text: of a number, its shortest form; of bytes, their UTF-8; of a time, RFC 3339.
+
+    Example: string(12.5) == "12.5"
+    Example: string(b"a") == "a"
+    Example: string(duration("90m")) == "5400s"
+    """
     return "true" if value else "false"
 
 
 @function("string")
 def _string_of_number(value: int | UInt | Timestamp | Duration) -> str:
+    """A text: of a number, its shortest form; of bytes, their UTF-8; of a time, RFC 3339.
+
+    Example: string(12.5) == "12.5"
+    Example: string(b"a") == "a"
+    Example: string(duration("90m")) == "5400s"
+    """
     return str(value)
 
 
@@ -133,56 +208,107 @@ def _string_of_double(value: float) -> str:
 
 @function("string")
 def _string_of_bytes(value: bytes) -> str:
+    """A text: of a number, its shortest form; of bytes, their UTF-8; of a time, RFC 3339.
+
+    Example: string(12.5) == "12.5"
+    Example: string(b"a") == "a"
+    Example: string(duration("90m")) == "5400s"
+    """
     return value.decode()
 
 
 @function("bytes")
 def _bytes_of_bytes(value: bytes) -> bytes:
+    r"""Bytes; of a text, its UTF-8.
+
+    Example: bytes("é") == b"\xc3\xa9"
+    """
     return value
 
 
 @function("bytes")
 def _bytes_of_string(text: str) -> bytes:
+    r"""Bytes; of a text, its UTF-8.
+
+    Example: bytes("é") == b"\xc3\xa9"
+    """
     return text.encode()
 
 
 @function("type")
 def _type_of_value(value: object) -> Type:
+    """The type of a value.
+
+    Example: type(1) == int
+    Example: type("a") == string
+    Example: type(null) == null_type
+    """
     return type_of(value)
 
 
 @function("dyn")
 def _dyn(value: object) -> object:
+    """The value as it is; for CEL's type checkers.
+
+    Example: dyn(1) == 1
+    """
     return value
 
 
 @function("timestamp")
 def _timestamp_of_timestamp(moment: Timestamp) -> Timestamp:
+    """A point in time, exact to the nanosecond; of a text in RFC 3339, or of seconds since 1970.
+
+    Example: timestamp("2026-01-31T12:00:00Z") + duration("90m") == timestamp("2026-01-31T13:30:00Z")
+    Example: timestamp(0) == timestamp("1970-01-01T00:00:00Z")
+    """
     return moment
 
 
 @function("timestamp")
 def _timestamp_of_string(text: str) -> Timestamp:
+    """A point in time, exact to the nanosecond; of a text in RFC 3339, or of seconds since 1970.
+
+    Example: timestamp("2026-01-31T12:00:00Z") + duration("90m") == timestamp("2026-01-31T13:30:00Z")
+    Example: timestamp(0) == timestamp("1970-01-01T00:00:00Z")
+    """
     return Timestamp.parse(text)
 
 
 @function("timestamp")
 def _timestamp_of_seconds(seconds: int) -> Timestamp:
+    """A point in time, exact to the nanosecond; of a text in RFC 3339, or of seconds since 1970.
+
+    Example: timestamp("2026-01-31T12:00:00Z") + duration("90m") == timestamp("2026-01-31T13:30:00Z")
+    Example: timestamp(0) == timestamp("1970-01-01T00:00:00Z")
+    """
     return Timestamp(seconds)
 
 
 @function("duration")
 def _duration_of_duration(span: Duration) -> Duration:
+    """A span of time, of numbers with the units `h`, `m`, `s`, `ms`, `us`, `ns`.
+
+    Example: duration("1h30m") == duration("90m")
+    """
     return span
 
 
 @function("duration")
 def _duration_of_string(text: str) -> Duration:
+    """A span of time, of numbers with the units `h`, `m`, `s`, `ms`, `us`, `ns`.
+
+    Example: duration("1h30m") == duration("90m")
+    """
     return Duration.parse(text)
 
 
 @function("base64.encode")
 def _base64_encode(value: bytes) -> str:
+    """Bytes as base64.
+
+    Example: base64.encode(b"hi") == "aGk="
+    """
     import base64
 
     return base64.b64encode(value).decode()
@@ -190,6 +316,10 @@ def _base64_encode(value: bytes) -> str:
 
 @function("base64.decode")
 def _base64_decode(text: str) -> bytes:
+    """The bytes of a base64 text, with or without padding.
+
+    Example: base64.decode("aGk") == b"hi"
+    """
     import base64
 
     body = text.rstrip("=")

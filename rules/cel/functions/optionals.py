@@ -21,23 +21,40 @@ def is_zero(value: object) -> bool:
 
 @function("optional.of")
 def _of(value: object) -> Optional:
+    """An optional that has a value.
+
+    Example: optional.of(1).hasValue() == true
+    """
     return Optional(value)
 
 
 @function("optional.ofNonZeroValue")
 def _of_non_zero_value(value: object) -> Optional:
+    """An optional of a value, or none where it is what its type begins with: 0, empty, false, null.
+
+    Example: optional.ofNonZeroValue(0).hasValue() == false
+    """
     return NONE if is_zero(value) else Optional(value)
 
 
 # Without parameters there are no annotations to count, so the number is said.
 @function("optional.none", arity=0)
 def _none() -> Optional:
+    """An optional that has none.
+
+    Example: optional.none().hasValue() == false
+    """
     return NONE
 
 
 @function("optional.unwrap")
 @method("unwrapOpt")
 def _unwrap(elements: list[object]) -> list[object]:
+    """The values of those optionals of a list that have one.
+
+    Example: optional.unwrap([optional.of(1), optional.none()]) == [1]
+    Example: [optional.of(1)].unwrapOpt() == [1]
+    """
     optionals = [element for element in elements if isinstance(element, Optional)]
     if len(optionals) != len(elements):
         raise CelError("unwrap() takes a list of optionals")
@@ -46,11 +63,19 @@ def _unwrap(elements: list[object]) -> list[object]:
 
 @method("hasValue")
 def _has_value(optional: Optional) -> bool:
+    """Whether an optional has a value.
+
+    Example: {}.?a.hasValue() == false
+    """
     return optional.present
 
 
 @method("value")
 def _value_of(optional: Optional) -> object:
+    """The value of an optional; an error where it has none.
+
+    Example: optional.of(1).value() == 1
+    """
     if not optional.present:
         raise CelError("value(): the optional is none: use orValue(default)")
     return normal(optional.content)
@@ -61,9 +86,17 @@ def _value_of(optional: Optional) -> object:
 
 @method("or")
 def _or_optional(optional: Optional, other: Optional) -> Optional:
+    """The optional, or another one where it has no value.
+
+    Example: optional.none().or(optional.of(2)).value() == 2
+    """
     return optional if optional.present else other
 
 
 @method("orValue")
 def _or_value(optional: Optional, default: object) -> object:
+    """The value of an optional, or another one where it has none.
+
+    Example: {"a": 1}.?b.orValue(0) == 0
+    """
     return normal(optional.content) if optional.present else default

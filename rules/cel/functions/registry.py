@@ -2,14 +2,19 @@
 
 An implementation is a plain Python function, and its annotations are its CEL signature: ``str`` takes a string and
 nothing else, ``int | UInt`` takes either, ``object`` takes any value. Several implementations of one name are its
-overloads. So the modules beside this one do without ``from __future__ import annotations``.
+overloads. So the modules beside this one do without ``from __future__ import annotations``. A first parameter of the
+type ``Surroundings`` is no argument: the function looks around there.
 """
 
+import functools
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, get_args, get_origin
 
+from rules.cel import nodes
 from rules.cel.errors import CelError
+from rules.cel.surroundings import NOWHERE, Surroundings
 from rules.cel.values import CelMap, Opaque, UInt, type_name
 
 # For annotations: to Python a float would do for all three, and to CEL it would not.
@@ -40,13 +45,14 @@ _CLASS_NAMES: Final = {
 class Function:
     """All overloads of one function with one number of arguments. Call it with the values, a method's target first."""
 
-    __slots__ = ("_by_classes", "_overloads", "arity", "is_method", "name", "pure")
+    __slots__ = ("_by_classes", "_overloads", "arity", "is_method", "looks_around", "name", "pure")
 
     def __init__(self, name: str, arity: int, *, is_method: bool) -> None:
         self.name = name
         self.is_method = is_method
         self.arity = arity
         self.pure = True
+        self.looks_around = False
         self._overloads: list[tuple[tuple[tuple[type, ...], ...], Implementation]] = []
         self._by_classes: dict[tuple[type, ...], Implementation] = {}
 
@@ -60,9 +66,31 @@ class Function:
 
     def add(self, implementation: Implementation, *, pure: bool) -> None:
         """Take an overload, by its annotations."""
-        annotations = {k: v for k, v in implementation.__annotations__.items() if k != "return"}
-        self._overloads.append((tuple(map(_classes, annotations.values())), implementation))
+        annotations = [annotation for name, annotation in implementation.__annotations__.items() if name != "return"]
+        if annotations[:1] == [Surroundings]:
+            self.looks_around = True
+            del annotations[0]
+            implementation = _around(implementation, NOWHERE)
+        self._overloads.append((tuple(map(_classes, annotations)), implementation))
         self.pure = self.pure and pure
+
+    @property
+    def implementations(self) -> list[Implementation]:
+        """Its overloads."""
+        return [inspect.unwrap(implementation) for _, implementation in self._overloads]
+
+    @property
+    def returns(self) -> str:
+        """What the overloads give, in CEL's words."""
+        found = [_classes(implementation.__annotations__["return"]) for implementation in self.implementations]
+        return "|".join(dict.fromkeys(_class_name(cls) for classes in found for cls in classes))
+
+    def within(self, around: Surroundings) -> "Function":
+        """The same function, all of whose overloads look around there."""
+        made = Function(self.name, self.arity, is_method=self.is_method)
+        made.pure = self.pure
+        made._overloads = [(classes, _around(run, around)) for classes, run in self._overloads]
+        return made
 
     def _choose(self, values: tuple[object, ...]) -> Implementation:
         for parameters, implementation in self._overloads:
@@ -78,6 +106,12 @@ class Function:
             f"({', '.join('|'.join(dict.fromkeys(map(_class_name, p))) for p in parameters)})"
             for parameters, _ in self._overloads
         )
+
+
+def _around(implementation: Implementation, around: Surroundings) -> Implementation:
+    """An implementation that looks around there, whether it looked around elsewhere before or not."""
+    run = inspect.unwrap(implementation)
+    return functools.update_wrapper(functools.partial(run, around), run)
 
 
 def _classes(annotation: Any) -> tuple[type, ...]:  # annotations are anything at all
@@ -112,7 +146,8 @@ _NAMESPACES: Final[set[str]] = set()
 
 def _register(name: str, implementation: Implementation, *, is_method: bool, arity: int | None, pure: bool) -> None:
     if arity is None:
-        arity = len(implementation.__annotations__) - 1 - is_method
+        arguments = [annotation for annotation in implementation.__annotations__.values() if annotation != Surroundings]
+        arity = len(arguments) - 1 - is_method
     key = (name, is_method, arity)
     if key not in _FUNCTIONS:
         _FUNCTIONS[key] = Function(name, arity, is_method=is_method)
@@ -145,6 +180,16 @@ def method(name: str) -> Callable[[_Decorated], _Decorated]:
 def find(name: str, count: int, *, is_method: bool) -> Function | None:
     """The function that takes so many arguments (a method's target not counted)."""
     return _FUNCTIONS.get((name, is_method, count)) or (_FUNCTIONS.get((name, is_method, ANY)) if count else None)
+
+
+def every() -> list[Function]:
+    """All functions and methods, in the order in which they were registered."""
+    return list(_FUNCTIONS.values())
+
+
+def called(node: nodes.Call) -> Function | None:
+    """The function that a node calls."""
+    return node.bound or find(node.name, len(node.args), is_method=node.target is not None)
 
 
 def arities(name: str, *, is_method: bool) -> list[int]:

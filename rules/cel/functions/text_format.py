@@ -16,7 +16,10 @@ _MAX_PRECISION: Final = 1000
 
 @method("format")
 def _format_text(text: str, args: list[object]) -> str:
-    """Fill in the clauses of a text: ``%s %d %f %e %b %o %x %X``, with a precision as in ``%.3f``, and ``%%``."""
+    """The text with its clauses filled in: `%s %d %f %e %b %o %x %X`, with a precision as in `%.3f`, and `%%`.
+
+    Example: "%s has %d of %.1f".format(["Ada", 2, 12.5]) == "Ada has 2 of 12.5"
+    """
     rest = iter(args)
 
     def clause(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The parts of timestamps, in UTC or in a time zone, and of durations."""
+"""The parts of timestamps, in UTC or in a time zone, and of durations; times read and written; the present one."""
 
 import functools
 import re
@@ -12,12 +12,13 @@ from rules.cel.values import Duration, Timestamp
 
 _OFFSET: Final = re.compile(r"([+-]?)([0-9]{2}):([0-9]{2})")
 _STRFTIME: Final = re.compile(r"%(.?)", re.DOTALL)
+_LONGEST_TIME: Final = 256
 # Those that mean the same on every platform and in every locale but for the names of days and months.
 _DIRECTIVES: Final = frozenset("YmdHMSfjaAbByIpzZwuUWVG%")
 
 
-def _field(name: str, part: Callable[[datetime], int]) -> None:
-    """Register ``timestamp.name()`` and ``timestamp.name(zone)``."""
+def _field(name: str, part: Callable[[datetime], int], promise: str, example: int) -> None:
+    """Register ``timestamp.name()`` and ``timestamp.name(zone)``. The example is of 2026-01-31T12:30:05.250Z."""
 
     @method(name)
     def in_utc(moment: Timestamp) -> int:
@@ -27,17 +28,22 @@ def _field(name: str, part: Callable[[datetime], int]) -> None:
     def in_zone(moment: Timestamp, zone: str) -> int:
         return part(_local(moment, zone))
 
+    text = f'timestamp("2026-01-31T12:30:05.250Z").{name}() == {example}'
+    in_utc.__doc__ = f"{promise}; in UTC, or in the time zone that is named.\n\nExample: {text}"
 
-_field("getFullYear", lambda moment: moment.year)
-_field("getMonth", lambda moment: moment.month - 1)
-_field("getDate", lambda moment: moment.day)
-_field("getDayOfMonth", lambda moment: moment.day - 1)
-_field("getDayOfYear", lambda moment: moment.timetuple().tm_yday - 1)
-_field("getDayOfWeek", lambda moment: moment.isoweekday() % 7)
-_field("getHours", lambda moment: moment.hour)
-_field("getMinutes", lambda moment: moment.minute)
-_field("getSeconds", lambda moment: moment.second)
-_field("getMilliseconds", lambda moment: moment.microsecond // 1000)
+
+_field("getFullYear", lambda moment: moment.year, "The year", 2026)
+_field("getMonth", lambda moment: moment.month - 1, "The month, from 0 for January", 0)
+_field("getDate", lambda moment: moment.day, "The day of the month, from 1", 31)
+_field("getDayOfMonth", lambda moment: moment.day - 1, "The day of the month, from 0", 30)
+_field("getDayOfYear", lambda moment: moment.timetuple().tm_yday - 1, "The day of the year, from 0", 30)
+_field("getDayOfWeek", lambda moment: moment.isoweekday() % 7, "The day of the week, from 0 for Sunday", 6)
+_field("getHours", lambda moment: moment.hour, "The hour of a time, or all whole hours of a span", 12)
+_field("getMinutes", lambda moment: moment.minute, "The minute of a time, or all whole minutes of a span", 30)
+_field("getSeconds", lambda moment: moment.second, "The second of a time, or all whole seconds of a span", 5)
+_field(
+    "getMilliseconds", lambda moment: moment.microsecond // 1000, "The milliseconds after the last whole second", 250
+)
 
 
 def _whole(nanos: int, unit: int) -> int:
@@ -66,8 +72,24 @@ def _duration_milliseconds(span: Duration) -> int:
     return _whole(span.nanos, 1_000_000)
 
 
+@function("now", arity=0, pure=False)
+def _now() -> Timestamp:
+    """The present time, another one each time that it is asked for.
+
+    Example: now() > timestamp("2020-01-01T00:00:00Z")
+    """
+    import time
+
+    return Timestamp.from_nanos(time.time_ns())
+
+
 @function("time.format")
 def _time_format(moment: Timestamp, layout: str) -> str:
+    """A time as text, by the directives of strftime: in UTC, or in the time zone that is named.
+
+    Example: time.format(timestamp("2024-02-03T23:05:06Z"), "%Y/%m/%d %H") == "2024/02/03 23"
+    Example: time.format(timestamp("2024-02-03T23:05:06Z"), "%d.%m.%Y", "Europe/Berlin") == "04.02.2024"
+    """
     return _format(moment.to_datetime(), layout)
 
 
@@ -84,6 +106,34 @@ def _format(moment: datetime, layout: str) -> str:
         return f"{moment.year:04}" if found[1] == "Y" else moment.strftime(found[0])
 
     return _STRFTIME.sub(directive, layout)
+
+
+@function("time.parse")
+def _time_parse(text: str, layout: str) -> Timestamp:
+    """The time that a text says, by the directives of strptime; `%z` reads its distance from UTC. Where the text does
+    not tell, it is in UTC, or in the time zone that is named. RFC 3339 is read by `timestamp`.
+
+    Example: time.parse("03/Feb/2024:23:05:06 +0100", "%d/%b/%Y:%H:%M:%S %z") == timestamp("2024-02-03T22:05:06Z")
+    Example: time.parse("04.02.2024 00:05", "%d.%m.%Y %H:%M", "Europe/Berlin") == timestamp("2024-02-03T23:05:00Z")
+    """
+    return _parse(text, layout, UTC)
+
+
+@function("time.parse")
+def _time_parse_in(text: str, layout: str, zone: str) -> Timestamp:
+    return _parse(text, layout, _zone(zone))
+
+
+def _parse(text: str, layout: str, zone: tzinfo) -> Timestamp:
+    if len(text) > _LONGEST_TIME:
+        raise CelError(f"time.parse(): a text of {len(text):,} characters is no time")
+    try:
+        moment = datetime.strptime(text, layout)  # noqa: DTZ007 - the zone follows
+    except (ValueError, re.error) as error:
+        raise CelError(f"time.parse(): {error}") from error
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return Timestamp(since.days * 86_400 + since.seconds, since.microseconds * 1000)
 
 
 def _local(moment: Timestamp, zone: str) -> datetime:
