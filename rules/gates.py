@@ -92,14 +92,16 @@ class Crossing:
 
     - ``turns``: one for each gate.
     - ``is_delivered``: what it brought is safe, and not to be forgotten any more. Until then a key is only pending.
+    - ``is_lost``: it is over without that.
     - ``leans_on``: the crossings on whose pending keys records of this one were held.
     """
 
-    __slots__ = ("_journal", "arrived", "is_delivered", "leans_on", "turns")
+    __slots__ = ("_journal", "arrived", "is_delivered", "is_lost", "leans_on", "turns")
 
     def __init__(self, arrived: int, states: Sequence[_State] = ()) -> None:
         self.arrived = arrived
         self.is_delivered = not states
+        self.is_lost = False
         self.leans_on: dict[Crossing, None] = {}
         self._journal: list[tuple[int, int, bytes]] = []
         self.turns: Sequence[Turn] = [state.turn(number, self) for number, state in enumerate(states)]
@@ -159,6 +161,7 @@ class Crossing:
         for index, gate, key in reversed(self._journal):
             if only is None or index in only:
                 self.turns[gate].undo(key)
+        self.is_lost = self.is_lost or (only is None and not self.is_delivered)
         self.settle(only)
 
 
