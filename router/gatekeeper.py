@@ -19,10 +19,12 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Final
 
+from router.batch import Lease
 from router.errors import NotConnected
 from router.load import Receipt
 from router.metrics import Metrics
 from router.state import StateDir
+from rules.columns import Constant
 from rules.flow import Dedupe, Flow
 from rules.gates import DIGEST_BYTES, Crossing, Gates
 
@@ -96,8 +98,11 @@ class Gatekeeper:
             if forgotten:
                 metrics.forgotten.inc(forgotten)
 
-    def follow(self, crossing: Crossing, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """What a batch makes is under way, with these receipts; back come those of the batches that it leans on."""
+    def follow(
+        self, crossing: Crossing, receipts: Sequence[Receipt], leases: Sequence[Lease | None] | None = None
+    ) -> list[Receipt]:
+        """What a batch makes is under way, with these receipts, and under these leases of its records; back come the
+        receipts of the batches that it leans on."""
         waiting = set(receipts)
 
         def land(receipt: Receipt) -> None:
@@ -106,12 +111,12 @@ class Gatekeeper:
                 return
             waiting.remove(receipt)
             if not waiting:
-                self._land(crossing)
+                self._land(crossing, leases)
 
         for receipt in receipts:
             receipt.add_done_callback(land)
         if not receipts:
-            self._land(crossing)
+            self._land(crossing, leases)
         return [self._outcome(other) for other in crossing.leans_on if other.is_lost or not other.is_delivered]
 
     async def remember(self, crossing: Crossing, only: Collection[int] | None = None) -> None:
@@ -124,17 +129,19 @@ class Gatekeeper:
             await self._state.commit(partial(_keep, rows, self._is_time_to_tidy()), len(rows))
         crossing.settle(only)
 
-    def forget(self, crossing: Crossing, only: Collection[int] | None = None) -> None:
-        """What these records (by default, all) made is not safe: they come again, or are left to somebody else."""
-        was_delivered = crossing.is_delivered
-        crossing.forget(only)
-        if only is None and not was_delivered:
-            self._conclude(crossing, NotConnected(_LOST))
+    def forget(self, crossing: Crossing) -> None:
+        """What a batch made is not known to be safe: what of it is not remembered comes again."""
+        crossing.forget()
+        self._conclude(crossing, NotConnected(_LOST))
 
-    def _land(self, crossing: Crossing) -> None:
-        if not crossing.is_lost:
-            crossing.is_delivered = True
-        self._conclude(crossing, None)
+    def _land(self, crossing: Crossing, leases: Sequence[Lease | None] | None) -> None:
+        if crossing.is_lost:
+            return
+        crossing.is_delivered = True
+        if left := _revoked(leases):  # whoever reads them now delivers them, and it may be this process again
+            crossing.forget(left)
+            crossing.is_lost = True
+        self._conclude(crossing, NotConnected(_LOST) if left else None)
 
     def _outcome(self, crossing: Crossing) -> Receipt:
         """What becomes of a batch that others lean on."""
@@ -177,6 +184,12 @@ class Gatekeeper:
 
 
 _LOST: Final = "a record with the same key, of which one was held, is not delivered"
+
+
+def _revoked(leases: Sequence[Lease | None] | None) -> set[int]:
+    if leases is None or (isinstance(leases, Constant) and not (leases.value and leases.value.revoked)):
+        return set()
+    return {index for index, lease in enumerate(leases) if lease is not None and lease.revoked}
 
 
 async def gatekeepers(flows: Iterable[Flow], state: StateDir, metrics: Metrics) -> dict[str, Gatekeeper]:

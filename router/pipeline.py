@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
-from router.batch import Batch, leases_of
+from router.batch import Batch
 from router.errors import EndOfStream, NotConnected
 from router.gatekeeper import Gatekeeper
 from router.interfaces import Lag, Rejects, Settles, Source
@@ -53,8 +53,6 @@ class _Unsettled:
     shares: list[Share] = field(default_factory=list)
     """The receipts, each with the records of the batch that it is about; none where some went back."""
     is_whole: bool = False
-    kept: Batch | None = None
-    """What of the batch did not go back to where it came from, once that is known."""
     crossing: Crossing | None = None
     """What it has done to the gates of a flow that has any."""
     told: int = 0
@@ -289,7 +287,7 @@ class Pipeline:
         if kept is not batch:
             entry.shares.clear()
         if self._gates is not None and entry.crossing is not None:
-            leaning = self._gates.follow(entry.crossing, entry.receipts)
+            leaning = self._gates.follow(entry.crossing, entry.receipts, kept.leases)
             if leaning:
                 entry.shares.clear()
             entry.receipts += leaning
@@ -348,7 +346,6 @@ class Pipeline:
             rest = batch.select(kept)
             decisions = await self._route(ruleset, rest, entry)
         decisions.keep_rejected()
-        entry.kept = rest
         self._flow_metrics.count(decisions, time.perf_counter() - began)
         if self._gates is not None:
             self._gates.tell()
@@ -413,13 +410,9 @@ class Pipeline:
         await source.settle(entry.batch.token, safe)
 
     async def _remember(self, entry: _Unsettled, only: frozenset[int] | None = None) -> None:
-        """Before who sent records is told that they are safe, their keys are: but for those left to another reader."""
+        """Before who sent records is told that they are safe, their keys are."""
         if self._gates is None or entry.crossing is None:
             return
-        kept = entry.kept
-        if kept is not None and kept.leases is not None and any(lease.revoked for lease in leases_of([kept])):
-            left = {index for index, lease in enumerate(kept.leases) if lease is not None and lease.revoked}
-            self._gates.forget(entry.crossing, left)
         await self._gates.remember(entry.crossing, only)
 
     def _forget_keys(self, entry: _Unsettled) -> None:

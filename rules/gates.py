@@ -92,7 +92,7 @@ class Crossing:
 
     - ``turns``: one for each gate.
     - ``is_delivered``: what it brought is safe, and not to be forgotten any more. Until then a key is only pending.
-    - ``is_lost``: it is over without that.
+    - ``is_lost``: not all of it is; who leans on it does so in vain.
     - ``leans_on``: the crossings on whose pending keys records of this one were held.
     """
 
