@@ -65,6 +65,7 @@ class Gatekeeper:
         self._metrics = [metrics.gate(flow.name, rule, gate.kind) for rule, gate in self._numbered]
         self._ids: dict[int, int] = {}
         self._outcomes: dict[Crossing, Receipt] = {}
+        self._flying: dict[Crossing, Sequence[Lease | None] | None] = {}
         self._tidied = time.monotonic()
 
     async def load(self) -> None:
@@ -111,12 +112,13 @@ class Gatekeeper:
                 return
             waiting.remove(receipt)
             if not waiting:
-                self._land(crossing, leases)
+                self._land(crossing)
 
+        self._flying[crossing] = leases
         for receipt in receipts:
             receipt.add_done_callback(land)
         if not receipts:
-            self._land(crossing, leases)
+            self._land(crossing)
         return [self._outcome(other) for other in crossing.leans_on if other.is_lost or not other.is_delivered]
 
     async def remember(self, crossing: Crossing, only: Collection[int] | None = None) -> None:
@@ -124,6 +126,8 @@ class Gatekeeper:
 
         Raises StateError while they cannot be kept; then it is to be called again. May be cancelled at any time.
         """
+        if only is None:
+            self._land(crossing)  # of which its last receipt may not have told yet
         rows = self._rows(crossing, only)
         if rows:
             await self._state.commit(partial(_keep, rows, self._is_time_to_tidy()), len(rows))
@@ -131,12 +135,14 @@ class Gatekeeper:
 
     def forget(self, crossing: Crossing) -> None:
         """What a batch made is not known to be safe: what of it is not remembered comes again."""
+        self._flying.pop(crossing, None)
         crossing.forget()
         self._conclude(crossing, NotConnected(_LOST))
 
-    def _land(self, crossing: Crossing, leases: Sequence[Lease | None] | None) -> None:
-        if crossing.is_lost:
+    def _land(self, crossing: Crossing) -> None:
+        if crossing not in self._flying:
             return
+        leases = self._flying.pop(crossing)
         crossing.is_delivered = True
         if left := _revoked(leases):  # whoever reads them now delivers them, and it may be this process again
             crossing.forget(left)
