@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2s
 from typing import Final, Protocol
 
 from rules.cel.compile_runtime import MISSING
 from rules.cel.errors import CelError
 from rules.cel.temporal import Duration, Timestamp
-from rules.cel.values import Opaque, Type, UInt, a_type, normal
+from rules.cel.values import Opaque, Type, a_type, normal
 from rules.flow import Dedupe, Flow, Gate, Sample, Throttle
 
 DIGEST_BYTES: Final = 16
@@ -37,14 +36,13 @@ _BACKWARDS: Final = 10 * 10**9
 def canonical(value: object) -> bytes:
     """Bytes that are the same for two values just when CEL calls these equal, with any version of Python. Raises
     CelError for a value that cannot be a key."""
+    if type(value) is str:
+        return b"s" + value.encode("utf-8", "surrogatepass")
     value = normal(value)
-    kind = type(value)
-    if kind is str:
-        return b"s" + str(value).encode("utf-8", "surrogatepass")
-    if kind is bool:
+    if isinstance(value, bool):
         return b"b1" if value else b"b0"
-    if kind is int or kind is UInt:
-        return b"n%d" % int(value)  # type: ignore[call-overload]  # it is one of these
+    if isinstance(value, int):  # a uint is one, too
+        return b"n%d" % value
     if isinstance(value, float):
         return b"n%d" % int(value) if value.is_integer() else b"n" + repr(value).encode()
     if isinstance(value, bytes):
@@ -70,7 +68,7 @@ def _framed(parts: Iterable[bytes]) -> bytes:
 
 def digest(value: object) -> bytes:
     """The digest under which a key is kept."""
-    return blake2b(canonical(value), digest_size=DIGEST_BYTES).digest()
+    return blake2s(canonical(value)).digest()[:DIGEST_BYTES]
 
 
 class Turn(Protocol):
@@ -184,7 +182,7 @@ class _Turn:
 class _SampleTurn(_Turn):
     __slots__ = ("_threshold",)
 
-    def __init__(self, number: int, crossing: Crossing, threshold: int) -> None:
+    def __init__(self, number: int, crossing: Crossing, threshold: bytes) -> None:
         super().__init__(number, crossing)
         self._threshold = threshold
 
@@ -192,8 +190,7 @@ class _SampleTurn(_Turn):
         if key is None or key is MISSING:
             self.missing.append(index)
             return True
-        drawn = int.from_bytes(blake2b(canonical(key), digest_size=8).digest(), "big")
-        passes = drawn < self._threshold
+        passes = blake2s(canonical(key)).digest() < self._threshold
         (self.passed if passes else self.held).append(index)
         return passes
 
@@ -261,16 +258,19 @@ class _DedupeTurn(_Turn):
             del self._keys[key]
 
 
-@dataclass(slots=True)
 class _SampleState:
-    gate: Sample
-    forgotten: int = 0
+    """``threshold``: hashes below it, byte by byte, are the share."""
+
+    def __init__(self, gate: Sample) -> None:
+        self.forgotten = 0
+        drawn = int(gate.ratio * 2**64)
+        self.threshold = drawn.to_bytes(8, "big") if gate.ratio < 1 else b"\xff" * 64
 
     def __len__(self) -> int:
         return 0
 
     def turn(self, number: int, crossing: Crossing) -> Turn:
-        return _SampleTurn(number, crossing, int(self.gate.ratio * 2**64))
+        return _SampleTurn(number, crossing, self.threshold)
 
 
 class _ThrottleState:
