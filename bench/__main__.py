@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "route", "buffer", "memory", "http", "csv_rows", "kafka", "latency", "mqtt", "dead")
+NAMES = ("rules", "gates", "route", "buffer", "memory", "http", "csv_rows", "kafka", "latency", "mqtt", "dead")
 MODERATE = {
     "rules": [],
+    "gates": [],
     "route": ["--lines", "3000000", "--runs", "3"],
     "buffer": ["--lines", "1000000", "--runs", "3"],
     "memory": ["--records", "2000000"],

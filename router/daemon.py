@@ -15,6 +15,7 @@ from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
 from router.deadletters import DeadLetters
 from router.diskbuffer import DiskBuffer
 from router.errors import StateError
+from router.gatekeeper import Gatekeeper, gatekeepers
 from router.interfaces import Sink, Source
 from router.keeper import Keeper
 from router.letterbox import LetterBox
@@ -60,6 +61,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._failed = False
         self._direct: dict[str, Outlet] = {}
+        self._gates: dict[str, Gatekeeper] = {}
         self._kept: Mapping[str, int] = {}
         self._bytes = 0
         self.letters: LetterBox
@@ -101,6 +103,7 @@ class Daemon:
             if not await self._load_tables():
                 return True
             async with contextlib.AsyncExitStack() as exits:
+                self._gates = await gatekeepers(self.configuration.flows, state, self.metrics)
                 self._build(state, exits)
                 await self._start_admin(exits)
                 async with asyncio.TaskGroup() as services:
@@ -119,7 +122,8 @@ class Daemon:
         store = self._open_store(state)
         self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
         outlets = self._build_outlets(state, stop.set)
-        replayer = Replayer(store, outlets, self._any_ruleset, letters=self.letters, metrics=self.metrics)
+        gates = await gatekeepers(self.configuration.flows, state, self.metrics)
+        replayer = Replayer(store, outlets, self._any_ruleset, gates, letters=self.letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
             await replayer.drain(stop)
@@ -158,6 +162,7 @@ class Daemon:
                     letters=self.letters,
                     metrics=self.metrics,
                     stop=self._stop,
+                    gates=self._gates.get(flow.name),
                 )
 
     def _build_outlets(self, state: StateDir, ended: Callable[[], None]) -> dict[str, Outlet]:
@@ -220,7 +225,9 @@ class Daemon:
 
     def _start_services(self, services: asyncio.TaskGroup, store: DeadLetters) -> list[asyncio.Task[None]]:
         # Past the buffers: a letter stays in its own store until it is delivered.
-        replayer = Replayer(store, self._direct, self._running_ruleset, letters=self.letters, metrics=self.metrics)
+        replayer = Replayer(
+            store, self._direct, self._running_ruleset, self._gates, letters=self.letters, metrics=self.metrics
+        )
         running = [
             services.create_task(supervise(f"outlet {name}", outlet.run), name=f"outlet {name}")
             for name, outlet in self.outlets.items()

@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from router.interfaces import Lag
 from rules.decisions import Decisions, Rejection
 from rules.flow import DEAD_LETTER, DROP, Flow
+from rules.gates import RESULTS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series for each series that nobody alerts on
 
@@ -81,6 +82,14 @@ class TableMetrics:
     refreshes: Mapping[str, Counter]
 
 
+@dataclass(frozen=True, slots=True)
+class GateMetrics:
+    """What is shown of one gate besides what it does with records."""
+
+    keys: Gauge
+    forgotten: Counter
+
+
 class FlowMetrics:
     """What is counted of one flow."""
 
@@ -101,6 +110,8 @@ class FlowMetrics:
             families.violations.labels(name, check).inc(records)
         for rule, records in decisions.dropped.items():
             families.dropped.labels(name, rule).inc(records)
+        for (rule, gate, result), records in decisions.gated.items():
+            families.gate_records.labels(name, rule, gate, result).inc(records)
         if decisions.unmatched:
             families.unmatched.labels(name).inc(decisions.unmatched)
         for delivery in decisions.deliveries:
@@ -175,6 +186,14 @@ class Metrics:
         self.unmatched = self._counter("unmatched_records_total", "Records that no rule matched.", "flow")
         self.violations = self._counter("contract_violations_total", "Violations of a contract.", "flow", "check")
         self.dropped = self._counter("dropped_records_total", "Records dropped by a rule that says so.", *rule)
+        gate = (*rule, "gate")
+        self.gate_records = self._counter(
+            "gate_records_total", "Records at a gate; result `passed`, `held` or `missing_key`.", *gate, "result"
+        )
+        self.gate_keys = self._gauge("gate_keys", "Keys that a gate holds.", *gate)
+        self.gate_forgotten = self._counter(
+            "gate_forgotten_keys_total", "Keys that a gate has forgotten early because of `max_keys`.", *gate
+        )
         self.rejected = self._counter(
             "rejected_records_total", "Records sent back to where they came from.", "flow", "source"
         )
@@ -290,6 +309,11 @@ class Metrics:
         """The counters of one flow."""
         return FlowMetrics(name, self)
 
+    def gate(self, flow: str, rule: str, gate: str) -> GateMetrics:
+        """The children of one gate."""
+        labels = flow, rule, gate
+        return GateMetrics(keys=self.gate_keys.labels(*labels), forgotten=self.gate_forgotten.labels(*labels))
+
     def connector(self, kind: str, name: str) -> Callable[[str, int], None]:
         """What counts the events of one connector."""
         return lambda event, number: self.connector_events.labels(kind, name, event).inc(number)
@@ -301,7 +325,10 @@ class Metrics:
             self.rejected.labels(flow.name, source)
         for rule in flow.rules:
             self.rule_records.labels(flow.name, rule.name)
-            for target in rule.to:
+            for gate in rule.gates:
+                for result in RESULTS:
+                    self.gate_records.labels(flow.name, rule.name, gate.kind, result)
+            for target in rule.targets:
                 if target.sink == DROP:
                     self.dropped.labels(flow.name, rule.name)
                 elif target.sink != DEAD_LETTER:

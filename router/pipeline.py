@@ -17,6 +17,7 @@ from functools import partial
 
 from router.batch import Batch
 from router.errors import EndOfStream, NotConnected
+from router.gatekeeper import Gatekeeper
 from router.interfaces import Lag, Rejects, Settles, Source
 from router.letterbox import LetterBox
 from router.load import Way
@@ -26,6 +27,7 @@ from router.retry import Backoff
 from router.settling import Share, safe_in_turn
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
+from rules.gates import Crossing
 from rules.ruleset import Decisions, Ruleset
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class _Unsettled:
     shares: list[Share] = field(default_factory=list)
     """The receipts, each with the records of the batch that it is about; none where some went back."""
     is_whole: bool = False
+    crossing: Crossing | None = None
+    """What it has done to the gates of a flow that has any."""
     told: int = 0
     """How many of its records the source has been told of already that they are safe."""
 
@@ -84,6 +88,7 @@ class Pipeline:
         letters: LetterBox,
         metrics: Metrics,
         stop: asyncio.Event,
+        gates: Gatekeeper | None = None,
     ) -> None:
         self.name = name
         self.source = source
@@ -102,6 +107,7 @@ class Pipeline:
         self._unsettled_batches = 0
         self._unsettled_bytes = 0
         self._letters = letters
+        self._gates = gates
         self._families = metrics
         self._metrics = metrics.source(name)
         self._flow_metrics = metrics.flow(ruleset.name)
@@ -266,7 +272,7 @@ class Pipeline:
         self._metrics.records.inc(len(batch))
         self._metrics.bytes.inc(batch.bytes)
         ruleset = self.ruleset
-        kept, decisions = await self._decide(ruleset, batch)
+        kept, decisions = await self._decide(ruleset, entry)
         origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
         if decisions.letters:
             await self._wait_for_letters(len(decisions.letters))
@@ -280,6 +286,11 @@ class Pipeline:
             entry.shares.append((receipt, part.indices))
         if kept is not batch:
             entry.shares.clear()
+        if self._gates is not None and entry.crossing is not None:
+            leaning = self._gates.follow(entry.crossing, entry.receipts, kept.leases)
+            if leaning:
+                entry.shares.clear()
+            entry.receipts += leaning
         entry.is_whole = True
         queue.put_nowait(entry)
 
@@ -323,19 +334,21 @@ class Pipeline:
         self._metrics.unacked.set(self._unsettled_batches)
         self._room.set()
 
-    async def _decide(self, ruleset: Ruleset, batch: Batch) -> tuple[Batch, Decisions]:
+    async def _decide(self, ruleset: Ruleset, entry: _Unsettled) -> tuple[Batch, Decisions]:
         """What was decided about a batch, and the batch without what went back to where it came from."""
         began = time.perf_counter()
-        decisions = await self._route(ruleset, batch)
+        batch = rest = entry.batch
+        decisions = await self._route(ruleset, rest, entry)
         kept: Sequence[int] = range(len(batch))
-        rest = batch
         while decisions.rejections and self._rejects is not None:
             gone = self._send_back(self._rejects, batch, kept, decisions.rejections)
             kept = [index for index in kept if index not in gone]
             rest = batch.select(kept)
-            decisions = await self._route(ruleset, rest)
+            decisions = await self._route(ruleset, rest, entry)
         decisions.keep_rejected()
         self._flow_metrics.count(decisions, time.perf_counter() - began)
+        if self._gates is not None:
+            self._gates.tell()
         return rest, decisions
 
     def _send_back(
@@ -347,9 +360,13 @@ class Pipeline:
         self._flow_metrics.count_rejected(self.name, len(gone.intersection(kept)), rejections)
         return gone
 
-    async def _route(self, ruleset: Ruleset, batch: Batch) -> Decisions:
+    async def _route(self, ruleset: Ruleset, batch: Batch, entry: _Unsettled) -> Decisions:
+        if self._gates is not None:
+            if entry.crossing is not None:
+                self._gates.forget(entry.crossing)
+            entry.crossing = self._gates.cross(batch.arrived)
         step = max(1, len(batch) * SLICE_BYTES // max(1, batch.bytes))
-        decisions = ruleset.route(batch, self.name, 0, min(step, len(batch)))
+        decisions = ruleset.route(batch, self.name, 0, min(step, len(batch)), crossing=entry.crossing)
         for start in range(step, len(batch), step):
             await asyncio.sleep(0)
             decisions = ruleset.route(batch, self.name, start, min(start + step, len(batch)), decisions)
@@ -376,7 +393,7 @@ class Pipeline:
                 self._unsettleable = True
         if self._unsettleable:
             return
-        await self._acknowledge(entry.batch)
+        await self._acknowledge(entry)
         self._leave(entry)
 
     async def _settle_in_turn(self, source: Settles, entry: _Unsettled) -> None:
@@ -384,9 +401,23 @@ class Pipeline:
         total = len(entry.batch)
         async for safe in safe_in_turn(total, entry.shares):
             if entry.told + len(safe) < total:
-                settle = partial(source.settle, entry.batch.token, safe)
+                settle = partial(self._tell, source, entry, safe)
                 await self._letters.state.insist(settle, f"source {self.name}: it cannot answer, so it waits")
                 entry.told += len(safe)
+
+    async def _tell(self, source: Settles, entry: _Unsettled, safe: Sequence[int]) -> None:
+        await self._remember(entry, frozenset(safe))
+        await source.settle(entry.batch.token, safe)
+
+    async def _remember(self, entry: _Unsettled, only: frozenset[int] | None = None) -> None:
+        """Before who sent records is told that they are safe, their keys are."""
+        if self._gates is None or entry.crossing is None:
+            return
+        await self._gates.remember(entry.crossing, only)
+
+    def _forget_keys(self, entry: _Unsettled) -> None:
+        if self._gates is not None and entry.crossing is not None:
+            self._gates.forget(entry.crossing)
 
     def _leave(self, entry: _Unsettled) -> None:
         del self._under_way[entry]
@@ -397,6 +428,7 @@ class Pipeline:
         unsettled until its deliveries, which go on, have landed."""
         for entry in list(self._under_way):
             if self.source.replays:
+                self._forget_keys(entry)
                 self._leave(entry)
                 continue
             for receipt in entry.receipts:
@@ -407,13 +439,17 @@ class Pipeline:
         if entry.is_landed and entry in self._under_way:
             if not entry.is_settled:
                 self._abandon([entry])
+                self._forget_keys(entry)
             self._leave(entry)
 
-    async def _acknowledge(self, batch: Batch) -> None:
+    async def _acknowledge(self, entry: _Unsettled) -> None:
         """Acknowledge; while the state folder cannot be written, again and again: to read anew would repeat records."""
-        await self._letters.state.insist(
-            lambda: self.source.ack(batch.token), f"source {self.name}: the position cannot be kept, so it waits"
-        )
+
+        async def acknowledge() -> None:
+            await self._remember(entry)
+            await self.source.ack(entry.batch.token)
+
+        await self._letters.state.insist(acknowledge, f"source {self.name}: the position cannot be kept, so it waits")
 
     def _abandon(self, entries: Sequence[_Unsettled]) -> None:
         records = sum(len(entry.batch) - entry.told for entry in entries)

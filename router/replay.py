@@ -13,14 +13,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 
 from router.batch import Batch
 from router.deadletters import PAGE_LETTERS, DeadLetters
-from router.errors import EndOfStream
+from router.errors import EndOfStream, NotConnected
+from router.gatekeeper import Gatekeeper
 from router.letter import Letter
 from router.letterbox import LetterBox
-from router.load import Receipt, Way
+from router.load import Way
 from router.metrics import Metrics
 from router.part import Origin, Part, parts_of
 from router.replay_jobs import ReplayJobs
@@ -70,6 +72,7 @@ class Replayer:
         store: DeadLetters,
         outlets: Mapping[str, Way],
         ruleset_of: RulesetOf,
+        gates: Mapping[str, Gatekeeper],
         *,
         letters: LetterBox,
         metrics: Metrics,
@@ -78,6 +81,7 @@ class Replayer:
         self._jobs = ReplayJobs(store)
         self._outlets = outlets
         self._ruleset_of = ruleset_of
+        self._gates = gates
         self._letters = letters
         self._metrics = metrics
         self._paces: dict[int, Pace] = {}
@@ -142,7 +146,7 @@ class Replayer:
             await self._letters.put(failed, replayed=ids)
             self._metrics.replayed.labels(flow, "sink" if sink else "flow").inc(len(ids))
             log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")
-        except EndOfStream as end:
+        except (EndOfStream, NotConnected) as end:
             log.error("%d dead letter(s) wait on, as %s", len(ids), end)
             await asyncio.sleep(POLL_SECONDS)  # in which the daemon ends
         finally:
@@ -177,13 +181,24 @@ class Replayer:
         if ruleset is None:
             return f"the configuration has no flow {flow!r} any more"
         origin = _origin(letters, failed, flow=flow, source=source, version=ruleset.version)
-        decisions = ruleset.route(origin.batch, source)
-        decisions.keep_rejected()  # who sent them has long had an answer
-        self._metrics.flow(flow).count(decisions, 0.0)
-        failed += [origin.letter_of(letter) for letter in decisions.letters]
-        receipts: list[Receipt] = [await self._outlets[name].put(part) for name, part in parts_of(decisions, origin)]
-        for receipt in receipts:
-            await receipt
+        gates = self._gates.get(flow)
+        crossing = None if gates is None else gates.cross(origin.batch.arrived)
+        try:
+            decisions = ruleset.route(origin.batch, source, crossing=crossing)
+            decisions.keep_rejected()  # who sent them has long had an answer
+            self._metrics.flow(flow).count(decisions, 0.0)
+            failed += [origin.letter_of(letter) for letter in decisions.letters]
+            receipts = [await self._outlets[name].put(part) for name, part in parts_of(decisions, origin)]
+            leaning = [] if gates is None or crossing is None else gates.follow(crossing, receipts)
+            for receipt in (*receipts, *leaning):
+                await receipt
+            if gates is not None and crossing is not None:
+                remember = partial(gates.remember, crossing)
+                await self._letters.state.insist(remember, f"the keys of {len(letters)} dead letter(s) cannot be kept")
+        except BaseException:
+            if gates is not None and crossing is not None:
+                gates.forget(crossing)
+            raise
         return ""
 
 

@@ -175,10 +175,14 @@ class StateDir:
 
         Saves of one source take effect in the order they were made.
         """
-        work = _save(source, entries)
+        await self.commit(_save(source, entries), len(entries))
+
+    async def commit(self, work: Callable[[sqlite3.Connection], None], entries: int) -> None:
+        """Run ``work``, which writes so many rows, in one transaction; it survives ``kill -9``, but maybe not a power
+        failure. What few rows need is done here and now. All of these take effect in the order they were made."""
         self._saves += 1
         # A save that waits must not be overtaken, and now and then one has to go where the log is copied back.
-        if len(entries) <= _SMALL and not self._waiting_saves and self._saves % _SAVES_PER_SYNC:
+        if entries <= _SMALL and not self._waiting_saves and self._saves % _SAVES_PER_SYNC:
             self._check()
             try:
                 with translated(self._file, _HOLDING):

@@ -13,6 +13,7 @@ from typing import Literal
 
 from rules.columns import Constant
 from rules.contract import Violation
+from rules.gates import RESULTS, Crossing
 from rules.plan import Lane, Plan
 
 Stage = Literal["decode", "contract", "rule"]
@@ -133,8 +134,9 @@ class Decisions:
     The index lists are for the ruleset's generated code: ``hits`` and ``missed`` by rule, ``drops`` by label.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, crossing: Crossing) -> None:
         self.plan = plan
+        self.crossing = crossing
         self.lanes = [LaneLists(lane) for lane in plan.lanes]
         self.hits: list[list[int]] = [[] for _ in plan.rules]
         self.missed: list[list[int]] = [[] for _ in plan.rules]
@@ -194,6 +196,16 @@ class Decisions:
         return {label: len(found) for label, found in zip(self.plan.labels, self.drops, strict=True) if found}
 
     @property
+    def gated(self) -> dict[tuple[str, str, str], int]:
+        """How many records passed each gate or not, by rule, kind, and one of ``RESULTS``."""
+        found = {}
+        for (rule, kind), turn in zip(self.plan.gates, self.crossing.turns, strict=True):
+            for result, indices in zip(RESULTS, (turn.passed, turn.held, turn.missing), strict=True):
+                if indices:
+                    found[rule, kind, result] = len(indices)
+        return found
+
+    @property
     def unmatched(self) -> int:
         """How many records no rule with a target matched."""
         return len(self.strays)
@@ -250,6 +262,7 @@ class Decisions:
                     _pop(found, index)
         while self.letters and self.letters[-1].index == index:
             self.letters.pop()
+        self.crossing.take_back(index)
 
 
 def _pop(indices: list[int], index: int) -> None:

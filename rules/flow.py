@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from fractions import Fraction
+from typing import ClassVar, Literal
 
 from rules.cel import Expression
 from rules.faults import Place
@@ -109,13 +110,60 @@ class Check:
     expr: Expr
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What a record must pass besides ``when``, because of others before it.
+
+    ``key`` tells records apart; one of which it is missing or null passes. ``held`` is the ``else``: where a record
+    goes that does not pass; None for on to the next rule, as if this one had not matched.
+    """
+
+    kind: ClassVar[str]
+    place: Place
+    key: Expr | None = None
+    held: Target | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(Gate):
+    """Lets through a share of the keys; without ``key``, of the payloads."""
+
+    kind = "sample"
+    ratio: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle(Gate):
+    """Lets through, of each key, ``count`` in ``nanos`` nanoseconds, and at most ``burst`` at once."""
+
+    kind = "throttle"
+    count: Fraction
+    nanos: int
+    burst: int
+    max_keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dedupe(Gate):
+    """Lets through the first record of each key ``within`` so many nanoseconds.
+
+    ``identity`` is the same for two gates that hold keys of the same kind: of one flow, rule, and expression.
+    """
+
+    kind = "dedupe"
+    within: int
+    persist: bool
+    max_keys: int
+    identity: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. Without ``to`` it is a step: its shape changes what later rules see.
 
     Of a record that matches ``when``: ``expect`` is checked first, on the record as it is before the rule (a violation
-    sends it to ``otherwise.invalid``); then, for a step, ``shape`` is applied for good; with ``to``, ``shape`` and
-    then each target's own shape make what goes to that target alone.
+    sends it to ``otherwise.invalid``); then it comes to the ``gates``, one after the other; then, for a step, ``shape``
+    is applied for good; with ``to``, ``shape`` and then each target's own shape make what goes to that target alone.
     """
 
     name: str
@@ -126,11 +174,23 @@ class Rule:
     split: Split | None = None
     to: tuple[Target, ...] = ()
     continues: bool = False
+    gates: tuple[Gate, ...] = ()
 
     @property
     def is_step(self) -> bool:
-        """Whether the rule only changes what later rules see."""
+        """Whether the rule only changes what later rules see, or whether they see the record at all."""
         return not self.to
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Where it can send records: by ``to``, or from its gates."""
+        return (*self.to, *(gate.held for gate in self.gates if gate.held is not None))
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether no record gets past it."""
+        lets_on = any(gate.held is None for gate in self.gates)
+        return self.when is None and bool(self.to) and not self.continues and not lets_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +229,15 @@ class Otherwise:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One record of a test: a decoded ``event``, or the payload itself as ``raw``."""
+    """One record of a test: a decoded ``event``, or the payload itself as ``raw``. It arrives ``after`` so many
+    nanoseconds, counted from the record before it."""
 
     event: object = None
     raw: bytes | None = None
     key: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     time: str | None = None
+    after: int = 0
     source: str | None = None
     meta: Mapping[str, object] = field(default_factory=dict)
 

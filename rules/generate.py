@@ -24,6 +24,7 @@ from rules.contract import Validator
 from rules.decisions import Letter
 from rules.dispatch import Choice, Table, tables
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
+from rules.generate_gates import GateWriter, Why
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
 from rules.plan import UNMATCHED, Columns, Lane, Plan, unmatched_targets
@@ -76,10 +77,11 @@ def _paths(flow: Flow, plan: Plan, lets: Lets) -> frozenset[tuple[str, ...]] | N
     """What a flow reads of an event, as paths below it, if it sends every record out as it came."""
     if any(lane.reshapes for lane in plan.lanes) or any(rule.shape or rule.split for rule in flow.rules):
         return None
+    gates = [gate.key for rule in flow.rules for gate in rule.gates if gate.key is not None]
     checks = [*flow.contract.expect, *(check for rule in flow.rules for check in rule.expect)]
-    found = [check.expr for check in checks] + [rule.when for rule in flow.rules if rule.when is not None]
+    found = [check.expr for check in checks] + [rule.when for rule in flow.rules if rule.when is not None] + gates
     values = [value for lane in plan.lanes for value in lane.templates.values()]
-    targets = [*(target for rule in flow.rules for target in rule.to), *unmatched_targets(flow)]
+    targets = [*(target for rule in flow.rules for target in rule.targets), *unmatched_targets(flow)]
     values += [value for target in targets for value in target.settings.values()]
     found += [expr for value in values for expr in _exprs(value)]
     paths = {path for expr in found for path in references(lets.inline(expr.cel.node)) if path[0] == "event"}
@@ -107,6 +109,7 @@ class _Generator:
         self._record.memos = _repeated(flow, self._record)
         self._binds_rules = len(flow.rules) <= _FEW
         self._binds_lanes = len(plan.lanes) <= _FEW
+        self._gates = GateWriter(flow, self._code, self._record, self._send_held)
         self._main = Form("event", "False")
         self._keys: list[str] = []
         self._ends = False  # whether no record gets any further than what is written
@@ -204,6 +207,7 @@ class _Generator:
                 self._unmatched()
         else:
             self._unmatched()
+        self._gates.leave(delivers=False, goes_on="")
 
     def _unmatched(self) -> None:
         self._append("strays", "into.strays", "i")
@@ -229,8 +233,10 @@ class _Generator:
     # Dispatch
 
     def _tables(self) -> dict[int, Table]:
+        """Steps change what later rules see, and gates are passed in the order of the file: neither is in a table."""
         whens = [
-            None if rule.when is None or rule.is_step else self._record.node(rule.when) for rule in self._flow.rules
+            None if rule.when is None or rule.is_step or rule.gates else self._record.node(rule.when)
+            for rule in self._flow.rules
         ]
         return tables(whens, self._record.constant)
 
@@ -285,6 +291,19 @@ class _Generator:
 
     def _matched(self, number: int, rule: Rule) -> None:
         self._expect(rule.expect)
+        if rule.gates:
+            self._gates.write(number, rule, lambda: self._passed(number, rule))
+        else:
+            self._passed(number, rule)
+
+    def _send_held(self, number: int, rule: Rule, target: Target, letter: Why) -> None:
+        """What a gate holds goes where it says, as the steps before have left it."""
+        self._targets(number, rule.name, (target,), self._main, letter)
+        self._append(f"hits{number}", f"into.hits[{number}]", "i")
+        if rule.continues:
+            self._code.line("seen = True")
+
+    def _passed(self, number: int, rule: Rule) -> None:
         if rule.is_step:
             self._step(rule)
             self._append(f"hits{number}", f"into.hits[{number}]", "i")
@@ -300,8 +319,9 @@ class _Generator:
         if rule.continues:
             self._code.line("seen = True")
         else:
-            self._code.line("continue")
-            self._ends = rule.when is None
+            delivers = rule.split is None and any(target.sink in self._plan.lane_of for target in rule.to)
+            self._gates.leave(delivers=delivers)
+            self._ends = rule.takes_all
 
     def _step(self, rule: Rule) -> None:
         if not rule.shape:
@@ -309,7 +329,7 @@ class _Generator:
         record, code = self._record, self._code
         record.start["changed"] = "False"
         form = record.shaped(rule.shape, Form("event", "False"))
-        always = rule.when is None and form.changed == "True"
+        always = rule.when is None and form.changed == "True" and all(gate.held for gate in rule.gates)
         if self._main.changed != "True":
             code.line(f"changed = {form.changed if form.changed == 'True' else 'changed or ' + form.changed}")
             self._main = Form("event", "True" if always else "changed")
@@ -362,6 +382,7 @@ class _Generator:
         if lane.shared:
             self._append(f"rules{lane.number}", f"{at}.rules", repr(label))
         self._append(f"lane{lane.number}", f"{at}.indices", "i")
+        self._gates.delivered()
 
     def _written(self, lane: Lane, form: Form) -> str:
         """The payload that goes out, as an expression."""
@@ -441,9 +462,10 @@ def _nodes(flow: Flow, record: RecordCompiler) -> Iterator[Node]:
     for rule in flow.rules:
         exprs = [check.expr for check in rule.expect]
         exprs += [rule.when] if rule.when else []
+        exprs += [gate.key for gate in rule.gates if gate.key is not None]
         exprs += [rule.split.each] if rule.split else []
         yield from map(record.node, exprs)
-        for shape in (rule.shape, *(target.shape for target in rule.to)):
+        for shape in (rule.shape, *(target.shape for target in rule.targets)):
             for value in (shape.emit, *(assignment.value for assignment in shape.set)):
                 yield from map(record.node, _exprs(value))
 

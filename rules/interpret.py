@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
+from rules.cel.compile_runtime import MISSING
 from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import Run
 from rules.cel.scope import references
@@ -16,7 +18,8 @@ from rules.cel.values import a_type
 from rules.codecs import Format
 from rules.contract import Validator, Violation, describe, places, untrue
 from rules.decisions import Because, Dispatch, Outcome
-from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Check, Disposition, Flow, Rule, Target
+from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Check, Disposition, Flow, Gate, Rule, Target
+from rules.gates import Crossing
 from rules.meta import meta_of
 from rules.outgoing import setting
 from rules.plan import ENDINGS, ERROR, INVALID, UNDECODABLE, UNMATCHED, Columns, Lane, Plan, unmatched_targets
@@ -35,15 +38,21 @@ class _Violated(Exception):
 class _Record:
     """One record on its way: ``event`` is what steps have made of it, ``changed`` whether they have."""
 
-    __slots__ = ("_columns", "_index", "_meta", "_names", "_sees_meta", "_source", "changed", "decoded", "event", "raw")
+    __slots__ = (
+        *("_columns", "_meta", "_names", "_sees_meta", "_source"),
+        *("changed", "crossing", "decoded", "event", "index", "raw"),
+    )
 
-    def __init__(self, columns: Columns, index: int, source: str, names: Bindings, sees_meta: bool) -> None:
+    def __init__(
+        self, columns: Columns, index: int, source: str, names: Bindings, crossing: Crossing, *, sees_meta: bool
+    ) -> None:
+        self.index = index
+        self.crossing = crossing
         self.raw = columns.values[index]
         self.event: object = None
         self.changed = False
         self.decoded = False
         self._columns = columns
-        self._index = index
         self._source = source
         self._names = names
         self._sees_meta = sees_meta
@@ -53,7 +62,7 @@ class _Record:
     def meta(self) -> Mapping[str, object]:
         """What the source knows of it, made when somebody asks."""
         if self._meta is None:
-            self._meta = meta_of(self._columns, self._index, self._source)
+            self._meta = meta_of(self._columns, self.index, self._source)
         return self._meta
 
     def has(self, attribute: str) -> bool:
@@ -77,11 +86,23 @@ class _Target:
 
 
 @dataclass(frozen=True, slots=True)
+class _Gate:
+    """A gate, by its number in the flow. ``key`` is None where there is but one key, or the payload is it; ``held``
+    where what does not pass goes on."""
+
+    number: int
+    kind: str
+    key: Run | None
+    held: _Target | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Rule:
     number: int
     name: str
     when: Run | None
     expect: tuple[_Check, ...]
+    gates: tuple[_Gate, ...]
     shaper: Shaper | None
     split: tuple[str, Run] | None
     targets: tuple[_Target, ...]
@@ -135,6 +156,7 @@ class Interpreter:
         templates = tuple(lane.templates for lane in plan.lanes)
         self._sees_meta = any("meta" in expr.cel.variables for expr in expressions((flow, templates)))
         self._checks = self._compile_checks(flow.contract.expect)
+        self._gate_numbers = count()
         self._rules = [self._compile_rule(number, rule) for number, rule in enumerate(flow.rules)]
         otherwise = flow.otherwise
         self._passes = otherwise.invalid == PASS
@@ -164,10 +186,19 @@ class Interpreter:
             name=rule.name,
             when=None if rule.when is None else self._filler.run(rule.when),
             expect=self._compile_checks(rule.expect),
+            gates=tuple(map(self._compile_gate, rule.gates)),
             shaper=self._filler.shaper(rule.shape),
             split=None if rule.split is None else (rule.split.name, self._filler.run(rule.split.each)),
             targets=self._compile_targets(rule.to),
             continues=rule.continues,
+        )
+
+    def _compile_gate(self, gate: Gate) -> _Gate:
+        return _Gate(
+            number=next(self._gate_numbers),
+            kind=gate.kind,
+            key=None if gate.key is None else self._filler.run(gate.key),
+            held=None if gate.held is None else self._compile_target(gate.held),
         )
 
     def _compile_targets(self, targets: Disposition) -> tuple[_Target, ...]:
@@ -181,10 +212,10 @@ class Interpreter:
         settings = {name: self._filler.fill(value) for name, value in chosen.items()}
         return _Target(target.sink, lane, self._filler.shaper(target.shape), settings)
 
-    def decide(self, columns: Columns, index: int, source: str) -> Outcome:
-        """What happens to the record at ``index``. Never fails."""
+    def decide(self, columns: Columns, index: int, source: str, crossing: Crossing) -> Outcome:
+        """What happens to the record at ``index`` of a batch that is ``crossing`` the flow's gates. Never fails."""
         outcome = Outcome()
-        record = _Record(columns, index, source, self._vars, self._sees_meta)
+        record = _Record(columns, index, source, self._vars, crossing, sees_meta=self._sees_meta)
         if index in columns.spoiled:
             spoiled: Because = ("decode", None, "spoiled", columns.spoiled[index])
             self._end(outcome, record, UNDECODABLE, spoiled, (Violation("spoiled", "", columns.spoiled[index]),))
@@ -198,6 +229,8 @@ class Interpreter:
         record.decoded = True
         self._watch.decoded(record.event)
         self._judge(outcome, record)
+        if not outcome.dispatches:
+            crossing.bring_nothing(index)
         return outcome
 
     def _judge(self, outcome: Outcome, record: _Record) -> None:
@@ -218,11 +251,13 @@ class Interpreter:
             self._leave_unmatched(outcome, record)
         except _Violated as violated:
             self._undo(outcome, violated)
+            record.crossing.take_back(record.index)
             record.event, record.changed = event, False
             because: Because = ("contract", violated.rule, "invalid", str(violated))
             self._end(outcome, record, INVALID, because, violated.violations)
         except Failed as failed:
             self._undo(outcome, failed)
+            record.crossing.take_back(record.index)
             record.event, record.changed = event, False
             outcome.errors.append((rule, failed.kind))
             self._end(outcome, record, ERROR, ("rule", rule, "error", str(failed)))
@@ -242,6 +277,10 @@ class Interpreter:
         outcome.violations.extend(violation.check for violation in broken)
         if broken and not self._passes:
             raise _Violated(rule.name, broken)
+        if rule.gates:
+            held = self._holding(record, rule, bindings)
+            if held is not None:
+                return held.held is not None and self._hold(outcome, record, rule, held)
         outcome.matched.append(rule.number)
         self._watch.matched()
         if not rule.targets:
@@ -256,6 +295,30 @@ class Interpreter:
             self._send(hand_over, rule.targets, parcels)
         else:
             self._drop(outcome, rule.number)
+        return not rule.continues
+
+    def _holding(self, record: _Record, rule: _Rule, bindings: Bindings) -> _Gate | None:
+        """The gate that holds the record, if any does: then those before it have let nothing pass."""
+        mark = record.crossing.mark()
+        for gate in rule.gates:
+            turn = record.crossing.turns[gate.number]
+            key = record.raw if gate.key is None else _key(gate.kind, gate.key, bindings)
+            passes = attempt(gate.kind, turn.admits, record.index, key)
+            self._watch.gate("missing_key" if key is None or key is MISSING else "passed" if passes else "held")
+            if not passes:
+                record.crossing.return_to(mark)
+                return gate
+        return None
+
+    def _hold(self, outcome: Outcome, record: _Record, rule: _Rule, gate: _Gate) -> bool:
+        """Send what a gate holds where its ``else`` says; whether that ends the record's way."""
+        assert gate.held is not None  # noqa: S101 - asked by whoever calls
+        outcome.matched.append(rule.number)
+        self._watch.matched()
+        outcome.unmatched = False
+        because: Because = ("rule", rule.name, "rule", f"held by {gate.kind}")
+        parcel = _Parcel(record.event, record.changed, record.bindings(record.event))
+        self._send(_Sending(outcome, record, (rule.number, rule.name), because), (gate.held,), (parcel,))
         return not rule.continues
 
     def _matches(self, outcome: Outcome, rule: _Rule, when: Run, bindings: Bindings) -> bool:
@@ -361,6 +424,15 @@ class Interpreter:
         dispatch = Dispatch(lane.number, sending.label[1], value, settings)
         self._watch.sent(dispatch)
         return dispatch
+
+
+def _key(kind: str, run: Run, bindings: Bindings) -> object:
+    try:
+        return run(bindings)
+    except CelMissing:
+        return MISSING
+    except Exception as error:
+        raise Failed(kind, error) from error
 
 
 def _broken(checks: Sequence[_Check], bindings: Bindings, watch: Watch) -> list[Violation]:

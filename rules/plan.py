@@ -97,7 +97,8 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``labels`` are the rules and the endings; ``tallies`` says for each rule which lane counts its matches, or None
-    where it is counted on its own. ``counted_lanes`` are the shared lanes among them."""
+    where it is counted on its own. ``counted_lanes`` are the shared lanes among them. ``gates`` are, by number, the
+    rule and the kind of each."""
 
     rules: tuple[str, ...]
     labels: tuple[str, ...]
@@ -105,6 +106,7 @@ class Plan:
     lane_of: Mapping[str, int]
     tallies: tuple[int | None, ...]
     counted_lanes: frozenset[int]
+    gates: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +140,20 @@ def make_plan(flow: Flow, decode: Format, sinks: Mapping[str, SinkFacts]) -> Pla
     tallies = tuple(_tally(rule, lane_of) for rule in flow.rules)
     names = tuple(rule.name for rule in flow.rules)
     counted = frozenset(tally for tally in tallies if tally is not None and lanes[tally].shared)
-    return Plan(names, names + ENDINGS, lanes, lane_of, tallies, counted)
+    gates = tuple((rule.name, gate.kind) for rule in flow.rules for gate in rule.gates)
+    return Plan(names, names + ENDINGS, lanes, lane_of, tallies, counted, gates)
 
 
 def _uses(flow: Flow) -> Iterator[_Use]:
     changed = False
     for rule in flow.rules:
         if rule.is_step:
-            changed = changed or bool(rule.shape)
+            changed = changed or bool(rule.shape)  # also for what its gates hold, which costs but a look
         reshaped = changed or bool(rule.shape) or rule.split is not None
         for target in sink_targets(rule.to):
             yield _Use(rule.name, target, reshaped or bool(target.shape))
+        for target in sink_targets(rule.targets[len(rule.to) :]):
+            yield _Use(rule.name, target, changed or bool(target.shape))
     otherwise = flow.otherwise
     for target in sink_targets(unmatched_targets(flow)):
         yield _Use(UNMATCHED, target, changed or bool(target.shape))
@@ -177,6 +182,6 @@ def _lane(number: int, facts: SinkFacts, decode: Format, uses: Sequence[_Use]) -
 
 def _tally(rule: Rule, lane_of: Mapping[str, int]) -> int | None:
     found = sink_targets(rule.to)
-    if rule.split is not None or not found:
+    if rule.split is not None or rule.gates or not found:
         return None
     return lane_of[found[0].sink]

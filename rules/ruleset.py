@@ -17,6 +17,7 @@ from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
 from rules.faults import Fault, Refused
 from rules.flow import Flow, Target
+from rules.gates import Crossing, Gates
 from rules.generate import Generated, generate
 from rules.interpret import Interpreter
 from rules.lets import Lets
@@ -58,20 +59,32 @@ class Ruleset:
         self.decode = decode
         self.encodings = {lane.sink: lane.encode for lane in plan.lanes}
         self.allow = {lane.sink: lane.allow for lane in plan.lanes}
+        self._flow = flow
         self._plan = plan
         self._interpreter = interpreter
         self._route = generated.route
         self._explainer = explainer
 
+    def gates(self) -> Gates:
+        """The flow's gates, as if no record had come yet. The rulesets of a flow for several sources share them."""
+        return Gates(self._flow)
+
     def route(
-        self, columns: Columns, source: str, start: int = 0, stop: int | None = None, into: Decisions | None = None
+        self,
+        columns: Columns,
+        source: str,
+        start: int = 0,
+        stop: int | None = None,
+        into: Decisions | None = None,
+        crossing: Crossing | None = None,
     ) -> Decisions:
         """Decide about the records from ``start`` to ``stop`` of a batch that came from ``source``.
 
         With ``into``, the decisions about earlier records of the same batch, these are added to it; so a batch can be
-        routed in slices. Never fails because of a record.
+        routed in slices. ``crossing`` is the batch's way through the flow's gates; by default, through such as no
+        record has come to before. Never fails because of a record.
         """
-        decisions = Decisions(self._plan) if into is None else into
+        decisions = self._decisions(columns, crossing) if into is None else into
         stop = len(columns.values) if stop is None else stop
 
         def slow(index: int) -> None:
@@ -85,23 +98,29 @@ class Ruleset:
         self._route(columns, columns.values[start:stop], source, start, decisions, slow)
         return decisions
 
-    def route_exactly(self, columns: Columns, source: str) -> Decisions:
+    def route_exactly(self, columns: Columns, source: str, crossing: Crossing | None = None) -> Decisions:
         """The same decisions by the exact interpreter alone: slow, and what ``route`` is held against."""
-        decisions = Decisions(self._plan)
+        decisions = self._decisions(columns, crossing)
         for index in range(len(columns.values)):
             self._decide(decisions, columns, index, source)
         return decisions
 
     def interpret(self, columns: Columns, index: int, source: str) -> Outcome:
         """What is decided about one record, by the exact interpreter."""
-        return self._interpreter.decide(columns, index, source)
+        return self._interpreter.decide(columns, index, source, self.gates().cross(columns.arrived))
 
-    def explain(self, columns: Columns, index: int, source: str) -> Explanation:
+    def explain(self, columns: Columns, index: int, source: str, crossing: Crossing | None = None) -> Explanation:
         """Why that is decided about one record: each step of the exact interpreter."""
-        return self._explainer().explain(columns, index, source)
+        return self._explainer().explain(columns, index, source, crossing or self.gates().cross(columns.arrived))
+
+    def _decisions(self, columns: Columns, crossing: Crossing | None) -> Decisions:
+        if crossing is None:
+            crossing = self.gates().cross(columns.arrived) if self._plan.gates else Crossing(columns.arrived)
+        return Decisions(self._plan, crossing)
 
     def _decide(self, decisions: Decisions, columns: Columns, index: int, source: str) -> None:
-        decisions.add(index, columns.values[index], self._interpreter.decide(columns, index, source))
+        outcome = self._interpreter.decide(columns, index, source, decisions.crossing)
+        decisions.add(index, columns.values[index], outcome)
 
 
 def compile_flow(
@@ -172,7 +191,7 @@ def _unwritable(flow: Flow, plan: Plan) -> Iterator[Fault]:
 
 def _targets(flow: Flow) -> Iterator[Target]:
     for rule in flow.rules:
-        yield from rule.to
+        yield from rule.targets
     otherwise = flow.otherwise
     for targets in (otherwise.undecodable, otherwise.invalid, otherwise.error, otherwise.unmatched or ()):
         if not isinstance(targets, str):

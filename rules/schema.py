@@ -113,11 +113,57 @@ def _split() -> Schema:
     )
 
 
+_SPAN: Schema = {"type": "string", "pattern": r"^(\d+(\.\d+)?(ns|us|ms|s|m|h|d))+$"}
+
+
+def _gate(description: str, required: tuple[str, ...], **properties: Schema) -> Schema:
+    held = {"anyOf": [{"enum": ["drop", "next"]}, {"$ref": "#/$defs/target"}], "default": "drop"}
+    held["description"] = "Where what does not pass goes: `drop`, `next` for on to the next rule, or a target."
+    return _mapping({**properties, "else": held}, description, required)
+
+
+def _gates() -> Schema:
+    most = {"type": "integer", "minimum": 1, "default": 1_000_000, "description": "Keys that are held at most."}
+    share = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}
+    return {
+        "sample": _gate(
+            "Lets a share of the records pass, by a hash.",
+            ("ratio",),
+            ratio={
+                "anyOf": [share, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}],
+                "description": "The share: `10%`, or 0.1.",
+            },
+            key=_expression("What is hashed. Default: the payload."),
+        ),
+        "throttle": _gate(
+            "Lets so many records pass in a time.",
+            ("rate",),
+            rate={
+                "type": "string",
+                "pattern": r"^\d+(\.\d+)?\s*/\s*[smh]$",
+                "description": "`100/s`, `600/m`, `10/h`.",
+            },
+            burst={"type": "integer", "minimum": 1, "description": "So many at once. Default: the number in `rate`."},
+            per=_expression("Records with different values are counted apart."),
+            max_keys=most,
+        ),
+        "dedupe": _gate(
+            "Lets the first record of each key pass.",
+            ("key", "within"),
+            key=_expression("What tells records apart."),
+            within=_SPAN | {"description": "How long a key is remembered, counted from the arrival of its record."},
+            persist=_flag("Keys are kept in the state folder, across restarts."),
+            max_keys=most,
+        ),
+    }
+
+
 def _rule() -> Schema:
     properties = {
         "name": _name("The rule's name, in metrics and dead letters. Default: rule-1 and so on."),
         "when": _expression("Which records it takes. Default: all."),
         "expect": _expect(),
+        **_gates(),
         **_shape(),
         "split": _split(),
         "to": _ref("targets", "Where they go. Without it, the rule is a step that changes what later rules see."),
@@ -183,6 +229,7 @@ def _test() -> Schema:
             "key": payload | {"description": "`meta.key`."},
             "headers": _map({"type": "string"}, "`meta.headers`."),
             "time": {"type": "string", "format": "date-time", "description": "`meta.time`."},
+            "after": _SPAN | {"description": "How long after the record before it it arrives. Default: at once."},
             "source": _name("`meta.source`: one of `from`."),
             "meta": {"type": "object", "description": "Anything else of `meta`."},
         }

@@ -16,6 +16,7 @@ from rules.decisions import Delivery
 from rules.differences import as_json, diff, readable, record_diff, record_differences
 from rules.faults import Place
 from rules.flow import DEAD_LETTER, DROP, REJECT, Expected, Flow, Given, Test
+from rules.gates import Crossing, Gates
 from rules.outgoing import refusals
 from rules.plan import Headers
 from rules.ruleset import Ruleset
@@ -112,24 +113,35 @@ _Got = dict[str, list[_Came]]
 def _run(test: Test, flow: Flow, rulesets: Mapping[str, Ruleset]) -> TestResult:
     got: _Got = {}
     batches: list[tuple[_Single, str]] = []
+    gates, arrived = Gates(flow), time.time_ns()
     for number, given in enumerate(test.given):
         source = given.source or flow.sources[0][0]
+        arrived += given.after
         try:
-            batches.append((_batch(given, rulesets[source]), source))
+            batches.append((_batch(given, rulesets[source], arrived), source))
         except CelError as error:
             failure = Failure("given", f"{_count(1)}, {as_json(given.event)}, cannot be made: {error}")
             return TestResult(test.name, test.place, (failure,))
-        _route(number, *batches[-1], rulesets[source], got)
+        _route(number, *batches[-1], rulesets[source], gates.cross(arrived), got)
     failures = tuple(_failures(test, got))
     suspects = dict.fromkeys(number for failure in failures for number in failure.suspects)
-    explained = [
-        Explained(number, rulesets[source].explain(batch, 0, source))
-        for number, (batch, source) in ((number, batches[number]) for number in list(suspects)[:_EXPLAINED])
-    ]
+    explained = _explained(flow, rulesets, batches, list(suspects)[:_EXPLAINED]) if suspects else ()
     return TestResult(test.name, test.place, failures, tuple(explained))
 
 
-def _batch(given: Given, ruleset: Ruleset) -> _Single:
+def _explained(
+    flow: Flow, rulesets: Mapping[str, Ruleset], batches: Sequence[tuple[_Single, str]], suspects: Sequence[int]
+) -> list[Explained]:
+    """These records, each with the gates as they were when it came to them."""
+    gates = Gates(flow)
+    found = {
+        number: rulesets[source].explain(batch, 0, source, gates.cross(batch.arrived))
+        for number, (batch, source) in enumerate(batches[: max(suspects) + 1])
+    }
+    return [Explained(number, found[number]) for number in suspects]
+
+
+def _batch(given: Given, ruleset: Ruleset, arrived: int) -> _Single:
     """A given record, as a source would give it. Raises CelError for an event that cannot be written."""
     raw, attributes = ruleset.decode.given(given.event) if given.raw is None else (given.raw, {})
     return _Single(
@@ -138,16 +150,17 @@ def _batch(given: Given, ruleset: Ruleset) -> _Single:
         headers=[[(name, value.encode()) for name, value in given.headers.items()]],
         times=[None if given.time is None else Timestamp.parse(given.time).total_nanos],
         attributes={name: [value] for name, value in {**attributes, **given.meta}.items()},
+        arrived=arrived,
     )
 
 
-def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, got: _Got) -> None:
+def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, crossing: Crossing, got: _Got) -> None:
     """Add to ``got`` what each sink gets of one record."""
 
     def came(sink: str, record: Mapping[str, object]) -> None:
         got.setdefault(sink, []).append(_Came(number, record))
 
-    decisions = ruleset.route(batch, source)
+    decisions = ruleset.route(batch, source, crossing=crossing)
     for delivery in decisions.deliveries:
         sink = delivery.sink
         for record, rule in zip(_delivered(delivery, batch, ruleset.encodings[sink]), delivery.rules, strict=True):

@@ -42,8 +42,11 @@ class Watch:
     def missed(self) -> None:
         """Its ``when`` met a missing field."""
 
+    def gate(self, result: str) -> None:
+        """Its next gate did this with the record (one of ``RESULTS``); the key's evaluation, if any, came before."""
+
     def matched(self) -> None:
-        """It matches, and its expectations hold or are let pass."""
+        """It matches, its expectations hold or are let pass, and so do its gates, or they say where the record goes."""
 
     def element(self, element: object) -> None:
         """What ``split`` makes of this element is shaped next."""

@@ -86,7 +86,9 @@ def test_rules_in_the_docs_are_right(block: Block, tmp_path: Path) -> None:
     """Each is a whole rules file: without a fault, and its tests pass."""
     data = YAML(typ="safe", pure=True).load(block.text)
     targets = [rule["to"] for rule in data["rules"] if "to" in rule] + list(data.get("otherwise", {}).values())
-    sinks = set(names_in(targets)) - {"drop", "dead_letter", "pass", "reject"}
+    gates = [rule[kind] for rule in data["rules"] for kind in ("sample", "throttle", "dedupe") if kind in rule]
+    targets += [gate["else"] for gate in gates if "else" in gate]
+    sinks = set(names_in(targets)) - {"drop", "dead_letter", "next", "pass", "reject"}
     config = {
         "sources": {name: {"type": "memory"} for name in data["from"]},
         "sinks": {name: {"type": "memory"} for name in sinks},

@@ -74,7 +74,7 @@ def _greet(daemon: Daemon) -> None:
         return  # the log is JSON there
     lines = [f"Sluiceway {version()} is running: {', '.join(map(str, configuration.files))}"]
     for flow in configuration.flows:
-        sinks = {target.sink: None for rule in flow.rules for target in rule.to if target.sink != DROP}
+        sinks = {target.sink: None for rule in flow.rules for target in rule.targets if target.sink != DROP}
         lines.append(f"  flow {flow.name}: {', '.join(name for name, _ in flow.sources)} -> {', '.join(sinks)}")
     if daemon.admin is not None:
         lines.append(f"  metrics  {daemon.admin.url}/metrics")

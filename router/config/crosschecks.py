@@ -349,7 +349,7 @@ def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:
     """Rules that no record reaches."""
     for flow in flows:
         for index, rule in enumerate(flow.rules[:-1]):
-            if rule.when is None and rule.to and not rule.continues:
+            if rule.takes_all:
                 after = flow.rules[index + 1]
                 what = f"no record gets to rule `{after.name}`"
                 yield Fault(after.place, what, f"rule `{rule.name}` of line {rule.place.line} takes all of them")

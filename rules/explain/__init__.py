@@ -13,6 +13,7 @@ from rules.contract import Validator
 from rules.explain.model import Explanation
 from rules.explain.trace import Trace
 from rules.flow import Flow
+from rules.gates import Crossing
 from rules.interpret import Interpreter
 from rules.lets import Lets
 from rules.meta import meta_of
@@ -39,12 +40,12 @@ class Explainer:
         self._trace = Trace(flow, plan, lets)
         self._interpreter = Interpreter(flow, plan, Filler(lets, self._trace), validator, decode, names)
 
-    def explain(self, columns: Columns, index: int, source: str) -> Explanation:
-        """What is decided about the record at ``index`` of a batch that came from ``source``, and why. Never fails
-        because of the record."""
+    def explain(self, columns: Columns, index: int, source: str, crossing: Crossing) -> Explanation:
+        """What is decided about the record at ``index`` of a batch that came from ``source`` and is ``crossing`` the
+        flow's gates, and why. Never fails because of the record."""
         trace = self._trace
         trace.begin()
-        outcome = self._interpreter.decide(columns, index, source)
+        outcome = self._interpreter.decide(columns, index, source, crossing)
         return Explanation(
             flow=self._flow.name,
             version=self._flow.version,

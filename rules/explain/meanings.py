@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rules.flow import Flow, Rule, Shape, Target, Template, Value
+from rules.flow import Dedupe, Flow, Gate, Rule, Sample, Shape, Target, Template, Throttle, Value
 from rules.paths import write
 from rules.plan import Plan
 
@@ -12,9 +12,25 @@ _Meanings = Iterator[tuple[int, str]]
 
 
 def meanings(flow: Flow, plan: Plan) -> dict[int, str]:
-    """By the identity of the ``Expr``, of which no two are one: ``when``, ``expect``, ``each``, or what it fills in:
-    ``set event.tier``, ``emit.id``, ``path``, ``headers.h``."""
+    """By the identity of the ``Expr``, of which no two are one: ``when``, ``expect``, ``gate`` (the key of one),
+    ``each``, or what it fills in: ``set event.tier``, ``emit.id``, ``path``, ``headers.h``."""
     return dict(_of_flow(flow, plan))
+
+
+def allows(gate: Gate) -> str:
+    """What a gate lets pass, in words."""
+    if isinstance(gate, Sample):
+        return f"{float(gate.ratio * 100):g}%"
+    if isinstance(gate, Throttle):
+        return f"{float(gate.count):g} in {_time(gate.nanos)}, {gate.burst} at once"
+    return f"once in {_time(gate.within)}" if isinstance(gate, Dedupe) else ""
+
+
+def _time(nanos: int) -> str:
+    for unit, size in (("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3)):
+        if nanos % size == 0:
+            return f"{nanos // size}{unit}"
+    return f"{nanos}ns"
 
 
 def _of_flow(flow: Flow, plan: Plan) -> _Meanings:
@@ -35,8 +51,9 @@ def _of_rule(rule: Rule) -> _Meanings:
     if rule.split is not None:
         yield id(rule.split.each), "each"
     yield from ((id(check.expr), "expect") for check in rule.expect)
+    yield from ((id(gate.key), "gate") for gate in rule.gates)
     yield from _of_shape(rule.shape)
-    for target in rule.to:
+    for target in rule.targets:
         yield from _of_target(target)
 
 

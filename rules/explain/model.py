@@ -16,9 +16,10 @@ from rules.faults import Place
 
 State = Literal["value", "missing", "error", "skipped"]
 """What came of a sub-expression: a value, a field that is not there, another error, or it was not needed."""
-Fate = Literal["matched", "unmatched", "missing", "error", "violated", "not_reached"]
+Fate = Literal["matched", "unmatched", "missing", "error", "violated", "held", "not_reached"]
 """What came of a rule. ``missing``: its ``when`` met a missing field, and so did not match; ``violated``: an
-expectation of it is not met; ``not_reached``: the record's way had ended before."""
+expectation of it is not met; ``held``: a gate let it on to the next rule; ``not_reached``: the record's way had ended
+before."""
 
 
 @dataclass(slots=True)
@@ -94,6 +95,16 @@ class Check:
 
 
 @dataclass(slots=True)
+class Gate:
+    """A gate of a rule: its ``kind``, with what it allows in words; its key, where it has one; and what came of it."""
+
+    kind: str
+    allows: str
+    key: Evaluation | None
+    result: str
+
+
+@dataclass(slots=True)
 class Contract:
     """``validates`` says what the event was held against (``schema``, ``model``, or nothing), with what is wrong in
     ``violations``; ``checks`` are the expectations. ``passes``: ``otherwise.invalid: pass`` lets it on all the same."""
@@ -152,6 +163,7 @@ class Step:
     fate: Fate = "not_reached"
     when: Evaluation | None = None
     checks: list[Check] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
     each: Evaluation | None = None
     elements: int | None = None
     parcels: list[Parcel] = field(default_factory=list)

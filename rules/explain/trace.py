@@ -13,8 +13,8 @@ from rules.contract import Violation
 from rules.decisions import Because, Dispatch
 from rules.explain.changes import changes_between
 from rules.explain.evaluations import Event, Recorder, Teller
-from rules.explain.meanings import meanings
-from rules.explain.model import Change, Changes, Check, Contract, Evaluation, Filling, Parcel, Sending, Step
+from rules.explain.meanings import allows, meanings
+from rules.explain.model import Change, Changes, Check, Contract, Evaluation, Filling, Gate, Parcel, Sending, Step
 from rules.flow import PASS, Expr, Flow, Rule
 from rules.lets import Lets
 from rules.plan import Plan
@@ -32,6 +32,7 @@ class Trace(Watch):
         self._recorder = Recorder()
         self._teller = Teller(lets, {name: expr.cel.text for name, expr in flow.lets.items()})
         self._meanings = meanings(flow, plan)
+        self._gates = {rule.name: rule.gates for rule in flow.rules}
         self.begin()
 
     def begin(self) -> None:
@@ -62,7 +63,7 @@ class Trace(Watch):
         told = self._teller.whole(event, expr.cel.text)
         what = self._meanings[id(expr)]
         step = self._at
-        if what == "expect" or step is None:
+        if what in ("expect", "gate") or step is None:
             self._evaluation = told
         elif what == "when":
             step.when = told
@@ -117,11 +118,23 @@ class Trace(Watch):
         if self._at is not None:
             self._at.fate = "missing"
 
+    def gate(self, result: str) -> None:
+        """The evaluation of its key came just before."""
+        step = self._at
+        if step is None:
+            return
+        gate = self._gates[step.name][len(step.gates)]
+        key = None if gate.key is None else self._evaluation
+        step.gates.append(Gate(gate.kind, allows(gate), key, result))
+        if result == "held":
+            step.fate = "held"
+
     def matched(self) -> None:
         """The rule does something."""
         if self._at is not None:
             self._at.fate = "matched"
-            self._at.ends = bool(self._at.to) and not self._at.continues
+            is_held = any(gate.result == "held" for gate in self._at.gates)
+            self._at.ends = (is_held or bool(self._at.to)) and not self._at.continues
 
     def element(self, element: object) -> None:
         """One more parcel."""

@@ -8,10 +8,11 @@ from dataclasses import replace
 from rules.document import Key
 from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Otherwise, Rule, Split, Target
 from rules.form import Form
+from rules.reader.gates import GATES, NEXT, check_gates, read_gates
 from rules.reader.targets import SHAPING, is_readable, read_shape, read_targets
 from rules.reader.values import Scope, read_condition, read_expr
 
-RULE = ("name", "when", "expect", "set", "unset", "emit", "split", "to", "continue")
+RULE = ("name", "when", "expect", *GATES, "set", "unset", "emit", "split", "to", "continue")
 _OTHERWISE = ("undecodable", "invalid", "error", "unmatched")
 _REJECTING = ("undecodable", "invalid")
 _UNDECODED = "a record that cannot be decoded has none"
@@ -41,10 +42,17 @@ def are_targets_readable(form: Form, rules: object, otherwise: object) -> bool:
     if not all(isinstance(rule, Mapping) and rule.keys() <= set(RULE) for rule in rules):
         return False
     paths: list[Key] = [("rules", index, "to") for index, rule in enumerate(rules) if "to" in rule]
+    paths += [("rules", index, kind, "else") for index, rule in enumerate(rules) for kind in _with_target(rule)]
     above: list[Key] = [("rules",), ("otherwise",), *(("rules", index) for index in range(len(rules)))]
     if any(form.document.is_cut(path) for path in above):
         return False
     return all(is_readable(form, path) for path in (*paths, *(("otherwise", key) for key in endings)))
+
+
+def _with_target(rule: Mapping[str, object]) -> list[str]:
+    """The gates of a rule that say where to send what they hold."""
+    gates = {kind: rule[kind] for kind in GATES if kind in rule}
+    return [kind for kind, gate in gates.items() if isinstance(gate, Mapping) and gate.get("else", NEXT) != NEXT]
 
 
 def _name_path(form: Form, count: int, rule: Rule) -> Key:
@@ -67,6 +75,7 @@ def _rule(form: Form, index: int, data: object, outer: Scope) -> Rule | None:
         split=split,
         to=read_targets(form, (*path, "to"), mapping["to"], scope) if "to" in mapping else (),
         continues=_continues(form, path, mapping),
+        gates=read_gates(form, path, mapping, outer),
     )
     _check_whole(form, path, mapping, rule)
     return rule
@@ -90,6 +99,8 @@ def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rul
     """What is wrong with a rule although each of its parts is right."""
     data = form.document.node(path)
     is_whole = data is not None and data.entries.keys() == mapping.keys() and not data.cut
+    if is_whole:
+        check_gates(form, path, mapping, rule.gates)
     if "to" in mapping:
         if rule.continues and any(target.sink == DROP for target in rule.to):
             form.key_fault((*path, "continue"), "`continue` with `to: drop`", "what is dropped does not go on")
@@ -100,7 +111,7 @@ def _check_whole(form: Form, path: Key, mapping: Mapping[str, object], rule: Rul
     ):
         if key in mapping and is_whole:
             form.key_fault((*path, key), f"`{key}` without `to`", why)
-    if is_whole and not any(key in mapping for key in (*SHAPING, "expect", "split", "continue")):
+    if is_whole and not any(key in mapping for key in (*SHAPING, *GATES, "expect", "split", "continue")):
         form.fault(
             path, "this rule does nothing", "should have `to`, or be a step with `set`, `unset`, `emit` or `expect`"
         )

@@ -10,10 +10,11 @@ from rules import cel
 from rules.document import Key
 from rules.flow import DEAD_LETTER, REJECT, Expected, Given, Test
 from rules.form import Form
+from rules.quantities import span
 from rules.suggest import did_you_mean
 
 _TEST = ("name", "given", "then", "exact")
-_GIVEN = ("event", "raw", "key", "headers", "time", "source", "meta")
+_GIVEN = ("event", "raw", "key", "headers", "time", "after", "source", "meta")
 _THEN = "a mapping of sinks to a number of records or to the records, such as {archive: 1}"
 _RECORDS = "a number of records, or a list of them, such as [{event: {amount: 900}}]"
 _LETTER = ("event", "raw", "key", "headers", "stage", "reason")
@@ -79,6 +80,7 @@ def _given(form: Form, path: Key, data: object, sources: Sequence[str]) -> Given
         key=_bytes(form, (*path, "key"), mapping.get("key")),
         headers=_headers(form, (*path, "headers"), mapping.get("headers", {})),
         time=_time(form, (*path, "time"), mapping.get("time")),
+        after=_after(form, (*path, "after"), mapping["after"]) if "after" in mapping else 0,
         source=source if isinstance(source, str) else None,
         meta=form.mapping((*path, "meta"), mapping.get("meta", {}), "a mapping such as {topic: orders}") or {},
     )
@@ -123,6 +125,15 @@ def _time(form: Form, path: Key, data: object) -> str | None:
         form.fault(path, f"`{text}` is not a time", "should be like 2026-01-31T12:00:00Z")
         return None
     return text
+
+
+def _after(form: Form, path: Key, data: object) -> int:
+    try:
+        return span(data)
+    except ValueError:
+        written = form.document.source(path).strip()
+        form.fault(path, f"`after` is {written or 'empty'}", "should be a duration such as 30s or 5m")
+        return 0
 
 
 _TIMESTAMP = cel.compile("timestamp(text)")

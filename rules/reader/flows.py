@@ -17,6 +17,7 @@ from rules.lets import Lets
 from rules.reader.contracts import ReadFile, read_contract
 from rules.reader.decisions import RULE, are_targets_readable, is_variable, read_otherwise, read_rules
 from rules.reader.examples import read_tests
+from rules.reader.gates import lets_on
 from rules.reader.values import Scope, read_expr
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -131,7 +132,9 @@ def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
     if "rules" in mapping:
         if not isinstance(items, list) or not items or not isinstance(items[-1], Mapping):
             return  # which is a fault already
-        if not items[-1].keys() <= set(RULE) or ("to" in items[-1] and "when" not in items[-1]):
+        if not items[-1].keys() <= set(RULE) or (
+            "to" in items[-1] and "when" not in items[-1] and not lets_on(items[-1])
+        ):
             return
         path = ("rules", len(items) - 1)
         if form.document.is_cut(path) or form.document.is_cut(("rules",)):

@@ -32,6 +32,15 @@ def read_targets(form: Form, path: Key, data: object, scope: Scope, *, may_rejec
     return tuple(target for target in found if target is not None)
 
 
+def read_target(form: Form, path: Key, data: object, scope: Scope, wanted: str) -> Target | None:
+    """One target alone: a name, or a mapping with ``sink``."""
+    if isinstance(data, list):
+        form.wrong(path, data, wanted)
+        return None
+    found = read_targets(form, path, data, scope)
+    return found[0] if found else None
+
+
 def is_readable(form: Form, path: Key) -> bool:
     """Whether every target in ``to`` says which sink it is."""
     node = form.document.node(path)
@@ -141,7 +150,7 @@ def _in_value(form: Form, path: Key) -> Callable[[int], Place]:
 
 def sink_targets(rules: Sequence[Rule], otherwise: Otherwise) -> Iterator[Target]:
     """Every target of a flow that is a sink, in the order of the file."""
-    groups = [rule.to for rule in rules]
+    groups = [rule.targets for rule in rules]
     groups += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
     groups += [otherwise.invalid] if isinstance(otherwise.invalid, tuple) else []
     for targets in groups:

@@ -1,7 +1,8 @@
 """``python tests/faults``: random faults for a time. ``kill``: one large file, many kills. ``fuzz-http``: malformed
 requests in great number. ``kill-http``: clients that post with retries, many kills. ``kafka``: faults in and around
 Kafka. ``kafka-group``: members of a group that are killed. ``mqtt``: faults of every party from MQTT to Kafka.
-``http``: random faults with a server of HTTP, which answers nonsense, too."""
+``http``: random faults with a server of HTTP, which answers nonsense, too. ``dedupe``: kills and outages over a flow
+that lets one record of each key pass."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # for what tests share
 
+import dedupe
 import fuzz_http
 import kafka_group
 import kill
@@ -29,6 +31,7 @@ MAINS: dict[str, Callable[[list[str]], int]] = {
     "kafka": run_kafka.main,
     "mqtt": run_mqtt.main,
     "kafka-group": kafka_group.main,
+    "dedupe": dedupe.main,
 }
 
 if __name__ == "__main__":

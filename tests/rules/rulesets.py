@@ -33,7 +33,7 @@ def flow_of(text: str) -> Flow:
 def sinks_of(flow: Flow) -> dict[str, SinkFacts]:
     """Plain facts of every sink that a flow names, each with a per-record ``topic`` and ``path``."""
     otherwise = flow.otherwise
-    many = [rule.to for rule in flow.rules]
+    many = [rule.targets for rule in flow.rules]
     many += [otherwise.undecodable, otherwise.error, otherwise.unmatched or ()]
     many += [otherwise.invalid] if isinstance(otherwise.invalid, tuple) else []
     names = [target.sink for targets in many for target in sink_targets(targets)]
@@ -94,6 +94,7 @@ def summary(decisions: Decisions) -> dict[str, object]:
         "unmatched": decisions.unmatched,
         "errors": decisions.errors,
         "violations": decisions.violations,
+        "gated": decisions.gated,
     }
 
 

@@ -456,3 +456,33 @@ def test_an_explanation_forgets_the_record_before() -> None:
     ruleset.explain(batch, 0, "s")
     second = ruleset.explain(batch, 1, "s")
     assert (second.endings, [step.error for step in second.rules]) == ([], ["", "", ""])
+
+
+def test_gates_are_told_with_their_keys_and_what_came_of_them() -> None:
+    text = """
+        rules:
+          - {name: once, dedupe: {key: event.id, within: 90s}, set: {event.new: true}}
+          - {name: few, sample: {ratio: 100%}, throttle: {rate: 1/s, per: event.t, else: next}, to: a}
+          - {name: rest, to: b}
+        """
+    ruleset = ruleset_of(text)
+    gates = ruleset.gates()
+    told: list[list[object]] = []
+    for number, event in enumerate(({"id": 1}, {"id": 1}, {"id": 2, "t": "x"}, {"id": 3, "t": "x"})):
+        batch = batch_of(event, arrived=10**18 + number)
+        steps = ruleset.explain(batch, 0, "s", gates.cross(batch.arrived)).rules
+        told.append(
+            [
+                [(gate.kind, gate.allows, gate.key and gate.key.state, gate.result) for gate in step.gates]
+                for step in steps
+            ]
+        )
+        told[-1].append([step.fate for step in steps])
+    once, sample = ("dedupe", "once in 90s", "value"), ("sample", "100%", None, "passed")
+    few = ("throttle", "1 in 1s, 1 at once")
+    assert told == [
+        [[(*once, "passed")], [sample, (*few, "missing", "missing_key")], [], ["matched", "matched", "not_reached"]],
+        [[(*once, "held")], [], [], ["matched", "not_reached", "not_reached"]],
+        [[(*once, "passed")], [sample, (*few, "value", "passed")], [], ["matched", "matched", "not_reached"]],
+        [[(*once, "passed")], [sample, (*few, "value", "held")], [], ["matched", "held", "matched"]],
+    ]

@@ -13,6 +13,7 @@ from rules.codecs import Bytes, Json, Text
 from rules.columns import Constant
 from rules.decisions import Decisions, Letter
 from rules.faults import Refused
+from rules.gates import Crossing
 from rules.generate import generate
 from rules.lets import Lets
 from rules.plan import SinkFacts, make_plan
@@ -838,7 +839,7 @@ def test_plain_records_never_reach_the_interpreter() -> None:
         attributes={"topic": ["noise", None, "noise", "noise", "noise"]},
     )
     surprises: list[int] = []
-    decisions = Decisions(plan)
+    decisions = Decisions(plan, Crossing(0))
     generated.route(batch, batch.values, "s", 0, decisions, surprises.append)
     assert surprises == []
     assert decisions.matched == {"step": 1, "vip": 1, "items": 1, "text": 2, "noise": 1}

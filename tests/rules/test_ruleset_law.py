@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rulesets import both, ruleset_of, template
+from rulesets import both, ruleset_of, summary, template
 
 from router.batch import Batch
 from rules import cel
@@ -296,6 +296,34 @@ targets = st.builds(
 )
 
 
+keys = mostly(
+    st.sampled_from(["event.type", "event.n", "event.x", "event.user.plan", "event.tags", "event", "meta.key", "big"]),
+    conditions.filter(lambda text: bool(cel.compile(text).variables)),
+)
+
+
+@st.composite
+def gates(draw: st.DrawFn, rule: dict[str, object]) -> dict[str, object]:
+    """Gates for a rule that is whole but for them."""
+    kinds = ["sample", "throttle", *([] if rule.get("to") in ("drop", "dead_letter") else ["dedupe"])]
+    held = [{"sink": "c", "topic": "${event.type}"}, "b", "dead_letter"]
+    held += [] if "continue" in rule else ["drop", "drop"]
+    held += ["next"] if "to" in rule or set(rule) & {"set", "unset", "emit"} else []
+    made: dict[str, object] = {}
+    for kind in draw(st.lists(st.sampled_from(kinds), unique=True, max_size=3)):
+        gate: dict[str, object] = {"else": draw(st.sampled_from(held))}
+        if kind == "sample":
+            gate["ratio"] = draw(st.sampled_from(["50%", 0.2, "100%"]))
+        elif kind == "throttle":
+            gate |= {"rate": "1/s", "burst": draw(st.integers(1, 3)), "max_keys": draw(st.integers(1, 3))}
+        else:
+            gate |= {"within": draw(st.sampled_from(["1s", "1h"])), "max_keys": draw(st.integers(1, 4))}
+        if kind == "dedupe" or draw(st.booleans()):
+            gate["per" if kind == "throttle" else "key"] = draw(keys)
+        made[kind] = gate
+    return made
+
+
 @st.composite
 def rules(draw: st.DrawFn) -> list[dict[str, object]]:
     made: list[dict[str, object]] = []
@@ -319,7 +347,9 @@ def rules(draw: st.DrawFn) -> list[dict[str, object]]:
             rule["to"] = "drop"
         if "to" in rule and kind != "drop" and draw(st.booleans()):
             rule["continue"] = True
-        if "to" in rule or set(rule) & {"set", "unset", "emit", "expect"}:
+        if draw(st.integers(0, 2)) == 0:
+            rule |= draw(gates(rule))
+        if "to" in rule or set(rule) & {"set", "unset", "emit", "expect", "sample", "throttle", "dedupe"}:
             made.append(rule)
     return made or [{"name": "all", "to": "a"}]
 
@@ -375,6 +405,7 @@ def test_a_flow_that_decodes_only_what_it_reads_decides_what_the_interpreter_dec
     rules: Any, unmatched: str, events: list[object], data: st.DataObject
 ) -> None:
     lets = {"big": "event.n > 100.0", "other": "event.user.plan == 'pro' && event.x < 3"}
+    rules = [rule | data.draw(gates(rule)) if data.draw(st.integers(0, 3)) == 0 else rule for rule in rules]
     run_flow({"from": "s", "let": lets, "rules": rules, "otherwise": {"unmatched": unmatched}}, events, data)
 
 
@@ -423,4 +454,24 @@ def run_flow(flow: Any, events: list[object], data: st.DataObject) -> None:
     )
     facts = [SinkFacts("b", encode=Json(), per_record=frozenset({"topic"}))]
     facts += [SinkFacts("c", templates={"topic": template("x.${event.type}")}, per_record=frozenset({"topic"}))]
-    both(ruleset_of(text, names={"n": 5, "tags": ["order", 1]}, facts=facts, around=AROUND), batch)
+    ruleset = ruleset_of(text, names={"n": 5, "tags": ["order", 1]}, facts=facts, around=AROUND)
+    both(ruleset, batch)
+    if not decided_by_gates(flow):
+        return
+    exact, sliced, step = ruleset.gates(), ruleset.gates(), data.draw(st.integers(1, 3))
+    for arrived in data.draw(st.lists(st.integers(0, 3 * 10**9), min_size=1, max_size=3)):
+        batch.arrived = 10**18 + arrived
+        crossing, into = sliced.cross(batch.arrived), None
+        for start in range(0, count, step):
+            into = ruleset.route(batch, "s", start, min(start + step, count), into, crossing)
+        whole = summary(ruleset.route_exactly(batch, "s", known := exact.cross(batch.arrived)))
+        assert summary(into) == whole if into is not None else not count, ruleset.code
+        assert exact.sizes() == sliced.sizes()
+        if data.draw(st.booleans()):
+            crossing.forget()
+            known.forget()
+    assert exact.sizes() == sliced.sizes()
+
+
+def decided_by_gates(flow: Any) -> bool:
+    return any({"sample", "throttle", "dedupe"} & set(rule) for rule in flow["rules"])

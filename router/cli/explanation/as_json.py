@@ -13,7 +13,7 @@ from router.cli.explanation.values import MASK, Values
 from rules.cel.values import ABSENT, Duration, Timestamp
 from rules.contract import Violation
 from rules.explain import Explanation
-from rules.explain.model import Changes, Check, Contract, Element, Evaluation, Filling, Parcel, Sending, Step
+from rules.explain.model import Changes, Check, Contract, Element, Evaluation, Filling, Gate, Parcel, Sending, Step
 from rules.flow import DEAD_LETTER
 
 Json = dict[str, Any]
@@ -100,12 +100,17 @@ class AsJson:
         return made | _without_empty(
             {
                 "expect": [self._check(check) for check in step.checks],
+                "gates": [self._gate(gate) for gate in step.gates],
                 "makes": [made for parcel in step.parcels if (made := self._parcel(parcel))],
                 "sends": [self._sending(sending) for sending in step.sendings],
                 "error": self._values.masked(step.error),
                 "ends": step.ends,
             }
         )
+
+    def _gate(self, gate: Gate) -> Json:
+        made: Json = {"kind": gate.kind, "allows": gate.allows, "result": gate.result}
+        return made | ({} if gate.key is None else {"key": self.evaluation(gate.key)})
 
     def _parcel(self, parcel: Parcel) -> Json:
         made = {} if parcel.element is ABSENT else self._value("element", parcel.element)

@@ -30,7 +30,7 @@ class Failures:
         self._sinks = Sinks(configuration.sinks)
         self._result = result
         failing = {failure.sink for failure in result.failures}
-        self._rules = [rule.name for rule in flow.rules if any(target.sink in failing for target in rule.to)]
+        self._rules = [rule.name for rule in flow.rules if any(target.sink in failing for target in rule.targets)]
 
     def show(self, console: Console) -> None:
         """Print it."""

@@ -17,7 +17,7 @@ from router.cli.explanation.values import MASK, Values
 from router.letter import Letter, time_text
 from rules.cel.values import ABSENT
 from rules.explain import Explanation
-from rules.explain.model import Changes, Check, Contract, Evaluation, Filling, Parcel, Sending, Step
+from rules.explain.model import Changes, Check, Contract, Evaluation, Filling, Gate, Parcel, Sending, Step
 from rules.flow import DEAD_LETTER, DROP
 
 _PAYLOAD: Final = 240
@@ -29,8 +29,10 @@ _MARKS: Final = {
     "missing": ("?", "yellow"),
     "error": ("!", "bold red"),
     "violated": ("!", "bold red"),
+    "held": ("✗", "yellow"),
     "not_reached": ("·", "dim"),
 }
+_RESULTS: Final = {"passed": ("✓", "bold green"), "missing_key": ("?", "yellow"), "held": ("✗", "yellow")}
 _INDEX: Final = re.compile(r"\[\d+\]")
 _ABOUT: Final = frozenset({"raw", "source", "time", "headers"})
 
@@ -162,6 +164,7 @@ class Picture:
         if step.when is not None:
             line.below.append(self._expressions.line(step.when, room))
         line.below += [self._check(check) for check in step.checks]
+        line.below += [self._gate(gate) for gate in step.gates]
         if step.each is not None:
             each = self._expressions.line(step.each, room - 6)
             line.add(("split ", "bold")).text.append_text(each.text)
@@ -173,6 +176,14 @@ class Picture:
         self._add_sendings(line, step)
         return line
 
+    def _gate(self, gate: Gate) -> Line:
+        passes, style = _RESULTS[gate.result]
+        line = Line(Text.assemble((passes, style), f" {gate.kind} {gate.allows}"))
+        line.text.append("  passes: its key is missing" if gate.result == "missing_key" else f"  {gate.result}", "dim")
+        if gate.key is not None:
+            line.below.append(self._expressions.line(gate.key, self._room - 3 * GUIDE))
+        return line
+
     def _fate(self, step: Step) -> str:
         if step.fate == "missing":
             return "does not match: a field is missing"
@@ -180,6 +191,8 @@ class Picture:
             return "fails" if step.fate == "error" else "is not met"
         if step.fate == "unmatched":
             return "does not match"
+        if any(gate.result == "held" for gate in step.gates):
+            return "holds it, and ends it" if step.ends else "holds it, and the record goes on"
         if step.is_step:
             return "a step"
         return "matches, and the record goes on" if step.continues else "matches, and ends it"
