@@ -467,7 +467,7 @@ def test_gates_are_told_with_their_keys_and_what_came_of_them() -> None:
         """
     ruleset = ruleset_of(text)
     gates = ruleset.gates()
-    told = []
+    told: list[list[object]] = []
     for number, event in enumerate(({"id": 1}, {"id": 1}, {"id": 2, "t": "x"}, {"id": 3, "t": "x"})):
         batch = batch_of(event, arrived=10**18 + number)
         steps = ruleset.explain(batch, 0, "s", gates.cross(batch.arrived)).rules
