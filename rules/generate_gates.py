@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import accumulate
 from typing import Protocol
 
 from rules.cel.compile_code import Code
@@ -28,13 +28,12 @@ class GateWriter:
         self._code = code
         self._record = record
         self._sends = sends
-        self._numbers = count()
+        self._firsts = list(accumulate((len(rule.gates) for rule in flow.rules), initial=0))
         self._dedupes = any(isinstance(gate, Dedupe) for rule in flow.rules for gate in rule.gates)
-        self._brings = False  # whether a record that comes here may have brought a key
 
     def write(self, number: int, rule: Rule, passed: Callable[[], None]) -> None:
         """Write the gates of a rule, and what it does with a record that passes them all."""
-        gates = [(next(self._numbers), gate) for gate in rule.gates]
+        gates = list(enumerate(rule.gates, self._firsts[number]))
         if len(gates) > 1:
             self._record.before["marks"] = "into.crossing.mark"
             self._code.line("mark = marks()")
@@ -47,7 +46,6 @@ class GateWriter:
         code, (place, gate) = self._code, gates[0]
         asked = self._asked(place, gate)
         first = gate is rule.gates[0]
-        self._brings = self._brings or isinstance(gate, Dedupe)
         ends = gate.held is not None and not rule.continues
         if ends:
             with code.block(f"if not {asked}:"):
@@ -82,7 +80,7 @@ class GateWriter:
 
     def leave(self, *, delivers: bool, goes_on: str = "continue") -> None:
         """Write that the record's way ends; ``delivers``: it is known to have been delivered somewhere."""
-        if self._brings and not delivers:
+        if self._dedupes and not delivers:
             self._record.start["sent"] = "False"
             self._record.before["bring_nothing"] = "into.crossing.bring_nothing"
             self._code.line("if not sent: bring_nothing(i)")

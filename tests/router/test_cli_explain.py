@@ -556,3 +556,34 @@ def test_failures_are_harmless_to_terminals_and_well_formed_for_build_servers(pr
 def test_a_run_that_passes_prints_what_it_printed_before(project: Path) -> None:
     tested = sluiceway("test", cwd=project)
     assert (tested.returncode, tested.stdout.decode()) == (0, "ok   orders: big ones are vip\n1 passed, 0 failed\n")
+
+
+def test_gates_are_shown_with_their_keys(project: Path) -> None:
+    """As they are when no record has come before; what is secret in a key is not shown."""
+    (project / "lines.yaml").write_text(
+        """
+flow: lines
+from: [lines]
+rules:
+  - name: few
+    sample: {ratio: 100%}
+    throttle: {rate: 2/s, per: event + vars.token, else: next}
+    dedupe: {key: meta.key, within: 10m}
+    to: rest
+otherwise: {unmatched: drop}
+"""
+    )
+    shown = explain("sluiceway.yaml", "lines", cwd=project, given="hello", TOKEN=SECRET)
+    assert SECRET not in shown
+    assert "✓ sample 100%  passed" in shown
+    assert "✓ throttle 2 in 1s, 2 at once  passed" in shown
+    assert "? dedupe once in 10m  passes: its key is missing" in shown
+    told = json.loads(explain("sluiceway.yaml", "lines", "--json", cwd=project, given="hello", TOKEN=SECRET))
+    gates = told["rules"][0]["gates"]
+    assert [(gate["kind"], gate["result"]) for gate in gates] == [
+        ("sample", "passed"),
+        ("throttle", "passed"),
+        ("dedupe", "missing_key"),
+    ]
+    assert gates[1]["key"]["expression"] == "event + vars.token"
+    assert SECRET not in json.dumps(told)
