@@ -75,7 +75,6 @@ def cross_check(
         *checks.idle(flows),
         *checks.early(flows),
         *checks.advice(),
-        *unreachable(flows),
     ]
 
 
@@ -333,17 +332,6 @@ class _Checks:
         for key, spec in self._components():
             for setting, (what, hint) in spec.settings.advice().items():
                 yield Fault(self._document.place((key, spec.name, setting)), what, hint)
-
-
-def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:
-    """Rules that no record reaches."""
-    for flow in flows:
-        for index, rule in enumerate(flow.rules[:-1]):
-            if rule.when is None and rule.to and not rule.continues:
-                after = flow.rules[index + 1]
-                what = f"no record gets to rule `{after.name}`"
-                yield Fault(after.place, what, f"rule `{rule.name}` of line {rule.place.line} takes all of them")
-                break
 
 
 def _words(flow: Flow, target: Target) -> list[str]:

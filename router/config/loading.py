@@ -17,6 +17,7 @@ from router.config.crosschecks import cross_check, known_vars
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
+from router.config.typechecks import type_check
 from router.config.validation import document_of, validate, without_faults
 from router.units import Duration
 from rules.document import Document, Key, merge
@@ -101,6 +102,8 @@ class _Loading:
         flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
         folder = self._folder.resolve()
         warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
+        known = known_vars(self._document)
+        warnings += type_check(flows, sources, sinks, models, known, texts, self._filled, self.faults)
         if self.faults or top is None:
             return None
         return Configuration(

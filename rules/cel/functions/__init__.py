@@ -5,9 +5,10 @@ expressions, time zones, addresses) is imported by the first call that needs it.
 """
 
 from rules.cel.functions import conversions, lists, mathematics, network, optionals, own, strings, text_format, time
-from rules.cel.functions.registry import Function, arities, find, is_namespace, names
+from rules.cel.functions.registry import ANY, Function, arities, find, is_namespace, names
 
 __all__ = [
+    "ANY",
     "Function",
     "arities",
     "conversions",
