@@ -55,7 +55,7 @@ def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) ->
     configuration = loading.run()
     faults += [*filled.faults, *loading.faults]
     if faults or configuration is None:
-        raise Refused(map(filled.masked, faults))
+        raise Refused(map(filled.masked, faults), map(filled.masked, loading.warnings))
     return configuration
 
 
@@ -81,6 +81,7 @@ def _read(paths: Sequence[Path], faults: list[Fault]) -> Document | None:
 class _Loading:
     def __init__(self, files: tuple[Path, ...], folder: Path, filled: Filled) -> None:
         self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
         self._files = files
         self._folder = folder
         self._filled = filled
@@ -101,9 +102,9 @@ class _Loading:
         texts = self._flow_texts()
         flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
         folder = self._folder.resolve()
-        warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
+        self.warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
         known = known_vars(self._document)
-        warnings += type_check(flows, sources, sinks, models, known, texts, self._filled, self.faults)
+        self.warnings += type_check(flows, sources, sinks, models, known, texts, self._filled, self.faults)
         if self.faults or top is None:
             return None
         return Configuration(
@@ -118,7 +119,7 @@ class _Loading:
             sinks={name: spec for name, spec in sinks.items() if spec is not None},
             flows=tuple(flows),
             models={name: model for name, model in models.items() if model is not None},
-            warnings=tuple(sorted(warnings)),
+            warnings=tuple(sorted(self.warnings)),
             version=self._version(flows),
             secrets=self._filled.secrets,
         )

@@ -85,6 +85,11 @@ def _same(arguments: Sequence[Type]) -> Type:
     return join(*(list_of(arguments[0].element) if kind == "list" else of("string") for kind in kinds))
 
 
+def _sum(arguments: Sequence[Type]) -> Type:
+    kinds = arguments[0].element.kinds
+    return of("int") if kinds <= {"int"} else of("int", "uint", "double") if kinds <= NUMBER.kinds else DYNAMIC
+
+
 # What the annotations do not say.
 _MORE: Final[Mapping[str, Callable[[Sequence[Type]], Type]]] = {
     "orValue": _or_value,
@@ -93,6 +98,7 @@ _MORE: Final[Mapping[str, Callable[[Sequence[Type]], Type]]] = {
     "optional.ofNonZeroValue": lambda arguments: optional_of(arguments[0]),
     "first": lambda arguments: optional_of(arguments[0].element),
     "last": lambda arguments: optional_of(arguments[0].element),
+    "sum": _sum,
     "slice": _same,
     "reverse": _same,
     "distinct": _same,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rules.cel import functions, nodes
 from rules.cel.errors import CelError
 from rules.cel.evaluator import evaluator
 from rules.cel.nodes import Node
-from rules.cel.scope import from_record, inside
+from rules.cel.scope import from_record, inside, static_path
 from rules.cel.values import TYPES
 from rules.flow import Expr
 from rules.inference import operations
@@ -33,22 +33,32 @@ from rules.inference.kinds import (
     of_value,
     optional_of,
 )
-from rules.inference.words import differing, likely, ordered, shown
+from rules.inference.words import as_number, differing, likely, ordered, shown
 from rules.lets import Lets
 from rules.suggest import did_you_mean
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
+Claim = Literal["fails", "absent", "never true", "always true", "no bool", "likely"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with a part of an expression: at ``offset`` of its text. ``certain``: whatever the record is."""
+    """What is wrong with a part of an expression: with ``node``, at ``offset`` of the text. ``claim`` says what that
+    part does, whatever the record is: an "absent" field fails, but for has() and ?; "likely" may be meant as it is."""
 
     expr: Expr
     offset: int
     what: str
     hint: str
-    certain: bool
+    claim: Claim
+    node: Node = field(compare=False)
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is wrong for every record."""
+        return self.claim != "likely"
 
 
 Report = Callable[[Finding], None]
@@ -102,14 +112,18 @@ class _Walk:
 
     # Reports
 
-    def say(self, scope: Scope, offset: int, what: str, hint: str = "", *, certain: bool = True) -> None:
+    def _wrong(self, node: Node, scope: Scope, what: str, hint: str = "", claim: Claim = "fails") -> Type:
+        """Report what is wrong; the type to go on with."""
         self._said += 1
-        self.report(Finding(scope.expr, offset, what, hint, certain))
-
-    def _wrong(self, node: Node, scope: Scope, what: str, hint: str = "") -> Type:
-        """Report what is certainly wrong; the type to go on with."""
-        self.say(scope, node.start, what, hint)
+        self.report(Finding(scope.expr, self._offset(node, scope.expr), what, hint, claim, node))
         return DYNAMIC
+
+    def _offset(self, node: Node, expr: Expr) -> int:
+        """Where a node stands in the text of an expression. What a name of let stands for was written elsewhere."""
+        name = self.lets.name_of(node)
+        if name is None or expr is self.written.get(name):
+            return node.start
+        return next((offset for used, offset in expr.cel.uses if used == name), 0)
 
     def _shown(self, node: Node, scope: Scope) -> str:
         return shown(self.lets.name_of(node) or scope.expr.cel.text[node.start : node.end])
@@ -156,14 +170,16 @@ class _Walk:
         if not known.may_be("map"):
             if known == NEVER or known.may_be("optional"):
                 return DYNAMIC
-            return self._wrong(node, scope, f"`{here}` is {describe(known)}, which has no field `{name}`")
+            what = f"`{here}` is {describe(known)}, which has no field `{name}`"
+            return self._wrong(node, scope, what, "", "absent")
         fields = known.map
         found = fields.field(name)
         if found == NEVER:
-            return self._wrong(node, scope, f"`{here}` has no field `{name}`", did_you_mean(name, fields.fields))
+            hint = did_you_mean(name, fields.fields)
+            return self._wrong(node, scope, f"`{here}` has no field `{name}`", hint, "absent")
         if name not in fields.fields and (meant := likely(name, fields.fields)):
             what = f"`{name}` is no field of `{here}` that is declared"
-            self.say(scope, node.start, what, f"did you mean `{meant}`?", certain=False)
+            self._wrong(node, scope, what, f"did you mean `{meant}`?", "likely")
         return optional_of(found) if wraps and not found.is_dynamic else DYNAMIC if wraps else found
 
     def _element(self, node: nodes.Index, scope: Scope) -> Type:
@@ -217,12 +233,12 @@ class _Walk:
             return BOOL  # a guard that is not needed does no harm
         if _is_constant(node):
             return BOOL
-        outcome = "never true" if node.operator == "==" else "always true"
+        outcome: Claim = "never true" if node.operator == "==" else "always true"
         one, other = self._shown(node.left, scope), self._shown(node.right, scope)
         what, hint = differing(one, left, other, right)
         if is_null:
             hint = "a field that is missing is not null; has() tells whether it is there"
-        return self._wrong(node, scope, f"this is {outcome}: {what}", hint)
+        return self._wrong(node, scope, f"this is {outcome}: {what}", hint, outcome)
 
     def _order(self, node: nodes.Binary, scope: Scope, left: Type, right: Type) -> Type:
         one, other = self._shown(node.left, scope), self._shown(node.right, scope)
@@ -232,7 +248,7 @@ class _Walk:
                 what, hint = f"`{one}` and `{other}` are each {describe(left)}", "these have no order"
             return self._wrong(node, scope, f"{node.operator} cannot compare these: {what}", hint)
         if operations.never_ordered(node.operator, left, right) and not _is_constant(node):
-            return self._wrong(node, scope, f"this is never true: {ordered(one, left, other, right)}")
+            return self._wrong(node, scope, f"this is never true: {ordered(one, left, other, right)}", "", "never true")
         return BOOL
 
     def _membership(self, node: nodes.Binary, scope: Scope, left: Type, right: Type) -> Type:
@@ -249,14 +265,14 @@ class _Walk:
         if right.element == NEVER or _is_constant(node):
             return BOOL
         what, hint = differing(one, left, f"each element of {other}", right.element)
-        return self._wrong(node, scope, f"this is never true: {what}", hint)
+        return self._wrong(node, scope, f"this is never true: {what}", hint, "never true")
 
     def _superfluous(self, left: Type, one: str, elements: nodes.ListNode, scope: Scope) -> None:
         """Elements of a list that what is looked for in it can never be."""
         for element in elements.elements:
             if isinstance(element, nodes.Literal) and operations.never_equal(left, value := of_value(element.value)):
                 what, hint = differing(one, left, self._shown(element, scope), value)
-                self.say(scope, element.start, f"this element is never found: {what}", hint, certain=False)
+                self._wrong(element, scope, f"this element is never found: {what}", hint, "likely")
 
     def _arithmetic(self, node: nodes.Binary, scope: Scope, left: Type, right: Type) -> Type:
         promotes = from_record(node.left, scope.plain) or from_record(node.right, scope.plain)
@@ -266,9 +282,11 @@ class _Walk:
         one, other = self._shown(node.left, scope), self._shown(node.right, scope)
         if found == NEVER:
             if node.operator == "%" and operations.arithmetic("%", left, of("int", "uint"), promotes=True) != NEVER:
-                return self._wrong(node, scope, f"this always fails: `{other}` is 0")
+                return self._wrong(node, scope, "this always fails: modulus by zero")
             what = f"`{one}` is {describe(left)}, and `{other}` is {describe(right)}"
-            return self._wrong(node, scope, f"there is no {node.operator} for these: {what}", _conversion(left, right))
+            return self._wrong(
+                node, scope, f"there is no {node.operator} for these: {what}", _conversion(node.operator, left, right)
+            )
         if node.operator == "/" and promotes and _is_untyped(left) and right.kinds == {"int"}:
             self._two_readings(node, scope, one, other)
         return found
@@ -283,15 +301,32 @@ class _Walk:
             return
         what = f"`{one}` may be an int or a double: {number} / {other} is {cut}, and {number}.0 / {other} is {exact:g}"
         hint = f"should be `{one} / {other}.0`, or `int({one}) / {other}` without the rest"
-        self.say(scope, node.start, what, hint, certain=False)
+        self._wrong(node, scope, what, hint, "likely")
 
     def logic(self, node: nodes.And | nodes.Or, scope: Scope) -> Type:
         symbol = "&&" if isinstance(node, nodes.And) else "||"
         for term in node.terms:
             found = self.visit(term, scope)
             if not found.may_be("bool") and found != NEVER:
-                self._wrong(term, scope, f"{symbol} takes bools, and `{self._shown(term, scope)}` is {describe(found)}")
+                what = f"{symbol} takes bools, and `{self._shown(term, scope)}` is {describe(found)}"
+                self._wrong(term, scope, what, "", "no bool")
+        if isinstance(node, nodes.And):
+            self._contradictions(node, scope)
         return BOOL
+
+    def _contradictions(self, node: nodes.And, scope: Scope) -> None:
+        """One thing cannot be equal to two others."""
+        first: dict[Node, tuple[Node, nodes.Literal]] = {}
+        for term in node.terms:
+            match term:
+                case nodes.Binary(operator="==", left=left, right=nodes.Literal() as value) if static_path(left):
+                    earlier, its = first.setdefault(left, (term, value))
+                    if operations.never_equal(of_value(its.value), of_value(value.value)):
+                        beside = self._shown(earlier, scope)
+                        what = f"`{beside}` and `{self._shown(term, scope)}` are never both true"
+                        hint = "should be || between them, or 'in' a list"
+                        self._wrong(node, scope, what, hint, "never true")
+                        return
 
     def conditional(self, node: nodes.Conditional, scope: Scope) -> Type:
         condition = self.visit(node.condition, scope)
@@ -299,7 +334,7 @@ class _Walk:
             what = (
                 f"the condition before ? is a bool, and `{self._shown(node.condition, scope)}` is {describe(condition)}"
             )
-            self._wrong(node.condition, scope, what)
+            self._wrong(node.condition, scope, what, "", "no bool")
         return join(self.visit(node.then, scope), self.visit(node.otherwise, scope))
 
     # Lists, maps, calls and macros
@@ -357,7 +392,7 @@ class _Walk:
                 what = (
                     f"the condition of {node.name}() is a bool, and `{self._shown(body, inner)}` is {describe(found)}"
                 )
-                self._wrong(body, inner, what)
+                self._wrong(body, inner, what, "", "no bool")
         return _made(node, target, bodies[-1])
 
     def bind(self, node: nodes.Bind, scope: Scope) -> Type:
@@ -378,10 +413,12 @@ class Inference(_Walk):
 
     def condition(self, expr: Expr, what: str) -> bool | None:
         """Check what is to be true or false; whether it is always the same, and which."""
-        found = self.type_of(expr)
-        if not found.may_be("bool") and found != NEVER:
-            self.say(Scope(self.names, expr), 0, f"{what} is {describe(found)}, never true or false")
         node = self.lets.inline(expr.cel.node)
+        found = self.visit(node, Scope(self.names, expr))
+        if not found.may_be("bool") and found != NEVER:
+            self._wrong(
+                node, Scope(self.names, expr), f"{what} is {describe(found)}, never true or false", "", "no bool"
+            )
         values = found.scalar("bool").values if _is_constant(node) and found.kinds == {"bool"} else None
         return None if values is None else next(iter(values)) is True
 
@@ -429,12 +466,12 @@ def _is_untyped(known: Type) -> bool:
     return {"int", "double"} <= known.kinds and not known.scalar("double").whole
 
 
-def _conversion(left: Type, right: Type) -> str:
+def _conversion(symbol: str, left: Type, right: Type) -> str:
     if left.kinds | right.kinds <= frozenset(NUMBERS):
         return "convert one of them, as in double(x) or int(x)"
-    if "string" in left.kinds | right.kinds and not (left.kinds & right.kinds):
+    if symbol == "+" and "string" in left.kinds | right.kinds:
         return "convert the other, as in string(x)"
-    return ""
+    return as_number(left, right)
 
 
 # What of an expression is evaluated once and for all. What goes over lists is not: it may take its time.

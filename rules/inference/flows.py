@@ -145,7 +145,8 @@ class _Check:
             elements = inference.type_of(rule.split.each)
             if not elements.may_be("list") and elements != NEVER:
                 what = f"`each` is {describe(elements)}, not a list"
-                self._found.expressions.append(Finding(rule.split.each, 0, what, "", certain=True))
+                node = rule.split.each.cel.node
+                self._found.expressions.append(Finding(rule.split.each, 0, what, "", "fails", node))
             parcel = elements.element if elements.may_be("list") else DYNAMIC
             names[rule.split.name] = parcel
         inner = inference if rule.split is None else self._inference(names)

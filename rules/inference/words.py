@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from rules.inference.kinds import Type, describe, strings
+from rules.inference.kinds import NUMBERS, Type, describe, strings
 from rules.inference.operations import bounds
 from rules.suggest import did_you_mean
 
@@ -24,9 +24,7 @@ def differing(one: str, left: Type, other: str, right: Type) -> tuple[str, str]:
     """Why two values are never equal, and what would be right."""
     if not left.kinds.isdisjoint(right.kinds):
         return _unlike(one, left, other, right)
-    number = _number(left) or _number(right)
-    hint = f"should be {number}" if number and "double" in left.kinds | right.kinds else ""
-    return f"`{one}` is {describe(left)}, and {_named(other)} is {describe(right)}", hint
+    return f"`{one}` is {describe(left)}, and {_named(other)} is {describe(right)}", as_number(left, right)
 
 
 def _unlike(one: str, left: Type, other: str, right: Type) -> tuple[str, str]:
@@ -40,6 +38,12 @@ def _unlike(one: str, left: Type, other: str, right: Type) -> tuple[str, str]:
 
 def _named(other: str) -> str:
     return other if other.startswith("each ") else f"`{other}`"
+
+
+def as_number(left: Type, right: Type) -> str:
+    """What would be right where a text says a number, and a number stands beside it."""
+    text = _number(left) or _number(right)
+    return f"should be `{text}`" if text and not (left.kinds | right.kinds).isdisjoint(NUMBERS) else ""
 
 
 def _number(known: Type) -> str:
@@ -66,7 +70,7 @@ def _bounds(known: Type) -> str:
         return ""
     if low is None:
         return "" if high is None else f"at most {high}"
-    return f"at least {low}" if high is None else f"{low} to {high}"
+    return f"at least {low}" if high is None else f"between {low} and {high}"
 
 
 def likely(name: str, known: Iterable[str]) -> str | None:
