@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rules import cel
 from rules.cel.evaluator import evaluator
 from rules.cel.scope import free_variables
-from rules.cel.values import type_of
+from rules.cel.values import normal, type_of
 from rules.faults import Place
 from rules.flow import Expr
 from rules.inference.expressions import Finding, Inference
@@ -129,16 +129,13 @@ def is_of(value: object, known: Type) -> bool:
     if isinstance(value, cel.Optional):
         return not value.present or is_of(value.content, known.content)
     part = known.scalar(kind)
-    if kind in NUMBERS and isinstance(value, int | float) and value == value:
-        if (part.low is not None and value < part.low) or (part.high is not None and value > part.high):
-            return False
+    if kind in NUMBERS and not is_within(value, part.low, part.high):
+        return False
     return part.values is None or value in part.values
 
 
-def normal(value: object) -> object:
-    from rules.cel.values import normal as as_cel_sees_it
-
-    return as_cel_sees_it(value)
+def is_within(value: Any, low: float | None, high: float | None) -> bool:
+    return value != value or ((low is None or value >= low) and (high is None or value <= high))
 
 
 def is_so(finding: Finding, event: object) -> bool:
