@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from router.cli import app
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "deploy" / "quickstart"
+DOCS = QUICKSTART.parent.parent / "docs"
 DAEMON, SHOP, SENSORS = "sluiceway.yaml", "rules/shop.yaml", "rules/sensors.yaml"
 MARK = "§"
 
@@ -116,6 +117,12 @@ def test_all_mistakes_are_found_at_once_and_none_is_invented(tmp_path: Path) -> 
     assert len(places) == len(lines) == len(MISTAKES) == 12
     assert all(says in "\n".join(lines) for _, says in planted)
     assert status == 2
+
+
+def test_the_docs_show_what_is_found(tmp_path: Path) -> None:
+    plant(tmp_path, MISTAKES.values())
+    shown = (DOCS / "rules.md").read_text().partition("## Checked before it runs")[2].split("```text\n")[1]
+    assert shown.partition("```")[0].splitlines() == [line.removeprefix(f"{tmp_path}/") for line in check(tmp_path)[1]]
 
 
 def lines_and_columns(place: str) -> tuple[str, int, int]:
