@@ -253,14 +253,8 @@ def loosened(known: Type) -> Type:
     if known.parts is None or "map" not in known.parts:
         return DYNAMIC
     fields = {name: loosened(kind) for name, kind in known.map.fields.items()}
-    return Type(
-        {
-            **dict.fromkeys(KINDS, _PLAIN),
-            "list": ListOf(DYNAMIC),
-            "map": MapOf(fields, DYNAMIC, DYNAMIC),
-            "optional": OptionalOf(DYNAMIC),
-        }
-    )
+    kinds = dict.fromkeys(KINDS - {"optional"}, _PLAIN)
+    return Type({**kinds, "list": ListOf(DYNAMIC), "map": MapOf(fields, DYNAMIC, DYNAMIC)})
 
 
 def of_value(value: object) -> Type:
@@ -332,7 +326,7 @@ def describe(known: Type) -> str:
 
 def a_kind(kind: str) -> str:
     """A kind with its article."""
-    return kind if kind == "null" else f"{'an' if kind[0] in 'aio' else 'a'} {kind}"
+    return kind if kind in ("null", "bytes") else f"{'an' if kind[0] in 'aio' else 'a'} {kind}"
 
 
 def strings(known: Type) -> Iterable[str]:

@@ -31,6 +31,7 @@ class _Reading:
     def __init__(self, definitions: Mapping[str, Core]) -> None:
         self._definitions = dict(definitions)
         self._numbers_are_texts = False
+        self._forbids = False
 
     def read(self, core: Any, within: tuple[str, ...]) -> Type:
         """The type of a part. ``within`` are the definitions that lead to it."""
@@ -88,13 +89,17 @@ class _Reading:
         return map_of({}, DYNAMIC if values is None else self.read(values, within))
 
     def model(self, core: Core, within: tuple[str, ...]) -> Type:
-        self._numbers_are_texts |= bool((core.get("config") or {}).get("coerce_numbers_to_str"))
-        return DYNAMIC if core.get("custom_init") else self.inner(core, within)
+        config = core.get("config") or {}
+        self._numbers_are_texts |= bool(config.get("coerce_numbers_to_str"))
+        outer, self._forbids = self._forbids, config.get("extra_fields_behavior") == "forbid"
+        found = DYNAMIC if core.get("custom_init") else self.inner(core, within)
+        self._forbids = outer
+        return found
 
     def fields(self, core: Core, within: tuple[str, ...]) -> Type:
         """The fields, by the names under which they come."""
         found: dict[str, Type] = {}
-        closed = core.get("extra_behavior") == "forbid"
+        closed = core.get("extra_behavior", "forbid" if self._forbids else "") == "forbid"
         for name, part in core["fields"].items():
             alias = part.get("validation_alias", name)
             if isinstance(alias, str):

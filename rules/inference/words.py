@@ -60,14 +60,15 @@ def _number(known: Type) -> str:
 
 def ordered(one: str, left: Type, other: str, right: Type) -> str:
     """Between which bounds two numbers lie."""
-    parts = [f"`{name}` is {said}" for name, said in ((one, _bounds(left)), (other, _bounds(right))) if said]
+    both = ((one, _bounds(left)), (other, _bounds(right)))
+    parts = [f"`{name}` is {said}" for name, said in both if said and said != name]
     return ", and ".join(parts) or f"`{one}` and `{other}` have nothing in common"
 
 
 def _bounds(known: Type) -> str:
     low, high = bounds(known)
     if low is not None and low == high:
-        return ""
+        return f"{low}"
     if low is None:
         return "" if high is None else f"at most {high}"
     return f"at least {low}" if high is None else f"between {low} and {high}"
