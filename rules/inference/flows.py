@@ -178,6 +178,8 @@ class _Check:
 
     def _unused_lets(self, event: Type) -> None:
         """Named expressions that nothing uses may be meant for any place."""
+        if not self._flow.lets:
+            return
         used = {name for part in self._used() for name in part.cel.variables}
         while (
             more := {name for own in used & self._flow.lets.keys() for name in self._flow.lets[own].cel.variables}

@@ -13,7 +13,8 @@ class Reach:
 
     def __init__(self, lets: Lets) -> None:
         self._lets = lets
-        self._taken: list[tuple[Node, Rule]] = []
+        # By one of their terms, the conditions that are taken, each as terms of which all must be true.
+        self._taken: dict[Node, list[tuple[frozenset[Node], Rule]]] = {}
         self.shut: str | None = None
         """Why nothing is left, if nothing is."""
 
@@ -24,7 +25,8 @@ class Reach:
         if rule.when is None or always:
             self.shut = f"rule `{rule.name}` of line {rule.place.line} takes all of them"
         elif always is None:
-            self._taken.append((self._lets.inline(rule.when.cel.node), rule))
+            for terms in _choices(self._lets.inline(rule.when.cel.node)):
+                self._taken.setdefault(terms[0], []).append((frozenset(terms), rule))
 
     def hidden(self, rule: Rule) -> str:
         """Why no record gets to a rule, though some are left; empty where one may."""
@@ -33,22 +35,33 @@ class Reach:
         wanted = self._lets.inline(rule.when.cel.node)
         if not _is_pure(wanted):
             return ""
-        for taken, earlier in self._taken:
-            if _implies(wanted, taken):
-                return f"rule `{earlier.name}` of line {earlier.place.line} takes all that it would match"
-        return ""
+        takers = [self._taker(terms) for terms in _choices(wanted)]
+        found = {taker.name: taker for taker in takers if taker is not None}
+        if None in takers:
+            return ""
+        named = " and ".join(f"rule `{taker.name}` of line {taker.place.line}" for taker in found.values())
+        return f"{named} take{'s' if len(found) == 1 else ''} all that it would match"
+
+    def _taker(self, terms: tuple[Node, ...]) -> Rule | None:
+        """The rule that takes what these terms are all true of."""
+        for term in terms:
+            for needed, earlier in self._taken.get(term, ()):
+                if needed <= set(terms):
+                    return earlier
+        return None
 
     def forget(self) -> None:
         """From here on events are others, of which nothing is taken."""
         self._taken.clear()
 
 
-def _implies(wanted: Node, taken: Node) -> bool:
-    """Whether a condition is true of nothing but what another one is true of, as far as their forms tell."""
-    needed = frozenset(wanted.terms) if isinstance(wanted, nodes.And) else frozenset((wanted,))
-    if (frozenset(taken.terms) if isinstance(taken, nodes.And) else frozenset((taken,))) <= needed:
-        return True
-    return isinstance(taken, nodes.Or) and not needed.isdisjoint(taken.terms)
+def _choices(condition: Node) -> list[tuple[Node, ...]]:
+    """The terms of a condition: it is true where all those of one choice are."""
+    return [_terms(choice) for choice in (condition.terms if isinstance(condition, nodes.Or) else (condition,))]
+
+
+def _terms(condition: Node) -> tuple[Node, ...]:
+    return condition.terms if isinstance(condition, nodes.And) else (condition,)
 
 
 def _is_pure(node: Node) -> bool:

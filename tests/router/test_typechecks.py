@@ -226,6 +226,7 @@ def test_rules_that_no_record_gets_to_are_told_with_the_rule_that_takes_it(tmp_p
         - {name: c, when: event.count == 2, to: x}
         - {name: d, when: event.count == 2 && event.amount > 1, to: x}
         - {name: off, when: false, to: x}
+        - {name: g, when: event.count == 2 || event.amount > 9, to: x}
         - {name: step, set: {event.count: 2}}
         - {name: e, when: event.count == 2, to: x}
         - {name: f, when: 1 < 2, to: x}
@@ -235,7 +236,8 @@ def test_rules_that_no_record_gets_to_are_told_with_the_rule_that_takes_it(tmp_p
         "warning 5:3: no record gets to rule `b`; rule `a` of line 4 takes all that it would match",
         "warning 8:3: no record gets to rule `d`; rule `c` of line 7 takes all that it would match",
         "warning 9:3: rule `off` never matches; its `when` is always false",
-        "warning 13:3: no record gets to rule `rest`; rule `f` of line 12 takes all of them",
+        f"warning 10:3: no record gets to rule `g`; {BOTH}",
+        "warning 14:3: no record gets to rule `rest`; rule `f` of line 13 takes all of them",
     ]
 
 
@@ -304,6 +306,7 @@ def test_a_model_says_what_json_it_accepts(tmp_path: Path, expression: str, line
     assert when(tmp_path, expression, contract="{model: thing}", daemon=daemon) == lines
 
 
+BOTH = "rule `c` of line 7 and rule `a` of line 4 take all that it would match"
 READINGS = (
     "`event.n` may be an int or a double: 5 / 3 is 1, and 5.0 / 3 is 1.66667; "
     "should be `event.n / 3.0`, or `int(event.n) / 3` without the rest"
