@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rules.inference.contracts import type_of_contract
-from rules.inference.expressions import Finding
 from rules.inference.flows import Findings, Templates, Unreached, check_flow
 from rules.inference.kinds import DYNAMIC, Type
 from rules.inference.schemas import type_of_schema
+from rules.inference.walk import Finding
 
 __all__ = [
     "DYNAMIC",

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from rules.faults import Place
 from rules.flow import PASS, Check, Expr, Flow, Rule, Target, Value
-from rules.inference.expressions import Finding, Inference
+from rules.inference.expressions import Inference
 from rules.inference.kinds import DYNAMIC, NEVER, Scalar, Type, describe, join, loosened, map_of, of, of_value, widened
 from rules.inference.reach import Reach
 from rules.inference.shapes import shaped, type_of_value
+from rules.inference.walk import Finding
 from rules.lets import Lets
 from rules.reader.values import expressions
 

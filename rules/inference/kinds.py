@@ -142,6 +142,11 @@ def optional_of(content: Type) -> Type:
     return Type({"optional": OptionalOf(content)})
 
 
+def some(known: Type) -> Type:
+    """The type; dynamic in place of ``NEVER``, which what cannot fail is not."""
+    return DYNAMIC if known == NEVER else known
+
+
 # What JSON can hold. An integer is a uint, to CEL, where it is too large for an int.
 _JSON_NUMBERS: Final[Mapping[Kind, Part]] = {"int": _PLAIN, "uint": Scalar(low=INT_MAX + 1), "double": _PLAIN}
 JSON: Final = Type(

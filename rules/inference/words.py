@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from rules.inference.kinds import NUMBERS, Type, describe, strings
-from rules.inference.operations import bounds
+from rules.inference.operands import bounds
 from rules.suggest import did_you_mean
 
 _SHOWN: Final = 60

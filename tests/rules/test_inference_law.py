@@ -15,9 +15,10 @@ from rules.cel.scope import free_variables
 from rules.cel.values import normal, type_of
 from rules.faults import Place
 from rules.flow import Expr
-from rules.inference.expressions import Finding, Inference
+from rules.inference.expressions import Inference
 from rules.inference.kinds import NUMBERS, Type
 from rules.inference.schemas import type_of_schema
+from rules.inference.walk import Finding
 from rules.lets import Lets
 
 NAMES = ("a", "b", "c")
