@@ -121,7 +121,7 @@ def test_all_mistakes_are_found_at_once_and_none_is_invented(tmp_path: Path) -> 
 
 def test_the_docs_show_what_is_found(tmp_path: Path) -> None:
     plant(tmp_path, MISTAKES.values())
-    shown = (DOCS / "rules.md").read_text().partition("## Checked before it runs")[2].split("```text\n")[1]
+    shown = (DOCS / "rules.md").read_text().partition("## Checked before it runs")[2].split("```text planted.txt\n")[1]
     assert shown.partition("```")[0].splitlines() == [line.removeprefix(f"{tmp_path}/") for line in check(tmp_path)[1]]
 
 

@@ -10,7 +10,7 @@ from router.config.model import SinkSpec, SourceSpec
 from rules.document import Node, load
 from rules.faults import Fault, Place, Refused
 from rules.flow import Expr, Flow
-from rules.inference import DYNAMIC, Finding, check_flow, type_of_contract
+from rules.inference import Finding, check_flow, type_of_contract
 
 
 def type_check(
@@ -30,8 +30,7 @@ def type_check(
     for flow in flows:
         unread = [fault.place for fault in faults if fault.place.file == flow.place.file]
         decodes = {spec.decode for name, _ in flow.sources if (spec := sources.get(name)) is not None}
-        is_known = all(sources.get(name) is not None for name, _ in flow.sources)
-        event = type_of_contract(flow.contract, decodes, models) if is_known else DYNAMIC
+        event = type_of_contract(flow.contract, decodes, models)
         try:
             found = check_flow(flow, event=event, variables=variables, templates=templates, unread=unread)
         except Refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rules.cel import nodes
 from rules.faults import Place
 from rules.flow import PASS, Check, Expr, Flow, Rule, Target, Value
 from rules.inference.expressions import Inference
@@ -196,11 +197,21 @@ class _Check:
         return expressions((self._flow.contract, self._flow.rules, self._flow.otherwise))
 
 
+def _is_in_value(rule: Rule, place: Place) -> bool:
+    """Whether what could not be read is a condition, or a value that is set, of which it is known that it is there."""
+    values = [(assignment.place, assignment.value is None) for assignment in rule.shape.set]
+    if rule.when is not None:
+        values.append((rule.when.place, isinstance(rule.when.cel.node, nodes.Gap)))
+    before = [found for found in values if found[0] <= place]
+    return bool(before) and max(before)[1]
+
+
 def _torn(flow: Flow, unread: Sequence[Place]) -> frozenset[str]:
     """The rules of which something could not be read, or after which a rule may stand that could not."""
     found = set()
     for at, rule in enumerate(flow.rules):
         end = flow.rules[at + 1].place if at + 1 < len(flow.rules) else None
-        if any(rule.place <= place and (end is None or place < end) for place in unread):
+        within = [place for place in unread if rule.place <= place and (end is None or place < end)]
+        if not all(_is_in_value(rule, place) for place in within):
             found.add(rule.name)
     return frozenset(found)

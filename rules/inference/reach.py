@@ -24,7 +24,7 @@ class Reach:
             return
         if rule.when is None or always:
             self.shut = f"rule `{rule.name}` of line {rule.place.line} takes all of them"
-        elif always is None:
+        elif always is None and not isinstance(rule.when.cel.node, nodes.Gap):
             for terms in _choices(self._lets.inline(rule.when.cel.node)):
                 self._taken.setdefault(terms[0], []).append((frozenset(terms), rule))
 
