@@ -31,8 +31,10 @@ class Fault:
 
 
 class Refused(Exception):
-    """A configuration that was refused whole. ``faults`` holds every fault, in the order of their places."""
+    """A configuration that was refused whole. ``faults`` holds every fault, in the order of their places, and
+    ``warnings`` what is no fault and yet probably not meant."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], warnings: Iterable[Fault] = ()) -> None:
         self.faults = sorted(set(faults))
+        self.warnings = sorted(set(warnings))
         super().__init__("\n".join(map(str, self.faults)))

@@ -84,11 +84,18 @@ def run(
 
 
 @app.command()
-def check(config: Configs = None, as_json: AsJson = False) -> None:
-    """Report every fault of a configuration, each with its place. Exit status 2 when there are any."""
+def check(
+    config: Configs = None,
+    as_json: AsJson = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is probably not meant, too.")] = False,
+) -> None:
+    """Report every fault of a configuration, each with its place, and what is probably not meant.
+
+    Exit status 2 when there are faults; with --strict, also when there are warnings.
+    """
     from router.cli.check import check as command
 
-    command(paths(config), as_json)
+    command(paths(config), as_json, strict)
 
 
 @app.command(name="test")

@@ -9,13 +9,14 @@ from pathlib import Path
 import typer
 
 from router.cli.faults import as_json as lines_of
-from router.cli.faults import show
+from router.cli.faults import as_warning, show
 from router.config import load
 from rules.faults import Refused
 
 
-def check(files: Sequence[Path], as_json: bool) -> None:
-    """Load the configuration as ``run`` would, and compile it; report what is wrong, or what there is."""
+def check(files: Sequence[Path], as_json: bool, strict: bool = False) -> None:
+    """Load the configuration as ``run`` would, and compile it; report what is wrong, or what there is. With ``strict``,
+    what is probably not meant is wrong, too."""
     from router.daemon import letters_rulesets, ruleset_of, tables_of
     from router.stranded import stranded
 
@@ -28,18 +29,20 @@ def check(files: Sequence[Path], as_json: bool) -> None:
                 ruleset_of(configuration, flow, decode, tables)
         letters_rulesets(configuration, tables)
         if faults := stranded(configuration):
-            raise Refused(faults)
+            raise Refused(faults, configuration.warnings)
+        if strict and configuration.warnings:
+            raise Refused([], configuration.warnings)
     except Refused as refused:
         if as_json:
-            print("\n".join(lines_of(refused.faults, "fault")))
+            print("\n".join([*lines_of(refused.faults, "fault"), *lines_of(refused.warnings, "warning")]))
         else:
-            show(refused.faults)
+            show(refused.faults, refused.warnings)
         raise typer.Exit(2) from refused
     if as_json:
         print("\n".join(lines_of(configuration.warnings, "warning")))
         return
     for warning in configuration.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(as_warning(warning), file=sys.stderr)
     rules = sum(len(flow.rules) for flow in configuration.flows)
     tests = sum(len(flow.tests) for flow in configuration.flows)
     print(

@@ -19,7 +19,7 @@ def load_or_exit(files: Sequence[Path]) -> Configuration:
     try:
         return load(files)
     except Refused as refused:
-        show(refused.faults)
+        show(refused.faults, refused.warnings)
         raise typer.Exit(2) from refused
 
 
@@ -36,11 +36,22 @@ def tables_or_exit(configuration: Configuration) -> Tables:
     return tables
 
 
-def show(faults: Sequence[Fault]) -> None:
-    """Every fault on stderr, one a line, and how many there are."""
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"refused: {len(faults)} fault{'' if len(faults) == 1 else 's'}", file=sys.stderr)
+def show(faults: Sequence[Fault], warnings: Sequence[Fault] = ()) -> None:
+    """Every fault and every warning on stderr, one a line, in the order of their places, and how many there are."""
+    lines = [*((fault, str(fault)) for fault in faults), *((fault, as_warning(fault)) for fault in warnings)]
+    for _, line in sorted(lines):
+        print(line, file=sys.stderr)
+    counts = [_count(len(found), what) for found, what in ((faults, "fault"), (warnings, "warning")) if found]
+    print(f"refused: {', '.join(counts)}", file=sys.stderr)
+
+
+def as_warning(fault: Fault) -> str:
+    """What is no fault and yet probably not meant, as a line."""
+    return str(Fault(fault.place, f"warning: {fault.what}", fault.hint))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def as_json(faults: Iterable[Fault], kind: str) -> list[str]:

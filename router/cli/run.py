@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 import uvloop
 
-from router.cli.faults import load_or_exit, show
+from router.cli.faults import as_warning, load_or_exit, show
 from router.config import Configuration
 from router.daemon import Daemon
 from router.logs import configure
@@ -29,7 +29,7 @@ def run(files: Sequence[Path], log_level: str, log_format: str) -> None:
     as_json = None if log_format == "auto" else log_format == "json"
     configure(log_level, as_json=as_json, mask=configuration.secrets.mask)
     for warning in configuration.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(as_warning(warning), file=sys.stderr)
     _tame_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import combinations
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from rules.faults import Fault, Place
 from rules.flow import DEAD_LETTER, DROP, ENDS, PASS, REJECT, Flow, Target
 from rules.form import Form
 from rules.reader import sink_targets
-from rules.suggest import did_you_mean
+from rules.suggest import did_you_mean, nearest
 
 _LONGEST_NAME = 240
 _RECORD = ("event", "raw", "key", "headers")
@@ -85,7 +86,6 @@ def cross_check(
         *checks.idle(flows),
         *checks.early(flows),
         *checks.advice(),
-        *unreachable(flows),
     ]
 
 
@@ -332,28 +332,24 @@ class _Checks:
         named = {target.sink for flow in flows for target in sink_targets(flow.rules, flow.otherwise)}
         named |= self._letters.sinks
         for name in self._sources:
-            if name not in read:
+            if not self._may_be_meant(name, read, self._sources):
                 yield Fault(self._document.key_place(("sources", name)), f"no flow reads source `{name}`")
         for name in self._sinks:
-            if name not in named:
+            if not self._may_be_meant(name, named, self._sinks):
                 yield Fault(self._document.key_place(("sinks", name)), f"no flow sends anything to sink `{name}`")
+
+    def _may_be_meant(self, name: str, used: AbstractSet[str], declared: Mapping[str, object]) -> bool:
+        """Whether a name is used, or may be where it is misspelt or could not be read."""
+        if name in used or any(nearest(other, [name]) for other in used - declared.keys()):
+            return True
+        is_read = not any(fault.place.file in self._texts for fault in self._faults)
+        return not is_read and any(name.encode() in text for text in self._texts.values())
 
     def advice(self) -> Iterator[Fault]:
         """Settings that do something else than most people think."""
         for key, spec in self._components():
             for setting, (what, hint) in spec.settings.advice().items():
                 yield Fault(self._document.place((key, spec.name, setting)), what, hint)
-
-
-def unreachable(flows: Sequence[Flow]) -> Iterator[Fault]:
-    """Rules that no record reaches."""
-    for flow in flows:
-        for index, rule in enumerate(flow.rules[:-1]):
-            if rule.takes_all:
-                after = flow.rules[index + 1]
-                what = f"no record gets to rule `{after.name}`"
-                yield Fault(after.place, what, f"rule `{rule.name}` of line {rule.place.line} takes all of them")
-                break
 
 
 def _words(flow: Flow, target: Target) -> list[str]:

@@ -18,6 +18,7 @@ from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
 from router.config.tables import check_secrets, read_tables
+from router.config.typechecks import type_check
 from router.config.validation import document_of, validate, without_faults
 from router.units import Duration
 from rules.document import Document, Key, merge
@@ -58,7 +59,7 @@ def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) ->
     configuration = loading.run()
     faults += [*filled.faults, *loading.faults]
     if faults or configuration is None:
-        raise Refused(map(filled.masked, faults))
+        raise Refused(map(filled.masked, faults), map(filled.masked, loading.warnings))
     return configuration
 
 
@@ -84,6 +85,7 @@ def _read(paths: Sequence[Path], faults: list[Fault]) -> Document | None:
 class _Loading:
     def __init__(self, files: tuple[Path, ...], folder: Path, filled: Filled) -> None:
         self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
         self._files = files
         self._folder = folder
         self._filled = filled
@@ -105,7 +107,9 @@ class _Loading:
         texts = self._flow_texts()
         flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
         folder = self._folder.resolve()
-        warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
+        self.warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
+        known = known_vars(self._document)
+        self.warnings += type_check(flows, sources, sinks, models, known, texts, self._filled, self.faults)
         if self.faults or top is None:
             return None
         return Configuration(
@@ -122,7 +126,7 @@ class _Loading:
             sinks={name: spec for name, spec in sinks.items() if spec is not None},
             flows=tuple(flows),
             models={name: model for name, model in models.items() if model is not None},
-            warnings=tuple(sorted(warnings)),
+            warnings=tuple(sorted(self.warnings)),
             version=self._version(flows),
             secrets=self._filled.secrets,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from rules.cel import Expression
+from rules.cel.nodes import Gap
 from rules.document import Key
-from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Otherwise, Rule, Split, Target
+from rules.flow import DEAD_LETTER, DROP, PASS, Check, Disposition, Expr, Otherwise, Rule, Split, Target
 from rules.form import Form
 from rules.reader.gates import GATES, NEXT, check_gates, read_gates
 from rules.reader.targets import SHAPING, is_readable, read_shape, read_targets
@@ -69,7 +71,7 @@ def _rule(form: Form, index: int, data: object, outer: Scope) -> Rule | None:
     rule = Rule(
         name=_name(form, path, index, mapping),
         place=form.document.place(path),
-        when=read_condition(form, (*path, "when"), mapping["when"], outer) if "when" in mapping else None,
+        when=_when(form, (*path, "when"), mapping["when"], outer) if "when" in mapping else None,
         expect=read_checks(form, (*path, "expect"), mapping["expect"], outer) if "expect" in mapping else (),
         shape=read_shape(form, path, mapping, scope),
         split=split,
@@ -79,6 +81,12 @@ def _rule(form: Form, index: int, data: object, outer: Scope) -> Rule | None:
     )
     _check_whole(form, path, mapping, rule)
     return rule
+
+
+def _when(form: Form, path: Key, data: object, scope: Scope) -> Expr:
+    """The condition; one of which nothing is known where it could not be read."""
+    found = read_condition(form, path, data, scope)
+    return Expr(Expression("", Gap()), form.document.place(path)) if found is None else found
 
 
 def _name(form: Form, path: Key, index: int, mapping: Mapping[str, object]) -> str:

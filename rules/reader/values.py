@@ -203,8 +203,10 @@ def _is_unbalanced(text: str) -> bool:
 
 def _checked(form: Form, expression: cel.Expression, at: Callable[[int], Place], scope: Scope) -> Expr | None:
     """The expression, if every name in it is known."""
+    before = len(form.faults)
     if not expression.variables <= scope.names:
         _check_names(form, expression.uses, at, scope)
+    if len(form.faults) > before:
         return None
     for path, offset in expression.presumed("vars") if scope.vars is not None else ():
         _check_var(form, path, at(offset), scope.vars or {})

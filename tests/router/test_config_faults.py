@@ -1181,8 +1181,10 @@ def test_what_an_expression_reads_of_vars_is_there_unless_it_allows_for_its_abse
         f"flow.yaml:3:19: `vars.limt` {absent}; did you mean `limit`?",
         f"flow.yaml:3:32: `vars.deep.er` {absent}; known: est",
         f"flow.yaml:3:48: `vars.of` {absent}; known: limit, deep",
+        "flow.yaml:3:62: `vars.deep.est` is a list, which has no field `x`",
         f"flow.yaml:4:28: `vars.limits` {absent}; did you mean `limit`?",
         "flow.yaml:5:3: this rule does nothing; should have `to`, or be a step with `set`, `unset`, `emit` or `expect`",
+        "flow.yaml:5:86: `vars` is an int, which has no field `no`",
         f"sluiceway.yaml:2:39: `vars.limt` {absent}; did you mean `limit`?",
     ]
     (tmp_path / "sluiceway.yaml").write_text(text + "var: {limt: 1}\n")

@@ -19,9 +19,10 @@ from rules.cel.functions import (
     time,
     urls,
 )
-from rules.cel.functions.registry import Function, arities, called, find, is_namespace, names
+from rules.cel.functions.registry import ANY, Function, arities, called, find, is_namespace, names
 
 __all__ = [
+    "ANY",
     "Function",
     "arities",
     "called",

@@ -100,6 +100,13 @@ class Function:
         given = ", ".join(map(type_name, values))
         raise CelError(f"{self.name}() does not take ({given}): it takes {self.signatures()}")
 
+    def overloads(self) -> list[tuple[tuple[tuple[type, ...], ...], Any]]:
+        """Of each overload, the classes that its parameters take, and the annotation of what it gives."""
+        return [
+            (parameters, implementation.__annotations__.get("return", object))
+            for parameters, implementation in self._overloads
+        ]
+
     def signatures(self) -> str:
         """What the overloads take, in CEL's words; a method's target is the first."""
         return " or ".join(

@@ -1,0 +1,340 @@
+"""The types that expressions are checked with: for each kind of value that something may be, what is known of it.
+
+A type says what a value may be, never less: whatever is not known is dynamic. So what cannot be by its type cannot be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Final, Literal
+
+from rules.cel.values import INT_MAX, Duration, Optional, Timestamp, UInt
+
+Number = int | float
+Kind = Literal[
+    "null", "bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration", "type",
+    "net.IP", "net.CIDR", "list", "map", "optional",
+]  # fmt: skip
+
+NUMBERS: Final[tuple[Kind, ...]] = ("int", "uint", "double")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A value without parts. ``values`` are the only ones that it can be, ``low`` and ``high`` what a number is at
+    least and at most, as far as that is known. ``whole``: a double that is a whole number all the same."""
+
+    values: frozenset[object] | None = None
+    low: Number | None = None
+    high: Number | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list, and what its elements are."""
+
+    element: Type
+
+
+@dataclass(frozen=True, slots=True)
+class MapOf:
+    """A map: the fields that are known, each of which may be missing, and what others are; None: there are none."""
+
+    fields: Mapping[str, Type]
+    rest: Type | None
+    keys: Type
+
+    def field(self, name: str) -> Type:
+        """What a field is; ``NEVER`` where there is none."""
+        return self.fields.get(name, NEVER if self.rest is None else self.rest)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalOf:
+    """An optional, and what is in it."""
+
+    content: Type
+
+
+Part = Scalar | ListOf | MapOf | OptionalOf
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """What a value may be: by kind, what is known of it. ``parts`` is None for a dynamic type, of which nothing is."""
+
+    parts: Mapping[Kind, Part] | None = field(default_factory=dict)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether nothing is known."""
+        return self.parts is None
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of value that it may be."""
+        return KINDS if self.parts is None else frozenset(self.parts)
+
+    def may_be(self, kind: Kind) -> bool:
+        """Whether it may be of a kind."""
+        return self.parts is None or kind in self.parts
+
+    def scalar(self, kind: Kind) -> Scalar:
+        """What is known of it as a scalar of this kind, which it may be."""
+        part = None if self.parts is None else self.parts.get(kind)
+        return part if isinstance(part, Scalar) else _PLAIN
+
+    @property
+    def element(self) -> Type:
+        """What its elements are, if it is a list."""
+        part = None if self.parts is None else self.parts.get("list")
+        return part.element if isinstance(part, ListOf) else DYNAMIC
+
+    @property
+    def map(self) -> MapOf:
+        """What is known of it as a map."""
+        part = None if self.parts is None else self.parts.get("map")
+        return part if isinstance(part, MapOf) else MapOf({}, DYNAMIC, DYNAMIC)
+
+    @property
+    def content(self) -> Type:
+        """What is in it, if it is an optional."""
+        part = None if self.parts is None else self.parts.get("optional")
+        return part.content if isinstance(part, OptionalOf) else DYNAMIC
+
+
+KINDS: Final[frozenset[Kind]] = frozenset(
+    (
+        *("null", "bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration", "type"),
+        *("net.IP", "net.CIDR", "list", "map", "optional"),
+    )
+)
+_PLAIN: Final = Scalar()
+DYNAMIC: Final = Type(None)
+NEVER: Final = Type({})
+
+
+def of(*kinds: Kind) -> Type:
+    """Scalars of these kinds, of which no more is known."""
+    return Type(dict.fromkeys(kinds, _PLAIN))
+
+
+BOOL: Final = of("bool")
+STRING: Final = of("string")
+
+
+def list_of(element: Type) -> Type:
+    """A list."""
+    return Type({"list": ListOf(element)})
+
+
+def map_of(fields: Mapping[str, Type], rest: Type | None = None, keys: Type = STRING) -> Type:
+    """A map; closed where ``rest`` is None."""
+    return Type({"map": MapOf(fields, rest, keys)})
+
+
+def optional_of(content: Type) -> Type:
+    """An optional."""
+    return Type({"optional": OptionalOf(content)})
+
+
+def some(known: Type) -> Type:
+    """The type; dynamic in place of ``NEVER``, which what cannot fail is not."""
+    return DYNAMIC if known == NEVER else known
+
+
+# What JSON can hold. An integer is a uint, to CEL, where it is too large for an int.
+_JSON_NUMBERS: Final[Mapping[Kind, Part]] = {"int": _PLAIN, "uint": Scalar(low=INT_MAX + 1), "double": _PLAIN}
+JSON: Final = Type(
+    {
+        "null": _PLAIN,
+        "bool": _PLAIN,
+        "string": _PLAIN,
+        **_JSON_NUMBERS,
+        "list": ListOf(DYNAMIC),
+        "map": MapOf({}, DYNAMIC, STRING),
+    }
+)
+NUMBER: Final = Type(_JSON_NUMBERS)
+WHOLE: Final = Type({kind: replace(NUMBER.scalar(kind), whole=True) for kind in NUMBERS})
+
+
+def join(*types: Type) -> Type:
+    """What is one of several."""
+    return reduce(_join, types, NEVER)
+
+
+def _join(left: Type, right: Type) -> Type:
+    if left.parts is None or right.parts is None:
+        return DYNAMIC
+    parts = {**left.parts, **right.parts}
+    for kind in left.parts.keys() & right.parts.keys():
+        parts[kind] = _joined(left.parts[kind], right.parts[kind])
+    return Type(parts)
+
+
+def _joined(left: Part, right: Part) -> Part:
+    match left, right:
+        case Scalar(), Scalar():
+            values = None if left.values is None or right.values is None else left.values | right.values
+            low = None if left.low is None or right.low is None else min(left.low, right.low)
+            high = None if left.high is None or right.high is None else max(left.high, right.high)
+            return Scalar(values, low, high, left.whole and right.whole)
+        case ListOf(), ListOf():
+            return ListOf(join(left.element, right.element))
+        case MapOf(), MapOf():
+            return _joined_maps(left, right)
+        case OptionalOf(), OptionalOf():
+            return OptionalOf(join(left.content, right.content))
+    return left
+
+
+def _joined_maps(left: MapOf, right: MapOf) -> MapOf:
+    fields = {name: join(left.field(name), right.field(name)) for name in {**left.fields, **right.fields}}
+    rests = [rest for rest in (left.rest, right.rest) if rest is not None]
+    return MapOf(fields, join(*rests) if rests else None, join(left.keys, right.keys))
+
+
+def meet(left: Type, right: Type) -> Type:
+    """What is both."""
+    if left.parts is None:
+        return right
+    if right.parts is None:
+        return left
+    parts: dict[Kind, Part] = {}
+    for kind in left.parts:
+        if kind in right.parts and (part := _met(left.parts[kind], right.parts[kind])) is not None:
+            parts[kind] = part
+    return Type(parts)
+
+
+def _met(left: Part, right: Part) -> Part | None:
+    match left, right:
+        case Scalar(), Scalar():
+            return _met_scalars(left, right)
+        case ListOf(), ListOf():
+            return ListOf(meet(left.element, right.element))
+        case MapOf(), MapOf():
+            return _met_maps(left, right)
+        case OptionalOf(), OptionalOf():
+            return OptionalOf(meet(left.content, right.content))
+    return left
+
+
+def _met_scalars(left: Scalar, right: Scalar) -> Scalar | None:
+    lows = [low for low in (left.low, right.low) if low is not None]
+    highs = [high for high in (left.high, right.high) if high is not None]
+    low, high = max(lows, default=None), min(highs, default=None)
+    if low is not None and high is not None and low > high:
+        return None
+    values = right.values if left.values is None else left.values
+    if left.values is not None and right.values is not None:
+        values = left.values & right.values
+    if values is not None:
+        values = frozenset(value for value in values if _is_within(value, low, high))
+        if not values:
+            return None
+    return Scalar(values, low, high, left.whole or right.whole)
+
+
+def _is_within(value: object, low: Number | None, high: Number | None) -> bool:
+    if not isinstance(value, int | float):
+        return True
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _met_maps(left: MapOf, right: MapOf) -> MapOf:
+    fields = {name: meet(left.field(name), right.field(name)) for name in {**left.fields, **right.fields}}
+    rest = None if left.rest is None or right.rest is None else meet(left.rest, right.rest)
+    return MapOf(fields, rest, meet(left.keys, right.keys))
+
+
+def loosened(known: Type) -> Type:
+    """A type of which nothing is certain, but which names are likely: what a value may be that need not keep to it."""
+    if known.parts is None or "map" not in known.parts:
+        return DYNAMIC
+    fields = {name: loosened(kind) for name, kind in known.map.fields.items()}
+    kinds = dict.fromkeys(KINDS - {"optional"}, _PLAIN)
+    return Type({**kinds, "list": ListOf(DYNAMIC), "map": MapOf(fields, DYNAMIC, DYNAMIC)})
+
+
+def of_value(value: object) -> Type:
+    """The type that only this value has, as far as that can be said; of large lists and maps less."""
+    kind = _CLASSES.get(type(value))
+    if kind is not None:
+        return Type({kind: _known(value)})
+    if type(value) is list:
+        return list_of(join(*map(of_value, value)) if 0 < len(value) <= _MANY else DYNAMIC)
+    if type(value) is dict and len(value) <= _MANY and all(type(name) is str for name in value):
+        return map_of({name: of_value(content) for name, content in value.items()})
+    if isinstance(value, Optional):
+        return optional_of(of_value(value.content) if value.present else DYNAMIC)
+    return DYNAMIC
+
+
+_MANY: Final = 1000
+_CLASSES: Final[Mapping[type, Kind]] = {
+    type(None): "null",
+    bool: "bool",
+    int: "int",
+    UInt: "uint",
+    float: "double",
+    str: "string",
+    bytes: "bytes",
+    Timestamp: "timestamp",
+    Duration: "duration",
+}
+
+
+def _known(value: object) -> Scalar:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        plain = int(value) if isinstance(value, int) else value
+        return _PLAIN if math.isnan(plain) else Scalar(frozenset({plain}), plain, plain)
+    return Scalar(frozenset({value}))
+
+
+def widened(known: Type) -> Type:
+    """The same without what is known of values, and with open maps: what another value of much the same form has."""
+    if known.parts is None:
+        return known
+    parts: dict[Kind, Part] = {}
+    for kind, part in known.parts.items():
+        match part:
+            case Scalar():
+                parts[kind] = _PLAIN
+            case ListOf(element=element):
+                parts[kind] = ListOf(widened(element))
+            case MapOf(fields=fields, keys=keys):
+                parts[kind] = MapOf({name: widened(content) for name, content in fields.items()}, DYNAMIC, keys)
+            case OptionalOf(content=content):
+                parts[kind] = OptionalOf(widened(content))
+    return Type(parts)
+
+
+def describe(known: Type) -> str:
+    """A type in words, with its article."""
+    if known.parts is None:
+        return "a value of any type"
+    kinds = list(known.parts)
+    if {"int", "double"} <= known.parts.keys():
+        kinds = [kind for kind in kinds if kind not in NUMBERS]
+        words = ["a whole number" if known.scalar("double").whole else "a number"]
+    else:
+        words = []
+    words += map(a_kind, kinds)
+    return " or ".join(words)
+
+
+def a_kind(kind: str) -> str:
+    """A kind with its article."""
+    return kind if kind in ("null", "bytes") else f"{'an' if kind[0] in 'aio' else 'a'} {kind}"
+
+
+def strings(known: Type) -> Iterable[str]:
+    """The texts that a string can be, where they are known, in order."""
+    values = known.scalar("string").values if known.parts is not None and "string" in known.parts else None
+    return sorted(value for value in values or () if isinstance(value, str))

@@ -1,0 +1,118 @@
+"""What operators make of operands of these types, and what they can never do: as ``rules.cel.operators`` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from rules.inference.kinds import BOOL, DYNAMIC, NUMBERS, Kind, Number, Scalar, Type, join, list_of, of
+
+_SAME: Final[tuple[Kind, ...]] = NUMBERS
+_TIMES: Final[Mapping[tuple[Kind, Kind], Kind]] = {
+    ("timestamp", "duration"): "timestamp",
+    ("duration", "duration"): "duration",
+}
+_MADE: Final[Mapping[str, Mapping[tuple[Kind, Kind], Kind]]] = {
+    "+": {
+        **{(kind, kind): kind for kind in (*NUMBERS, "string", "bytes", "list")},
+        **_TIMES,
+        ("duration", "timestamp"): "timestamp",
+    },
+    "-": {**{(kind, kind): kind for kind in NUMBERS}, **_TIMES, ("timestamp", "timestamp"): "duration"},
+    "*": {(kind, kind): kind for kind in NUMBERS},
+    "/": {(kind, kind): kind for kind in NUMBERS},
+    "%": {("int", "int"): "int", ("uint", "uint"): "uint"},
+}
+_MIXED: Final[frozenset[tuple[Kind, Kind]]] = frozenset(
+    {("int", "double"), ("double", "int"), ("uint", "double"), ("double", "uint")}
+)
+_ORDERED: Final[frozenset[Kind]] = frozenset({"bool", "string", "bytes", "timestamp", "duration"})
+
+
+def arithmetic(symbol: str, left: Type, right: Type, *, promotes: bool) -> Type:
+    """The type of ``left symbol right``; ``NEVER`` where it always errs. With ``promotes``, an integer and a double
+    meet as doubles."""
+    made = _MADE[symbol]
+    kinds: set[Kind] = set()
+    for pair in _pairs(left, right):
+        if pair in made:
+            kinds.add(made[pair])
+        elif promotes and pair in _MIXED and symbol != "%":
+            kinds.add("double")
+    if symbol == "%" and right.kinds <= {"int", "uint"} and _only(right, 0):
+        return Type({})
+    lists = list_of(join(left.element, right.element)) if "list" in kinds else Type({})
+    return join(of(*(kind for kind in kinds if kind != "list")), lists)
+
+
+def _only(known: Type, value: Number) -> bool:
+    """Whether a number can be nothing but this."""
+    return all(known.scalar(kind).low == value == known.scalar(kind).high for kind in known.kinds)
+
+
+def _pairs(left: Type, right: Type) -> Iterator[tuple[Kind, Kind]]:
+    return ((one, other) for one in left.kinds for other in right.kinds)
+
+
+def has_order(left: Type, right: Type) -> bool:
+    """Whether ``<`` and the like take such operands."""
+    return any(
+        (one == other and one in _ORDERED) or (one in NUMBERS and other in NUMBERS)
+        for one, other in _pairs(left, right)
+    )
+
+
+def never_ordered(symbol: str, left: Type, right: Type) -> bool:
+    """Whether ``left symbol right``, of operands that have an order, is never true."""
+    if symbol in (">", ">="):
+        left, right, symbol = right, left, symbol.replace(">", "<")
+    if not all(one in NUMBERS and other in NUMBERS for one, other in _pairs(left, right) if _comparable(one, other)):
+        return False
+    low, high = bounds(left)[0], bounds(right)[1]
+    # Integers beside doubles are compared as doubles, which lose digits of what is very large.
+    if low is None or high is None or max(abs(low), abs(high)) > _EXACT:
+        return False
+    return low > high or (symbol == "<" and low == high)
+
+
+_EXACT: Final = 2**53
+
+
+def _comparable(left: Kind, right: Kind) -> bool:
+    return left == right or (left in NUMBERS and right in NUMBERS)
+
+
+def bounds(known: Type) -> tuple[Number | None, Number | None]:
+    """What a number is at least and at most, as far as that is known."""
+    parts = [known.scalar(kind) for kind in NUMBERS if known.may_be(kind)]
+    lows, highs = [part.low for part in parts], [part.high for part in parts]
+    low = min((low for low in lows if low is not None), default=None) if None not in lows else None
+    high = max((high for high in highs if high is not None), default=None) if None not in highs else None
+    return low, high
+
+
+def never_equal(left: Type, right: Type) -> bool:
+    """Whether ``left == right`` is never true."""
+    if left.parts is None or right.parts is None:
+        return False
+    pairs = [pair for pair in _pairs(left, right) if _comparable(*pair)]
+    return all(_differ(left.scalar(one), right.scalar(other)) for one, other in pairs)
+
+
+def _differ(left: Scalar, right: Scalar) -> bool:
+    """Whether two scalars, of one kind or both numbers, have no value in common."""
+    if left.values is not None and right.values is not None:
+        return left.values.isdisjoint(right.values)
+    below = left.high is not None and right.low is not None and left.high < right.low
+    above = left.low is not None and right.high is not None and left.low > right.high
+    return below or above
+
+
+def negation(operand: Type) -> Type:
+    """The type of ``-operand``; ``NEVER`` where it always errs."""
+    return of(*(kind for kind in ("int", "double") if operand.may_be(kind)))
+
+
+def truth(*operands: Type) -> Type:
+    """The type of ``&&`` and ``||``."""
+    return BOOL if all(operand.may_be("bool") for operand in operands) else DYNAMIC

@@ -1,0 +1,196 @@
+"""The type of what keeps to a JSON Schema: as much of it as can be told without a value.
+
+What is not understood is left open. Keywords that a draft defines otherwise are read so that no more is concluded than
+any draft allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import unquote
+
+from rules.inference.kinds import (
+    DYNAMIC,
+    JSON,
+    NEVER,
+    NUMBER,
+    NUMBERS,
+    STRING,
+    WHOLE,
+    Kind,
+    ListOf,
+    MapOf,
+    Number,
+    Part,
+    Scalar,
+    Type,
+    join,
+    list_of,
+    map_of,
+    meet,
+    of,
+    of_value,
+)
+
+Schema = object
+
+_TYPES: Final[Mapping[str, Type]] = {
+    "null": of("null"),
+    "boolean": of("bool"),
+    "string": STRING,
+    "number": NUMBER,
+    "integer": WHOLE,
+    "array": list_of(DYNAMIC),
+    "object": map_of({}, DYNAMIC),
+}
+# How often a schema may come back to itself below itself, and how large a type may become: beyond, it is left open.
+_MAX_RETURNS: Final = 1
+_MAX_SIZE: Final = 20_000
+_MODERN: Final = ("2019-09", "2020-12")
+
+
+def type_of_schema(schema: Mapping[str, object] | bool) -> Type:
+    """The type of what a schema accepts, as JSON is decoded. No more is promised than what is sure."""
+    return _Reading(schema).read(schema, ())
+
+
+class _Reading:
+    def __init__(self, root: Mapping[str, object] | bool) -> None:
+        self._root = root
+        self._size = 0
+        draft = str(root.get("$schema", "2020-12")) if isinstance(root, Mapping) else ""
+        self._has_siblings = any(name in draft for name in _MODERN)
+
+    def read(self, schema: Schema, within: tuple[str, ...]) -> Type:
+        """The type of a part of the schema. ``within`` are the references that lead to it."""
+        self._size += 1
+        if schema is False:
+            return NEVER
+        if not isinstance(schema, Mapping) or self._size > _MAX_SIZE:
+            return DYNAMIC
+        if "$id" in schema and schema is not self._root:
+            return DYNAMIC  # where its references lead is another matter
+        if "$ref" in schema and not self._has_siblings:
+            return self._referred(schema["$ref"], within)
+        found = meet(_type(schema), _values(schema))
+        found = meet(found, meet(_numbers(schema), self._lists(schema, within)))
+        found = meet(found, self._maps(schema, within))
+        for part in self._both(schema, within):
+            found = meet(found, part)
+        return found
+
+    def _both(self, schema: Mapping[str, object], within: tuple[str, ...]) -> Iterable[Type]:
+        if "$ref" in schema:
+            yield self._referred(schema["$ref"], within)
+        for keyword in ("anyOf", "oneOf"):
+            if isinstance(parts := schema.get(keyword), list) and parts:
+                yield join(*(self.read(part, within) for part in parts))
+        if isinstance(parts := schema.get("allOf"), list):
+            yield from (self.read(part, within) for part in parts)
+
+    def _referred(self, reference: object, within: tuple[str, ...]) -> Type:
+        if not isinstance(reference, str) or within.count(reference) > _MAX_RETURNS:
+            return DYNAMIC
+        target = self._target(reference)
+        return DYNAMIC if target is None else self.read(target, (*within, reference))
+
+    def _target(self, reference: str) -> Schema | None:
+        """What a reference within the schema leads to; None for any other."""
+        if reference != "#" and not reference.startswith("#/"):
+            return None
+        here: object = self._root
+        for step in reference[2:].split("/") if reference != "#" else ():
+            name = unquote(step).replace("~1", "/").replace("~0", "~")
+            if isinstance(here, Mapping) and name in here and (here is self._root or "$id" not in here):
+                here = here[name]
+            elif isinstance(here, list) and name.isdecimal() and int(name) < len(here):
+                here = here[int(name)]
+            else:
+                return None
+        return here
+
+    def _lists(self, schema: Mapping[str, object], within: tuple[str, ...]) -> Type:
+        first, items = schema.get("prefixItems", []), schema.get("items", True)
+        if isinstance(items, list):
+            first, items = items, schema.get("additionalItems", True)
+        if not isinstance(first, list) or (not first and items is True):
+            return DYNAMIC
+        elements = [self.read(part, within) for part in (*first, items)]
+        return _json_with("list", ListOf(join(*elements)))
+
+    def _maps(self, schema: Mapping[str, object], within: tuple[str, ...]) -> Type:
+        properties, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
+        if not isinstance(properties, Mapping) or (not properties and rest is True):
+            return DYNAMIC
+        fields = {name: self.read(part, within) for name, part in properties.items()}
+        others: Type | None = DYNAMIC if "patternProperties" in schema else self.read(rest, within)
+        return _json_with("map", MapOf(fields, None if others == NEVER else others, STRING))
+
+
+def _json_with(kind: Kind, part: Part) -> Type:
+    """Anything at all; of one kind, with what is known of it."""
+    return Type({**(JSON.parts or {}), kind: part})
+
+
+def _type(schema: Mapping[str, object]) -> Type:
+    said = schema.get("type")
+    names = said if isinstance(said, list) else [said]
+    return join(*(_TYPES.get(name, DYNAMIC) if isinstance(name, str) else DYNAMIC for name in names))
+
+
+def _values(schema: Mapping[str, object]) -> Type:
+    values = schema.get("enum")
+    found = join(*map(_value, values)) if isinstance(values, list) else DYNAMIC
+    return meet(found, _value(schema["const"])) if "const" in schema else found
+
+
+def _value(value: object) -> Type:
+    """What JSON Schema takes for equal to a value: 1 and 1.0 are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return (
+            list_of(DYNAMIC)
+            if isinstance(value, list)
+            else map_of({}, DYNAMIC)
+            if isinstance(value, dict)
+            else of_value(value)
+        )
+    kinds: tuple[Kind, ...] = NUMBERS if isinstance(value, int) or value.is_integer() else ("double",)
+    return meet(NUMBER, Type(dict.fromkeys(kinds, Scalar(frozenset({value}), value, value))))
+
+
+def _numbers(schema: Mapping[str, object]) -> Type:
+    """What a number is at least and at most. Of an exclusive bound, that the number is not that is not kept."""
+    lows = [low for key in ("minimum", "exclusiveMinimum") if (low := _number(schema.get(key))) is not None]
+    highs = [high for key in ("maximum", "exclusiveMaximum") if (high := _number(schema.get(key))) is not None]
+    if not lows and not highs:
+        return DYNAMIC
+    bounds = Scalar(None, max(lows, default=None), min(highs, default=None))
+    return meet(JSON, Type({**(JSON.parts or {}), **dict.fromkeys(NUMBERS, bounds)}))
+
+
+def _number(value: object) -> Number | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def as_other_formats_hold_it(known: Type) -> Type:
+    """The type of what is checked as the JSON that it would be, and may hold more types: times and bytes are texts in
+    JSON, an unsigned integer is an integer, and every key is a string."""
+    if known.parts is None:
+        return known
+    parts: dict[Kind, Part] = {}
+    for kind, part in known.parts.items():
+        match part:
+            case ListOf(element=element):
+                parts[kind] = ListOf(as_other_formats_hold_it(element))
+            case MapOf(fields=fields, rest=rest):
+                below = {name: as_other_formats_hold_it(content) for name, content in fields.items()}
+                parts[kind] = MapOf(below, None if rest is None else as_other_formats_hold_it(rest), DYNAMIC)
+            case _:
+                parts[kind] = part
+    if "string" in parts:
+        parts |= dict.fromkeys(("bytes", "timestamp", "duration"), Scalar())
+    if isinstance(whole := parts.get("int"), Scalar):
+        parts["uint"] = replace(whole)
+    return Type(parts)
