@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +16,7 @@ from rules.document import Document, Key, Node
 from rules.faults import Fault, Place
 from rules.flow import Expr, Template
 from rules.form import Form, kind
+from rules.model import descriptions
 from rules.reader import Scope, compile_within, read_expr
 from rules.suggest import nearest
 
@@ -176,19 +177,23 @@ class _Faults:
 
     def _missing(self, path: Key, error: ErrorDetails) -> None:
         key = str(error["loc"][-1])
-        info = self._fields(path).get(key)
-        description = _first_sentence(getattr(info, "description", None) or "")
-        self._form.missing(path, key, description)
+        model = self._model_at(path)
+        description = "" if model is None else descriptions(model).get(key, "")
+        self._form.missing(path, key, _first_sentence(description))
 
     def _fields(self, path: Key) -> Mapping[str, Any]:
-        """The fields of the model that stands at ``path``, as far as they can be told from the outer model."""
+        model = self._model_at(path)
+        return {} if model is None else model.model_fields
+
+    def _model_at(self, path: Key) -> type[BaseModel] | None:
+        """The model that stands at ``path``, as far as it can be told from the outer model."""
         model: Any = self._model
         for depth, step in enumerate(path, 1):
             info = getattr(model, "model_fields", {}).get(step)
             members = _members(getattr(info, "annotation", None))
             models = [part for part in members if hasattr(part, "model_fields")]
             model = self._member(path[:depth], models)
-        return getattr(model, "model_fields", {})
+        return cast("type[BaseModel] | None", model)
 
     def _member(self, path: Key, models: Sequence[Any]) -> Any:
         """Of the models that a value could be, the one that its ``type`` says, or the first."""

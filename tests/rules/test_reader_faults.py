@@ -135,9 +135,10 @@ FAULTS = [
         ],
     ),
     (
-        "from: [a]\nrules:\n  - {name: x, sample: 1, to: y}\n  - to: x\n",
+        "from: [a]\nrules:\n  - {name: x, route: 1, to: y}\n  - to: x\n",
         [
-            "f.yaml:3:15: `sample` is not known here; known: name, when, expect, set, unset, emit, split, to, continue",
+            "f.yaml:3:15: `route` is not known here; "
+            + "known: name, when, expect, sample, throttle, dedupe, set, unset, emit, split, to, continue",
         ],
     ),
     (
