@@ -5,9 +5,25 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("rules", "gates", "route", "buffer", "memory", "http", "csv_rows", "kafka", "latency", "mqtt", "dead")
+NAMES = (
+    "rules",
+    "rule_count",
+    "contract",
+    "gates",
+    "route",
+    "buffer",
+    "memory",
+    "http",
+    "csv_rows",
+    "kafka",
+    "latency",
+    "mqtt",
+    "dead",
+)
 MODERATE = {
     "rules": [],
+    "rule_count": [],
+    "contract": [],
     "gates": [],
     "route": ["--lines", "3000000", "--runs", "3"],
     "buffer": ["--lines", "1000000", "--runs", "3"],
