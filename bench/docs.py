@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import platform
 import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from bench import contract, route, rule_count, rules
+from bench.expressions import PROMISED
 from bench.peers import environment, syslog_ng
 from bench.report import Promise, judge
 from scripts.environment import ROOT
+
+T = TypeVar("T")
 
 DOCS = ROOT / "docs"
 PAGE = "benchmarks.md"
@@ -23,24 +31,26 @@ TEXT = """\
 
 What a decision costs, beside the code that one would write by hand for that one job (the *floor*), and beside other
 engines and routers: all from one run, on one machine, over the same records, contenders by turns. `cpu` is user and
-system time of all that a contender started, `wall` the time that passed; figures are medians, in microseconds for a
-record unless they say otherwise. Every answer is compared with the floor's; a contender that answers otherwise, or could
-not be measured, says so.
+system time of all that a contender started, `wall` the time that passed; figures are medians, in microseconds XX
 
 `make bench ARGS=docs` makes this page, its plots and the environment of the peers, whose versions are pinned in
 `bench/peers/requirements.txt`; it takes minutes, and wants a machine that does nothing else. `make bench ARGS=rules` is
-one of its sections, `ARGS="rules --help"` the options. The machine here: {machine}.
+one of its sections, `ARGS="rules --help"` its options.
 
-The records are lines of JSON of 250 bytes: an order or view with an amount, a user with a plan, a device, tags.
+The machine here: {machine}.
+
+The records are lines of JSON of about 250 bytes: an order, view, click or reading, with an amount, a user, a device,
+tags.
 
 ## One rule
 
 ![CPU of one rule for each engine](benchmarks/rules.svg)
 
-An expression and an event that is decoded already: `{promised}`. The floor is a Python function, ours is
-`Expression.predicate`. What an engine must convert to see the event is part of its cost. An error counts as false.
-`common-expression-language, fields` converts only the fields that it reads; zen-engine has a language of its own, into
-which expressions were translated.
+An expression, and an event that is decoded already: `{promised}`.
+
+The floor is a Python function, ours is `Expression.predicate`. What an engine must convert to see the event is part of
+its cost. An error counts as false. `common-expression-language, fields` converts only the fields that it reads;
+zen-engine has a language of its own, into which expressions were translated.
 
 {rule}
 
@@ -103,14 +113,20 @@ class Run:
         ]
 
 
-def measured(runs: int, lines: int, events: int) -> Run:
+def measured(runs: int, *, lines: int, events: int, records: int) -> Run:
     """Measure everything, peers included as far as they are installed."""
     return Run(
-        rules.measured(runs, events, peers=True),
-        rule_count.measured(rule_count.COUNTS, 4 * events, runs),
-        contract.measured(4 * events, runs),
-        route.measured(lines, runs, peers=True),
+        _alone(partial(rules.measured, runs, events, peers=True)),
+        _alone(partial(rule_count.measured, rule_count.COUNTS, records, runs)),
+        _alone(partial(contract.measured, records, runs)),
+        _alone(partial(route.measured, lines, runs, peers=True)),
     )
+
+
+def _alone(work: Callable[[], T]) -> T:
+    """What comes of work in a process of its own: of what it starts, none has less memory than itself."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(work).result()
 
 
 def write(run: Run, folder: Path) -> None:
@@ -128,8 +144,8 @@ def page(run: Run) -> str:
     expressions = "\n".join(f"{number}. `{text}`" for number, text in enumerate(run.rules, 1))
     return TEXT.format(
         machine=machine(),
-        promised=rules.PROMISED,
-        rule=rules.table(run.rules[rules.PROMISED]).markdown(),
+        promised=PROMISED,
+        rule=rules.table(run.rules[PROMISED]).markdown(),
         rules=rules.overview(run.rules).markdown(),
         expressions=expressions,
         rule_count=rule_count.table(run.rule_count).markdown(),
@@ -156,10 +172,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--lines", type=int, default=route.LINES, help="of the file that is routed")
     parser.add_argument("--events", type=int, default=rules.EVENTS, help="that each expression is asked about")
+    parser.add_argument("--records", type=int, default=rule_count.RECORDS, help="that go through each flow")
     parser.add_argument("--into", type=Path, default=DOCS, help="the folder of the page")
     options = parser.parse_args(arguments)
     environment.install()
-    run = measured(options.runs, options.lines, options.events)
+    run = measured(options.runs, lines=options.lines, events=options.events, records=options.records)
     write(run, options.into)
     return judge(run.promises())
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A header and rows. The first column is words; the others are figures, or one remark in the last."""
+    """A header and rows. The first column is words, and the last with ``remarks``; the others are figures."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    remarks: bool = False
 
     def text(self) -> str:
         """For a terminal."""
         lines = [self.header, *self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
-        last = len(widths) - 1
+        words = {0, len(widths) - 1} if self.remarks else {0}
         return "\n".join(
             "  ".join(
-                cell.ljust(width) if column in (0, last) else cell.rjust(width)
+                cell.ljust(width) if column in words else cell.rjust(width)
                 for column, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
             for line in lines
@@ -28,7 +29,9 @@ class Table:
 
     def markdown(self) -> str:
         """For a page."""
-        rule = ["---", *["--:"] * (len(self.header) - 2), "---"]
+        rule = ["---", *["--:"] * (len(self.header) - 1)]
+        if self.remarks:
+            rule[-1] = "---"
         cells = [self.header, rule, *([cell.replace("|", "\\|") for cell in row] for row in self.rows)]
         return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 

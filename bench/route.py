@@ -157,7 +157,7 @@ def table(figures: Figures) -> Table:
         row = [figure(cost.cpu / figures.lines * 1e6), figure(cost.wall / figures.lines * 1e6)]
         rows.append([name, *row, f"{times:.2f}", f"{cost.rss_mb:.0f}", figures.verdicts.get(name, "identical")])
     rows += [[name, "", "", "", "", reason] for name, reason in figures.absent.items()]
-    return Table(("", "cpu us", "wall us", "x floor", "MB", "output"), rows)
+    return Table(("", "cpu us", "wall us", "x floor", "MB", "output"), rows, remarks=True)
 
 
 def drawing(figures: Figures) -> str:

@@ -103,9 +103,8 @@ def _wrong(of: Measured, floor: Measured) -> int:
 
 def table(of: Mapping[str, Measured]) -> Table:
     """The engines for one expression."""
-    return Table(
-        ("", "cpu us", "wall us", "x floor", "answers"), [_row(name, one, of["floor"]) for name, one in of.items()]
-    )
+    rows = [_row(name, one, of["floor"]) for name, one in of.items()]
+    return Table(("", "cpu us", "wall us", "x floor", "answers"), rows, remarks=True)
 
 
 def _row(name: str, of: Measured, floor: Measured) -> list[str]:
@@ -121,8 +120,8 @@ def _row(name: str, of: Measured, floor: Measured) -> list[str]:
 def overview(figures: Figures) -> Table:
     """The CPU of each engine for each expression, numbered in their order; whoever answers otherwise is marked."""
     names = list(figures[PROMISED])
-    rows = [[name, *(_cell(of[name], of["floor"]) for of in figures.values()), ""] for name in names]
-    return Table(["us of cpu", *(str(number) for number in range(1, len(figures) + 1)), ""], rows)
+    rows = [[name, *(_cell(of[name], of["floor"]) for of in figures.values())] for name in names]
+    return Table(["us of cpu", *(str(number) for number in range(1, len(figures) + 1))], rows)
 
 
 def _cell(of: Measured, floor: Measured) -> str:
