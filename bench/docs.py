@@ -169,7 +169,7 @@ def machine() -> str:
 def main(arguments: list[str]) -> int:
     """Write the page; exit status 1 when something that it promises does not hold."""
     parser = argparse.ArgumentParser(prog="python -m bench docs", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--lines", type=int, default=route.LINES, help="of the file that is routed")
     parser.add_argument("--events", type=int, default=rules.EVENTS, help="that each expression is asked about")
     parser.add_argument("--records", type=int, default=rule_count.RECORDS, help="that go through each flow")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 
 from bench.report import figure
@@ -11,29 +11,42 @@ from bench.report import figure
 WIDTH = 760
 INK, PALE, OURS, FLOOR, GRID = "#1f2328", "#9aa7b4", "#0a7d4f", "#d08700", "#e3e7eb"
 COLOURS = (OURS, FLOOR, "#3b6fb6", "#a8457d")
-_ROW, _LEFT, _RIGHT, _TOP = 26, 250, 90, 46
+_ROW, _LEFT, _RIGHT, _TOP = 26, 270, 80, 46
+
+FAR = 50
+"""Times the least value that the greatest must be for a scale of powers of ten."""
 
 
 def bars(title: str, unit: str, values: Mapping[str, float], colours: Mapping[str, str]) -> str:
-    """A bar for each value, shortest first, on a scale where each step is ten times the last."""
-    low, high = _decades(values.values())
-    height = _TOP + _ROW * len(values) + 34
-    scale = (WIDTH - _LEFT - _RIGHT) / (high - low)
-    marks = [_text(16, 26, title, size=15, weight="bold")]
-    bottom = height - 34
-    for decade in range(low, high + 1):
-        x = _LEFT + (decade - low) * scale
-        marks += [_line(x, _TOP - 6, x, bottom), _text(x, bottom + 16, f"{10.0**decade:,g}", anchor="middle")]
-    marks.append(_text(WIDTH - 16, bottom + 16, unit, anchor="end"))
+    """A bar for each value, shortest first. Where they are far apart, each step of the scale is ten times the last."""
+    ticks, place = _scale(values.values())
+    bottom = _TOP + _ROW * len(values)
+    width = WIDTH - _LEFT - _RIGHT
+    marks = [_text(16, 26, f"{title}, {unit}", size=15, weight="bold")]
+    for tick in ticks:
+        x = _LEFT + place(tick) * width
+        marks += [_line(x, _TOP - 6, x, bottom), _text(x, bottom + 16, f"{tick:,g}", anchor="middle")]
     for row, (name, value) in enumerate(sorted(values.items(), key=lambda item: item[1])):
         y = _TOP + row * _ROW
-        width = max(2.0, (math.log10(value) - low) * scale)
+        length, colour = max(2.0, place(value) * width), colours.get(name, PALE)
         marks += [
             _text(_LEFT - 10, y + 14, name, anchor="end"),
-            f'<rect x="{_LEFT}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 9}" fill="{colours.get(name, PALE)}"/>',
-            _text(_LEFT + width + 6, y + 14, figure(value)),
+            f'<rect x="{_LEFT}" y="{y + 2}" width="{length:.1f}" height="{_ROW - 9}" fill="{colour}"/>',
+            _text(_LEFT + length + 6, y + 14, figure(value)),
         ]
-    return _document(height, title, marks)
+    return _document(bottom + 34, title, marks)
+
+
+def _scale(values: Iterable[float]) -> tuple[list[float], Callable[[float], float]]:
+    """Ticks, and what part of the way from the first to the last of them a value is."""
+    found = list(values)
+    if max(found) < FAR * min(found):
+        step = 10.0 ** math.floor(math.log10(max(found)))
+        step = next(step * share for share in (0.1, 0.2, 0.5, 1) if max(found) <= 10 * step * share)
+        last = math.ceil(max(found) / step)
+        return [step * number for number in range(last + 1)], lambda value: value / (step * last)
+    low, high = _decades(found)
+    return [10.0**decade for decade in range(low, high + 1)], lambda value: (math.log10(value) - low) / (high - low)
 
 
 def lines(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:

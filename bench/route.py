@@ -164,7 +164,7 @@ def drawing(figures: Figures) -> str:
     """The CPU for a record, as a plot."""
     values = {name: measure.median(runs).cpu / figures.lines * 1e6 for name, runs in figures.costs.items()}
     colours = {"ours": plot.OURS, "floor": plot.FLOOR}
-    return plot.bars("A file through four rules into four files, a record", "µs of CPU", values, colours)
+    return plot.bars("A record through the whole daemon", "µs of CPU", values, colours)
 
 
 def main(arguments: list[str]) -> int:

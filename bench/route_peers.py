@@ -90,17 +90,19 @@ def verdict(found: Path, floor: Path) -> str:
     files = sorted(floor.iterdir())
     if all((found / file.name).exists() and filecmp.cmp(file, found / file.name, shallow=False) for file in files):
         return "identical"
-    elsewhere = lines = 0
-    for file in files:
-        wanted = _lines(file)
-        lines += len(wanted)
-        elsewhere += len(wanted - _lines(found / file.name))
-    return f"{elsewhere:,} of {lines:,} records are not where they belong" if elsewhere else "another order"
+    wanted = {file.name: _lines(file) for file in files}
+    written = {file.name: _lines(found / file.name) for file in files}
+    lines = sum(map(len, wanted.values()))
+    if elsewhere := sum(len(set(wanted[name]).difference(written[name])) for name in wanted):
+        return f"{elsewhere:,} of {lines:,} records are not where they belong"
+    if more := sum(map(len, written.values())) - lines:
+        return f"{more:,} records too many"
+    return "another order"
 
 
-def _lines(file: Path) -> set[int]:
+def _lines(file: Path) -> list[int]:
     """Their hashes: no two events are the same."""
     if not file.exists():
-        return set()
+        return []
     with file.open("rb") as lines:
-        return {hash(line) for line in lines}
+        return list(map(hash, lines))

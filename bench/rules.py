@@ -133,7 +133,7 @@ def _cell(of: Measured, floor: Measured) -> str:
 def drawing(figures: Figures) -> str:
     """The promised expression, as a plot."""
     values = {name: loops.median(of.costs).cpu for name, of in figures[PROMISED].items() if of.costs}
-    return plot.bars("One rule, one decoded event", "µs of CPU", values, {"ours": plot.OURS, "floor": plot.FLOOR})
+    return plot.bars("One rule and one decoded event", "µs of CPU", values, {"ours": plot.OURS, "floor": plot.FLOOR})
 
 
 def main(arguments: list[str]) -> int:
