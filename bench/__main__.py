@@ -42,7 +42,6 @@ MODERATE = {
     "dead": ["--records", "500000", "--runs", "3"],
 }
 
-
 COMMANDS = ("docs", "peers")
 """What is no benchmark by itself."""
 
