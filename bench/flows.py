@@ -31,7 +31,7 @@ def routing(ruleset: Ruleset, payloads: Sequence[bytes]) -> Work:
         for start in range(0, len(payloads), SLICE):
             decisions = ruleset.route(batch, "events", start, min(start + SLICE, len(payloads)), decisions)
         if decisions is not None:
-            _ = decisions.deliveries, decisions.matched, decisions.missing
+            _ = decisions.deliveries, decisions.matched, decisions.dropped
 
     return work
 
