@@ -30,8 +30,9 @@ TEXT = """\
 # Benchmarks
 
 What a decision costs, beside the code that one would write by hand for that one job (the *floor*), and beside other
-engines and routers: all from one run, on one machine, over the same records, contenders by turns. `cpu` is user and
-system time of all that a contender started, `wall` the time that passed; figures are medians, in microseconds XX
+engines and routers: all from one run, on one machine, over the same records. `cpu` is user and system time of all that
+a contender started, `wall` the time that passed; figures are medians, in microseconds for a record unless they say
+otherwise. Every answer is compared with the floor's; who answers otherwise, or could not be measured, is shown so.
 
 `make bench ARGS=docs` makes this page, its plots and the environment of the peers, whose versions are pinned in
 `bench/peers/requirements.txt`; it takes minutes, and wants a machine that does nothing else. `make bench ARGS=rules` is

@@ -138,8 +138,8 @@ def promises(figures: Figures) -> list[Promise]:
         return []
     ours = figures.costs["ours"]
     return [
-        Promise("cpu in times the floor's", _ratio(figures), CPU_RATIO),
-        Promise("MB of memory", measure.median(ours).rss_mb, RSS_MB),
+        Promise("cpu of the whole daemon in times the floor's", _ratio(figures), CPU_RATIO),
+        Promise("MB of memory of the daemon", measure.median(ours).rss_mb, RSS_MB),
     ]
 
 

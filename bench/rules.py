@@ -92,7 +92,9 @@ def promises(figures: Figures) -> list[Promise]:
     wrong = sum(_wrong(of["ours"], of["floor"]) for of in figures.values())
     of = figures[PROMISED]
     return [
-        Promise(f"times the floor's cpu of {PROMISED}", loops.ratio(of["ours"].costs, of["floor"].costs), CPU_RATIO),
+        Promise(
+            f"cpu of `{PROMISED}` in times the floor's", loops.ratio(of["ours"].costs, of["floor"].costs), CPU_RATIO
+        ),
         Promise("answers other than the floor's", wrong, 0),
     ]
 
