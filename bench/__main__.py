@@ -1,13 +1,35 @@
-"""``python -m bench``: every benchmark at a moderate size. ``python -m bench NAME ...`` runs one with its options."""
+"""``python -m bench``: every benchmark at a moderate size. ``python -m bench NAME ...`` runs one with its options.
+
+``python -m bench peers`` installs what some of them measure beside ours, ``python -m bench docs`` writes the page about
+them.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-NAMES = ("rules", "gates", "route", "buffer", "memory", "http", "csv_rows", "kafka", "latency", "mqtt", "dead")
+from bench.peers import environment
+
+NAMES = (
+    "rules",
+    "rule_count",
+    "contract",
+    "gates",
+    "route",
+    "buffer",
+    "memory",
+    "http",
+    "csv_rows",
+    "kafka",
+    "latency",
+    "mqtt",
+    "dead",
+)
 MODERATE = {
     "rules": [],
+    "rule_count": [],
+    "contract": [],
     "gates": [],
     "route": ["--lines", "3000000", "--runs", "3"],
     "buffer": ["--lines", "1000000", "--runs", "3"],
@@ -20,6 +42,9 @@ MODERATE = {
     "dead": ["--records", "500000", "--runs", "3"],
 }
 
+COMMANDS = ("docs", "peers")
+"""What is no benchmark by itself."""
+
 
 def main(arguments: list[str]) -> int:
     """Exit status 1 when a benchmark did not show what it must."""
@@ -27,13 +52,16 @@ def main(arguments: list[str]) -> int:
         failed = [name for name in NAMES if _run(name, MODERATE[name])]
         return 1 if failed else 0
     name, *options = arguments
-    if name not in NAMES:
-        print(f"there is no benchmark {name!r}; there are {', '.join(NAMES)}", file=sys.stderr)
+    if name not in (*NAMES, *COMMANDS):
+        print(f"there is no benchmark {name!r}; there are {', '.join((*NAMES, *COMMANDS))}", file=sys.stderr)
         return 2
     return _run(name, options)
 
 
 def _run(name: str, options: list[str]) -> int:
+    if name == "peers":
+        environment.install()
+        return 0
     print(f"== {name}", flush=True)
     status: int = importlib.import_module(f"bench.{name}").main(options)
     return status

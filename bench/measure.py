@@ -20,6 +20,10 @@ T = TypeVar("T")
 SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 
 
+class Failed(SystemExit):
+    """A command that is measured failed; the message has the end of its log. Uncaught, it ends the benchmark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one run cost: seconds of CPU (user and system), seconds that passed, and the most memory it ever held."""
@@ -56,7 +60,7 @@ def run(
             _watch(process.pid, began, samples)
         cost = _wait(process, began)
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
+        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
     return cost
 
 
@@ -75,12 +79,12 @@ def run_during(command: Sequence[str], work: Callable[[], T], *, log: Path) -> t
             process.kill()
             process.wait()
             if isinstance(error, TimeoutError):
-                sys.exit(f"not all records have come in time:\n{_tail(log)}")
+                raise Failed(f"not all records have come in time:\n{_tail(log)}") from error
             raise
         os.kill(process.pid, signal.SIGTERM)  # it has its number until it is waited for
         cost = _wait(process, began)
     if process.returncode not in (0, -signal.SIGTERM):
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
+        raise Failed(f"{' '.join(command)} ended with {process.returncode}:\n{_tail(log)}")
     return done, cost
 
 
@@ -114,7 +118,7 @@ def interleaved(contenders: Mapping[str, Callable[[], Cost]], runs: int) -> dict
             cost = contender()
             costs[name].append(cost)
             print(
-                f"  run {turn + 1} of {runs}: {name:<8} cpu {cost.cpu:7.2f} s  wall {cost.wall:7.2f} s  "
+                f"  run {turn + 1} of {runs}: {name:<9} cpu {cost.cpu:7.2f} s  wall {cost.wall:7.2f} s  "
                 f"rss {cost.rss_mb:6.1f} MB",
                 flush=True,
             )

@@ -1,6 +1,7 @@
-"""The whole daemon: one file through four content rules into four files, beside a loop written by hand.
+"""The whole daemon: one file through four content rules into four files, beside a loop written by hand, and peers.
 
-Both are measured as processes, from start to end, by turns; what they wrote must be the same, byte for byte.
+All are measured as processes, from start to end, by turns. What the loop and the daemon wrote must be the same, byte
+for byte; what a peer wrote is compared, too.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import json
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import measure
+from bench import measure, plot
 from bench.events import events_file
 from bench.measure import Cost
+from bench.peers import environment
+from bench.report import Promise, Table, figure, judge
+from bench.route_peers import Peers
 
 LINES = 3_000_000
 CPU_RATIO = 1.3
@@ -105,38 +110,89 @@ class Route:
         pstats.Stats(str(into)).sort_stats("tottime").print_stats(35)
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What each contender cost in each run; ``verdicts`` about what peers wrote; why others are ``absent``."""
+
+    lines: int
+    costs: dict[str, list[Cost]]
+    verdicts: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+def measured(lines: int, runs: int, *, peers: bool) -> Figures:
+    """Measure the floor, ours and the peers, or the first two alone."""
+    source = events_file(lines)
+    folder = Path(tempfile.mkdtemp(prefix="sluiceway-route-"))
+    route, others = Route(source, folder), Peers(source, folder)
+    contenders = {"floor": route.floor, "ours": route.ours, **(others.contenders() if peers else {})}
+    costs = measure.interleaved(contenders, runs)
+    verdicts = {name: others.verdict(name, folder / "floor") for name in contenders if name not in ("floor", "ours")}
+    shutil.rmtree(folder)
+    return Figures(lines, costs, verdicts, others.absent)
+
+
+def promises(figures: Figures) -> list[Promise]:
+    """What is promised of the daemon, of a long run: in a short one, its start weighs more."""
+    if figures.lines < LINES:
+        return []
+    ours = figures.costs["ours"]
+    return [
+        Promise("cpu of the whole daemon in times the floor's", _ratio(figures), CPU_RATIO),
+        Promise("MB of memory of the daemon", measure.median(ours).rss_mb, RSS_MB),
+    ]
+
+
+def _ratio(figures: Figures) -> float:
+    return measure.ratio(figures.costs["ours"], figures.costs["floor"], lambda cost: cost.cpu)
+
+
+def table(figures: Figures) -> Table:
+    """A row for each, medians of its runs."""
+    floor = measure.median(figures.costs["floor"])
+    rows: list[list[str]] = []
+    for name, runs in figures.costs.items():
+        cost = measure.median(runs)
+        times = _ratio(figures) if name == "ours" else cost.cpu / floor.cpu
+        row = [figure(cost.cpu / figures.lines * 1e6), figure(cost.wall / figures.lines * 1e6)]
+        rows.append([name, *row, f"{times:.2f}", f"{cost.rss_mb:.0f}", figures.verdicts.get(name, "identical")])
+    rows += [[name, "", "", "", "", reason] for name, reason in figures.absent.items()]
+    return Table(("", "cpu us", "wall us", "x floor", "MB", "output"), rows, remarks=True)
+
+
+def drawing(figures: Figures) -> str:
+    """The CPU for a record, as a plot."""
+    values = {name: measure.median(runs).cpu / figures.lines * 1e6 for name, runs in figures.costs.items()}
+    colours = {"ours": plot.OURS, "floor": plot.FLOOR}
+    return plot.bars("A record through the whole daemon", "µs of CPU", values, colours)
+
+
 def main(arguments: list[str]) -> int:
     """Print a table; exit status 1 when 3,000,000 lines cost more than is promised."""
     parser = argparse.ArgumentParser(prog="python -m bench route", description=__doc__)
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--plot", type=Path, help="write a plot to this file, as SVG")
     parser.add_argument("--profile", type=Path, help="run the daemon once under cProfile, into this file")
+    environment.add_option(parser)
     options = parser.parse_args(arguments)
-    source = events_file(options.lines)
-    folder = Path(tempfile.mkdtemp(prefix="sluiceway-route-"))
-    route = Route(source, folder)
     if options.profile:
-        route.profile(options.profile)
-    else:
-        costs = measure.interleaved({"floor": route.floor, "ours": route.ours}, options.runs)
-        passed = _report(costs, options.lines, options.json)
+        _profile(options.lines, options.profile)
+        return 0
+    figures = measured(options.lines, options.runs, peers=environment.wanted(options.peers))
+    print(f"\n{options.lines:,} lines through four rules into four files, medians, for each record")
+    print(table(figures).text())
+    measure.write_json(options.json, figures.costs, lines=options.lines, cpu_ratio=_ratio(figures))
+    if options.plot:
+        options.plot.write_text(drawing(figures))
+    return judge(promises(figures))
+
+
+def _profile(lines: int, into: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="sluiceway-route-"))
+    Route(events_file(lines), folder).profile(into)
     shutil.rmtree(folder)
-    return 0 if options.profile or passed else 1
-
-
-def _report(costs: dict[str, list[Cost]], lines: int, into: Path | None) -> bool:
-    print(f"\n{lines:,} lines through four rules into four files, outputs identical; medians")
-    measure.print_costs(costs, lines)
-    ratio = measure.ratio(costs["ours"], costs["floor"], lambda cost: cost.cpu)
-    wall = measure.ratio(costs["ours"], costs["floor"], lambda cost: cost.wall)
-    print(f"{'ratio':8}{ratio:9.2f}{'':11}{wall:9.2f}  of neighbouring runs")
-    measure.write_json(into, costs, lines=lines, cpu_ratio=ratio)
-    if lines < LINES:
-        return True  # start-up weighs more then; the promise is about the long run
-    kept = ratio <= CPU_RATIO and measure.median(costs["ours"]).rss_mb < RSS_MB
-    print(f"promised: cpu at most {CPU_RATIO} times the floor's, under {RSS_MB:g} MB: {'kept' if kept else 'BROKEN'}")
-    return kept
 
 
 if __name__ == "__main__":
