@@ -8,7 +8,7 @@ from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
-from rules.cel.values import a_type
+from rules.cel.values import Optional, a_type
 from rules.codecs import in_text
 
 _AS_IT_IS: Final = frozenset({str, int, float, bool, type(None)})
@@ -17,8 +17,11 @@ _AS_IT_IS: Final = frozenset({str, int, float, bool, type(None)})
 def setting(name: str, value: object) -> object:
     """The value of one setting: bytes for ``key``, pairs of name and bytes for ``headers``, JSON-like for all others.
 
-    Null means that nothing was chosen. Raises CelError where the value has no such form.
+    Null, and an optional without a value, mean that nothing was chosen. Raises CelError where the value has no such
+    form.
     """
+    if isinstance(value, Optional):
+        value = value.content if value.present else None
     if value is None:
         return None
     if name == "key":

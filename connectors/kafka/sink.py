@@ -31,18 +31,20 @@ class KafkaSinkConfig(KafkaConfig):
     topic: Annotated[str, Field(min_length=1), PerRecord()]
     """Where to. It may hold `${CEL}`; then `allow: {topic: [...]}` should say which topics records may choose."""
     key: Annotated[str | None, PerRecord()] = None
-    """The key: records with the same one go to the same partition, in their order. `${meta.key}` keeps that of the
-    source. Without it, or where it is null, there is none."""
+    """The key: records with the same one go to the same partition, in their order. `${meta.?key}` keeps that of the
+    source, and none where there is none. Without it, or where it is null, there is none."""
     partition: Annotated[Annotated[int, Field(ge=0)] | None, PerRecord()] = None
     """The partition, such as `${meta.partition}`. Without it, or where it is null, the key says which."""
     headers: Annotated[dict[str, str], PerRecord()] = Field(default_factory=dict)
-    """Headers, such as `{origin: sluiceway, type: "${event.type}"}`. `${meta.headers}` keeps those of the source."""
+    """Headers, such as `{origin: sluiceway, type: "${event.type}"}`. `${meta.headers}` takes those of the
+    source over, with names in lower case, and of several by one name the last."""
     timestamp: Annotated[str | int | None, PerRecord()] = None
     """The record's time, as RFC 3339 or in Unix milliseconds. Without it, or where it is null, that which the source
     gave the record, else when it was read."""
     tombstone: Annotated[bool, PerRecord()] = False
     """Whether the record goes out without a value, which in a compacted topic says that its key is gone:
-    `tombstone: "${event.op == 'delete'}"`, or `true` on a target. It needs a key."""
+    `tombstone: "${event.op == 'delete'}"`, or `true` on a target; `${meta.tombstone}` passes those of a `kafka` source
+    on, which are `null` or empty otherwise. It needs a key."""
     acks: Literal["all", 1, 0] = "all"
     """How many copies count as written: those of all replicas that are in sync, that of the leader, or none: then
     records are written once they are on their way, and what becomes of them nobody hears."""

@@ -116,7 +116,7 @@ class MqttSourceConfig(ClientSettings):
                 raise ValueError(f"topics should hold {topic} once")
         if self.keeps_session and self.client_id is None:
             raise ValueError(
-                "client_id should be given: by it the broker knows what is not delivered yet (or say `qos: 0`, or "
+                "client_id is missing: by it the broker knows what is not delivered yet (or say `qos: 0`, or "
                 "`session_expiry: 0`, if it may be lost)"
             )
         if not self.is_v5 and self.clean_start:

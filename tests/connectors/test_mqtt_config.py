@@ -25,7 +25,7 @@ SINK = {"broker": "127.0.0.1:1883", "topic": "a/b"}
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ({"client_id": None}, "client_id should be given: by it the broker knows what is not delivered yet"),
+        ({"client_id": None}, "client_id is missing: by it the broker knows what is not delivered yet"),
         ({"topics": ["a/#", "a/#"]}, "topics should hold a/# once"),
         ({"topics": []}, "at least 1 item"),
         ({"topics": ["a/#/b"]}, "topic should have # at its end alone, such as sensors/#"),
@@ -157,7 +157,7 @@ def test_of_one_of_several_topics_it_is_advised_against_there(tmp_path: Path) ->
         "flows: [rules.yaml]\n",
     )
     assert code == 0
-    assert "sluiceway.yaml:3:68: QoS 2 promises less" in said
+    assert "sluiceway.yaml:3:68: warning: QoS 2 promises less" in said
 
 
 def test_a_source_and_a_sink_cannot_be_one_client(tmp_path: Path) -> None:

@@ -137,8 +137,10 @@ FAULTS = [
     (
         "from: [a]\nrules:\n  - {name: x, route: 1, to: y}\n  - to: x\n",
         [
-            "f.yaml:3:15: `route` is not known here; "
-            + "known: name, when, expect, sample, throttle, dedupe, set, unset, emit, split, to, continue",
+            (
+                "f.yaml:3:15: `route` is not known here; "
+                "known: name, when, expect, sample, throttle, dedupe, set, unset, emit, split, to, continue"
+            ),
         ],
     ),
     (

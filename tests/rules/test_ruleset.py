@@ -948,3 +948,11 @@ def test_a_record_without_a_time_of_its_own_has_the_time_at_which_it_was_read() 
     batch = batch_of({}, {}, times=[0, None], arrived=86_400 * 10**9)
     [delivery] = both(ruleset, batch).deliveries
     assert delivery.settings == {"path": ["1970-01-01", "1970-01-02"]}
+
+
+def test_an_optional_without_a_value_chooses_nothing() -> None:
+    """So a key is passed on where there is one, whatever bytes it is."""
+    ruleset = ruleset_of('rules: [{name: r, to: {sink: a, key: "${meta.?key}", topic: "${event.?t}"}}]')
+    decisions = both(ruleset, batch_of({"t": "x"}, {}, {"t": "y"}, keys=[b"\xff\x00", None, b"k"]))
+    assert decisions.letters == []
+    assert dict(decisions.deliveries[0].settings) == {"key": [b"\xff\x00", None, b"k"], "topic": ["x", None, "y"]}
