@@ -9,6 +9,7 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 _DURATION = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = {
@@ -79,7 +80,8 @@ def _parse(value: Any, units: dict[str, Any], wanted: str) -> float:
         found = _QUANTITY.findall(text)
         if found and "".join(a + b for a, b in found) == text and all(unit in units for _, unit in found):
             return float(sum(float(number) * units[unit] for number, unit in found))
-    raise ValueError(f"{value!r} should be {wanted}")
+    # Of a kind of its own: a text that only becomes a quantity when it is filled in for a record is no mistake.
+    raise PydanticCustomError("quantity", "{value} should be {wanted}", {"value": repr(value), "wanted": wanted})
 
 
 Duration = Annotated[

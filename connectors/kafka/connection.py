@@ -123,12 +123,15 @@ class KafkaConfig(Settings):
         raise NotConnected(why) from failures[0][1]
 
     def _why_not(self, error: Exception) -> str:
-        from aiokafka.errors import KafkaConnectionError, UnsupportedSaslMechanismError
+        from aiokafka.errors import IllegalSaslStateError, KafkaConnectionError, UnsupportedSaslMechanismError
 
         if isinstance(error, UnsupportedSaslMechanismError) and self.sasl is not None:
             return f"the broker does not take {self.sasl.mechanism} (sasl)"
+        same = "does this listener of the broker want the same tls and sasl?"
+        if isinstance(error, IllegalSaslStateError):
+            return f"the broker does not ask for sasl there; {same}"
         if isinstance(error, KafkaConnectionError | ConnectionResetError):
-            return f"{reason(error)}; does this listener of the broker want the same tls and sasl?"
+            return f"{reason(error)}; {same}"
         return reason(error)
 
     def _security(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ FAILED: Final = 0x80
 """Reason codes from here on are failures (MQTT 5, section 2.4)."""
 LARGEST_PACKET: Final = 268_435_455
 _TAKEN_OVER: Final = 0x8E
+_SAME_TLS: Final = "; does this listener of the broker want the same tls, or a certificate?"
 _HOLD_OFF_SECONDS: Final = 10.0
 _CLOSE_SECONDS: Final = 2.0
 """How long it may take to say that we go."""
@@ -170,7 +171,8 @@ class Connection(aiomqtt.Client):
         except TimeoutError as error:
             raise self._end(f"connecting took longer than {self._connect_timeout:g} s") from error
         except aiomqtt.MqttError as error:
-            raise self._end(f"it cannot be reached: {error}") from error
+            hint = _SAME_TLS if isinstance(error.__context__, ConnectionResetError | ssl.SSLError) else ""
+            raise self._end(f"it cannot be reached: {error}{hint}") from error
         except BaseException as error:
             self._end(f"connecting failed: {type(error).__name__}: {error}")
             raise
@@ -358,6 +360,8 @@ class Connection(aiomqtt.Client):
         words = _words(reason_code, properties)
         if flags.is_disconnect_packet_from_server:
             self._end(f"it ended the connection: {words}", reason_code.value)
+        elif not self._connected.done():
+            self._end(f"it ended the connection before it let us in{_SAME_TLS}")
         else:
             self._end("the connection is lost" if reason_code.value == FAILED else f"the connection is lost: {words}")
         if not self._connected.done():

@@ -311,6 +311,7 @@ async def test_why_it_does_not_get_in_is_told(kafka: KafkaAddresses, certificate
         (kafka.plaintext, {"tls": trust}),
         (kafka.sasl, {"tls": trust}),
         (kafka.mtls, {"tls": trust}),
+        (kafka.plaintext, {"sasl": wrong["sasl"]}),
     ):
         said = await refuses(source_of(brokers, topic, new_group(), **settings))
         assert said.endswith("; does this listener of the broker want the same tls and sasl?")
