@@ -40,6 +40,7 @@ def test_an_engine_that_is_not_installed_is_shown_as_such() -> None:
         assert rules.table(of).text().count(environment.ABSENT) == len(rules.PEERS)
 
 
+@pytest.mark.peers
 @pytest.mark.skipif(not environment.installed(), reason="`python -m bench peers` installs them")
 def test_engines_that_are_installed_are_measured_and_answer_as_the_floor_does() -> None:
     found = rules.measured(1, 5, peers=True)
@@ -97,6 +98,7 @@ def test_the_daemon_is_measured_beside_its_floor() -> None:
     assert "identical" in route.table(found).text()
 
 
+@pytest.mark.peers
 @pytest.mark.skipif(not environment.installed(), reason="`python -m bench peers` installs them")
 def test_routers_that_are_installed_write_what_the_floor_writes() -> None:
     found = route.measured(500, 1, peers=True)
