@@ -15,11 +15,10 @@ from pathlib import Path
 from router.plugins import installed
 from router.reference import Reference, cell, reference, section
 from scripts.environment import ROOT
+from scripts.made_part import with_part
 
 FOLDER = ROOT / "docs" / "connectors"
 MADE = "<!-- Made from the code by `make docs`: what stands here is changed in the docstrings of the connector. -->"
-BEGIN = "<!-- Made from the code by `make docs`, as far as the next comment. -->"
-END = "<!-- Made by hand again. -->"
 
 
 def pages(readme: str) -> dict[str, str]:
@@ -29,8 +28,7 @@ def pages(readme: str) -> dict[str, str]:
     known = sorted(map(reference, own), key=attrgetter("type"))
     by_type = {type_: list(same) for type_, same in groupby(known, key=attrgetter("type"))}
     made = {f"{type_}.md": _page(type_, same) for type_, same in by_type.items()}
-    before, _, rest = readme.partition(BEGIN)
-    made["README.md"] = f"{before}{BEGIN}\n\n{_table(by_type)}\n\n{END}{rest.partition(END)[2]}"
+    made["README.md"] = with_part(readme, _table(by_type))
     return made
 
 

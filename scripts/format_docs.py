@@ -8,17 +8,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import BaseModel
 
 from router.framing import FRAMINGS, framing_of
 from router.reference import cell, settings_of, table
 from rules.codecs import FORMATS, Format
-from scripts.connector_docs import BEGIN, END
 from scripts.environment import ROOT
-
-PAGE = ROOT / "docs" / "configuration.md"
+from scripts.made_part import MadePart
 
 
 def listed() -> str:
@@ -53,29 +50,7 @@ def _summary(kind: type[BaseModel]) -> str:
     return inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0]
 
 
-def page(text: str) -> str:
-    """The page with the list brought up to date."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{listed()}\n\n{END}{rest.partition(END)[2]}"
-
-
-def is_stale(file: Path = PAGE) -> bool:
-    """Whether the page is not what the code gives."""
-    text = file.read_text(encoding="utf-8")
-    return page(text) != text
-
-
-def main(arguments: list[str]) -> None:
-    """Write the list, or with ``--check`` see that there is nothing to write."""
-    if arguments == ["--check"]:
-        if is_stale():
-            sys.exit("docs/configuration.md: formats and framings: not what the code says; run `make docs`")
-    elif arguments:
-        sys.exit("usage: python -m scripts.format_docs [--check]")
-    elif is_stale():
-        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-        print("docs/configuration.md")
-
+PART = MadePart(ROOT / "docs" / "configuration.md", listed, "format_docs")
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    PART.main(sys.argv[1:])

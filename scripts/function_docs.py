@@ -9,7 +9,6 @@ import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 from router.reference import cell
@@ -17,10 +16,9 @@ from rules.cel import functions, macros
 from rules.cel.functions import registry
 from rules.cel.functions.registry import ANY, Function
 from rules.cel.surroundings import Surroundings, Table
-from scripts.connector_docs import BEGIN, END
 from scripts.environment import ROOT
+from scripts.made_part import MadePart
 
-PAGE = ROOT / "docs" / "functions.md"
 AROUND = Surroundings(
     {"countries": Table({"DE": {"name": "Germany"}}), "prices": Table({"7": 12.5})}, {"pepper": "s3cret"}
 )
@@ -110,29 +108,7 @@ def _code(text: str) -> str:
     return f"{fence}{text}{fence}".replace("|", r"\|")
 
 
-def page(text: str) -> str:
-    """The page with the list brought up to date."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{listed()}\n\n{END}{rest.partition(END)[2]}"
-
-
-def is_stale(file: Path = PAGE) -> bool:
-    """Whether the page is not what the code gives."""
-    text = file.read_text(encoding="utf-8")
-    return page(text) != text
-
-
-def main(arguments: list[str]) -> None:
-    """Write the list, or with ``--check`` see that there is nothing to write."""
-    if arguments == ["--check"]:
-        if is_stale():
-            sys.exit("docs/functions.md: not what the code says; run `make docs`")
-    elif arguments:
-        sys.exit("usage: python -m scripts.function_docs [--check]")
-    elif is_stale():
-        PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-        print("docs/functions.md")
-
+PART = MadePart(ROOT / "docs" / "functions.md", listed, "function_docs")
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    PART.main(sys.argv[1:])

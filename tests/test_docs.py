@@ -141,13 +141,13 @@ def test_every_example_of_a_function_is_true_and_calls_it(entry: function_docs.E
 
 def test_every_function_is_in_the_docs_with_a_promise_and_an_example() -> None:
     """The list is complete: functions, methods and macros."""
-    assert not function_docs.is_stale(), "run `make docs`"
+    assert not function_docs.PART.is_stale(), "run `make docs`"
     entries = [entry for group in function_docs.entries().values() for entry in group]
     forms = " ".join(form for entry in entries for form, _ in entry.forms)
     plain = {f"{name}(" for name in functions.names(is_method=False)}
     methods = {f".{name}(" for name in functions.names(is_method=True)}
     assert {call for call in plain | methods if call not in forms} == set()
-    text = function_docs.PAGE.read_text()
+    text = function_docs.PART.page.read_text()
     assert {name for name in {*macros.FUNCTIONS, *macros.METHODS} if name not in text} == set()
     assert [entry.name for entry in entries if not entry.summary.endswith(".") or not entry.examples] == []
 
@@ -213,7 +213,7 @@ def test_every_format_and_framing_is_in_the_docs_with_its_settings(word: str, na
 
 
 def test_the_list_of_formats_is_what_the_code_gives() -> None:
-    assert not format_docs.is_stale(), "run `make docs`"
+    assert not format_docs.PART.is_stale(), "run `make docs`"
 
 
 def test_every_setting_of_all_sources_and_sinks_is_in_the_docs() -> None:
