@@ -8,24 +8,29 @@ from typing import Any, Final, get_args, get_origin
 
 from rules.cel import functions, nodes
 from rules.cel.functions.network import Cidr, Ip
-from rules.cel.values import CelMap, Duration, Optional, Timestamp, UInt
+from rules.cel.values import CelMap, Optional
 from rules.cel.values import Type as CelType
-from rules.inference.kinds import DYNAMIC, KINDS, NEVER, NUMBER, Kind, Type, join, list_of, map_of, of, optional_of
+from rules.inference.kinds import (
+    CLASSES,
+    DYNAMIC,
+    KINDS,
+    NEVER,
+    NUMBER,
+    Kind,
+    Type,
+    join,
+    list_of,
+    map_of,
+    of,
+    optional_of,
+)
 
 _KINDS: Final[Mapping[type, Kind]] = {
-    type(None): "null",
-    bool: "bool",
-    int: "int",
-    UInt: "uint",
-    float: "double",
-    str: "string",
-    bytes: "bytes",
+    **CLASSES,
     list: "list",
     dict: "map",
     CelMap: "map",
     Mapping: "map",
-    Timestamp: "timestamp",
-    Duration: "duration",
     Optional: "optional",
     CelType: "type",
     Ip: "net.IP",

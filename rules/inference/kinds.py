@@ -264,7 +264,7 @@ def loosened(known: Type) -> Type:
 
 def of_value(value: object) -> Type:
     """The type that only this value has, as far as that can be said; of large lists and maps less."""
-    kind = _CLASSES.get(type(value))
+    kind = CLASSES.get(type(value))
     if kind is not None:
         return Type({kind: _known(value)})
     if type(value) is list:
@@ -277,7 +277,7 @@ def of_value(value: object) -> Type:
 
 
 _MANY: Final = 1000
-_CLASSES: Final[Mapping[type, Kind]] = {
+CLASSES: Final[Mapping[type, Kind]] = {
     type(None): "null",
     bool: "bool",
     int: "int",
@@ -288,6 +288,7 @@ _CLASSES: Final[Mapping[type, Kind]] = {
     Timestamp: "timestamp",
     Duration: "duration",
 }
+"""The kinds of values that hold no others."""
 
 
 def _known(value: object) -> Scalar:
