@@ -1,7 +1,7 @@
-"""Dispatch: rules that ask whether one thing is this or that, found by one look into a table.
+"""Dispatch: rules that ask whether one thing is this or that, found by one look-up.
 
 A run of rules one after the other, each of which begins by comparing the same expression with constants of its own,
-becomes a table: for each constant, the rules that it leaves, in their order, and what each of them still asks. So a
+becomes a switch: for each constant, the rules that it leaves, in their order, and what each of them still asks. So a
 thousand such rules cost about what ten cost, and the first that matches is the same one.
 """
 
@@ -18,7 +18,7 @@ from rules.cel.nodes import Node
 _SHORTEST: Final = 4
 """A shorter run costs no more rule by rule."""
 _COPIES: Final = 4
-"""How many times as much code as rule by rule a table may make: a rule stands once for each set of constants."""
+"""How many times as much code as rule by rule a switch may make: a rule stands once for each set of constants."""
 
 Constant = Callable[[Node], tuple[object] | None]
 """The value of an expression that is the same for every record, alone in a tuple; None for any other."""
@@ -35,7 +35,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Switch:
     """The rules from ``choices[0].number`` on, one after the other. ``keys`` are all texts, or all numbers.
 
     ``keys`` leads to a place in ``cases``: the rules that are left, in order.
@@ -52,14 +52,14 @@ class Table:
         return isinstance(next(iter(self.keys)), str)
 
 
-def tables(conditions: Sequence[Node | None], constant: Constant) -> dict[int, Table]:
-    """The tables among rules with these conditions, by the number of the first rule of each. A condition that is None
+def switches(conditions: Sequence[Node | None], constant: Constant) -> dict[int, Switch]:
+    """The switches among rules with these conditions, by the number of the first rule of each. A condition that is None
     ends a run: of a rule that changes what later ones see, or takes everything."""
     found = {}
     for run in _runs(conditions, constant):
-        table = _table(run)
-        if len(run) >= _SHORTEST and sum(map(len, table.cases)) <= _COPIES * len(run):
-            found[run[0].number] = table
+        switch = _switch(run)
+        if len(run) >= _SHORTEST and sum(map(len, switch.cases)) <= _COPIES * len(run):
+            found[run[0].number] = switch
     return found
 
 
@@ -114,7 +114,7 @@ def _equalities(node: Node, constant: Constant) -> tuple[Node, list[object]] | N
     return None
 
 
-def _table(run: Sequence[Choice]) -> Table:
+def _switch(run: Sequence[Choice]) -> Switch:
     by_key: dict[object, list[Choice]] = {}
     for choice in run:
         for key in choice.keys:
@@ -126,4 +126,4 @@ def _table(run: Sequence[Choice]) -> Table:
     }
     of_number = {choice.number: choice for choice in run}
     cases = tuple(tuple(of_number[number] for number in numbers) for numbers in places)
-    return Table(run[0].subject, tuple(run), keys, cases)
+    return Switch(run[0].subject, tuple(run), keys, cases)

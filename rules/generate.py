@@ -22,8 +22,8 @@ from rules.codecs import UNDECODED, Codec, Format
 from rules.columns import Constant
 from rules.contract import Validator
 from rules.decisions import Letter
-from rules.dispatch import Choice, Table, tables
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
+from rules.generate_dispatch import DispatchWriter
 from rules.generate_gates import GateWriter, Why
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
@@ -109,9 +109,9 @@ class _Generator:
         self._record.memos = _repeated(flow, self._record)
         self._binds_rules = len(flow.rules) <= _FEW
         self._binds_lanes = len(plan.lanes) <= _FEW
+        self._dispatch = DispatchWriter(flow, self._code, self._record, self)
         self._gates = GateWriter(flow, self._code, self._record, self._send_held)
         self._main = Form("event", "False")
-        self._keys: list[str] = []
         self._ends = False  # whether no record gets any further than what is written
 
     @property
@@ -142,7 +142,7 @@ class _Generator:
                     code.line("slow(i)")
             before(*(f"{name} = {text}" for name, text in record.before.items()))
             start(*(f"{name} = {text}" for name, text in record.start.items()))
-        keys(*self._keys)
+        keys(*self._dispatch.keys)
 
     def _loop(self) -> str:
         """Write what decodes many payloads at once, where there is such a thing; back comes the head of the loop."""
@@ -191,12 +191,12 @@ class _Generator:
         stays = any(rule.to and rule.continues for rule in self._flow.rules)
         if stays:
             self._record.start["seen"] = "False"
-        found = self._tables()
         number = 0
         while number < len(self._flow.rules) and not self._ends:
-            if number in found:
-                self._table(found[number])
-                number += len(found[number].choices)
+            switch = self._dispatch.switches.get(number)
+            if switch is not None:
+                self._dispatch.write(switch)
+                number += len(switch.choices)
             else:
                 self._rule(number, self._flow.rules[number])
                 number += 1
@@ -217,79 +217,22 @@ class _Generator:
 
     def _rule(self, number: int, rule: Rule) -> None:
         if rule.when is None:
-            self._matched(number, rule)
+            self.matched(number, rule)
         else:
-            self._asked(number, rule, self._record.node(rule.when))
+            self.asked(number, rule, self._record.node(rule.when))
         if rule.is_step and rule.shape:
             self._code.known = {}
 
-    def _asked(self, number: int, rule: Rule, condition: Node) -> None:
+    def asked(self, number: int, rule: Rule, condition: Node) -> None:
+        """Write a rule that matches where the condition holds."""
         self._record.branch(
             condition,
-            lambda: self._matched(number, rule),
+            lambda: self.matched(number, rule),
             lambda: self._append(f"missed{number}", f"into.missed[{number}]", "i"),
         )
 
-    # Dispatch
-
-    def _tables(self) -> dict[int, Table]:
-        """Steps change what later rules see, and gates are passed in the order of the file: neither is in a table."""
-        whens = [
-            None if rule.when is None or rule.is_step or rule.gates else self._record.node(rule.when)
-            for rule in self._flow.rules
-        ]
-        return tables(whens, self._record.constant)
-
-    def _table(self, table: Table) -> None:
-        code, record = self._code, self._record
-        number = len(self._keys)
-        self._keys.append(f"KEYS{number} = {table.keys!r}")
-        record.before[f"find{number}"] = f"KEYS{number}.get"
-        subject = record.value(table.subject)
-        text = subject.text
-        kinds = ("str",) if table.are_texts else ("int", "float")
-        with code.block(f"if {' or '.join(f'{text}.__class__ is {kind}' for kind in kinds)}:"):
-            place = code.let(f"find{number}({text})")
-            with code.block(f"if {place} is not None:"):
-                self._cases(table.cases, place, 0)
-        if subject.missable:
-            with code.block(f"elif {text} is M:"):
-                self._missed(table.choices)
-        if not table.are_texts:
-            with code.block("else:"):
-                code.line(f"other_than_number({text})")
-
-    def _cases(self, cases: Sequence[tuple[Choice, ...]], place: str, first: int) -> None:
-        """Write the cases as a tree of comparisons, as deep as the logarithm of how many there are."""
-        if len(cases) > 1:
-            half = len(cases) // 2
-            with self._code.block(f"if {place} < {first + half}:"):
-                self._cases(cases[:half], place, first)
-            with self._code.block("else:"):
-                self._cases(cases[half:], place, first + half)
-            return
-        for choice in cases[0]:
-            rule = self._flow.rules[choice.number]
-            if choice.rest is not None:
-                self._asked(choice.number, rule, choice.rest)
-                continue
-            self._matched(choice.number, rule)
-            if not rule.continues:
-                return
-
-    def _missed(self, choices: Sequence[Choice]) -> None:
-        """Without the subject no rule matches; one that asks for more misses it unless the rest is false."""
-        plain = tuple(choice.number for choice in choices if choice.rest is None)
-        if plain:
-            self._record.before[f"together{plain[0]}"] = f"into.missed_together({plain!r}).append"
-            self._code.line(f"together{plain[0]}(i)")
-        for choice in choices:
-            if choice.rest is not None:
-                rule = self._flow.rules[choice.number]
-                assert rule.when is not None  # noqa: S101 - a choice has a condition
-                self._asked(choice.number, rule, self._record.node(rule.when))
-
-    def _matched(self, number: int, rule: Rule) -> None:
+    def matched(self, number: int, rule: Rule) -> None:
+        """Write what a rule does with a record that matches."""
         self._expect(rule.expect)
         if rule.gates:
             self._gates.write(number, rule, lambda: self._passed(number, rule))

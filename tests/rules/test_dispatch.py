@@ -1,4 +1,4 @@
-"""Rules that ask what one thing is are found by one look, and in their order."""
+"""Rules that ask what one thing is are found by one look-up, and in their order."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def matched(ruleset: Ruleset, *events: object) -> list[str]:
 KINDS = [f'event.kind == "k{number}"' for number in range(6)]
 
 
-def test_a_run_of_equalities_is_a_table() -> None:
+def test_a_run_of_equalities_is_one_look_up() -> None:
     ruleset = rules_of(*KINDS)
     assert "KEYS0 = {'k0': 0, 'k1': 1, 'k2': 2, 'k3': 3, 'k4': 4, 'k5': 5}" in ruleset.code
     assert ruleset.code.count("==") == 0
     assert matched(ruleset, {"kind": "k4"}, {"kind": "other"}, {"kind": 4}, {"kind": None}) == ["r4", "", "", ""]
 
 
-def test_the_first_rule_wins_also_inside_a_table() -> None:
+def test_the_first_rule_wins_also_inside_a_switch() -> None:
     first = rules_of('event.kind in ["k3", "k4"]', *KINDS)
     assert matched(first, {"kind": "k3"}, {"kind": "k4"}, {"kind": "k5"}) == ["r0", "r0", "r6"]
 
@@ -58,7 +58,7 @@ def test_numbers_are_found_by_what_they_are_worth() -> None:
 
 def test_a_rule_of_another_kind_ends_a_run_and_none_is_passed_over() -> None:
     ruleset = rules_of(*KINDS[:4], "event.n > 5", *KINDS)
-    assert ruleset.code.count("KEYS") == 4  # two tables, each made and bound
+    assert ruleset.code.count("KEYS") == 4  # two switches, each made and bound
     assert matched(ruleset, {"kind": "k5", "n": 6}, {"kind": "k5", "n": 1}, {"kind": "k1", "n": 9}) == [
         "r4",
         "r10",
@@ -79,7 +79,7 @@ def test_a_few_rules_are_asked_one_by_one() -> None:
     assert "KEYS" not in rules_of(*KINDS[:3]).code
 
 
-def test_a_table_that_would_make_too_much_code_is_none() -> None:
+def test_a_switch_that_would_make_too_much_code_is_none() -> None:
     everywhere = [
         f"event.kind in [{', '.join(json.dumps(f'{name}{n}') for n in range(30))}]" for name in "aaaaaaaaaaaa"
     ]

@@ -435,7 +435,7 @@ def runs(draw: st.DrawFn) -> list[dict[str, object]]:
 
 @given(runs(), st.sampled_from(["drop", "dead_letter", "a"]), st.lists(records, max_size=8), st.data())
 @SETTINGS
-def test_a_flow_that_finds_its_rules_in_a_table_decides_what_the_interpreter_decides(
+def test_a_flow_that_finds_its_rules_by_one_look_up_decides_what_the_interpreter_decides(
     rules: Any, unmatched: str, events: list[object], data: st.DataObject
 ) -> None:
     lets = {"big": "event.n > 100.0", "other": "event.user.plan == 'pro' && event.x < 3"}
