@@ -6,7 +6,7 @@ whatever a record has added can be taken back as long as it is the last one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -109,7 +109,7 @@ class Outcome:
 
 
 class LaneLists:
-    """The growing columns of one sink. ``rules`` is kept only where more than one rule delivers to the sink."""
+    """The growing columns of one sink. ``rules`` is read only where more than one rule delivers to the sink."""
 
     __slots__ = ("columns", "indices", "rules", "values")
 
@@ -138,10 +138,10 @@ class Decisions:
         self.plan = plan
         self.crossing = crossing
         self.lanes = [LaneLists(lane) for lane in plan.lanes]
-        self.hits: list[list[int]] = [[] for _ in plan.rules]
-        self.missed: list[list[int]] = [[] for _ in plan.rules]
+        self.hits: defaultdict[int, list[int]] = defaultdict(list)
+        self.missed: defaultdict[int, list[int]] = defaultdict(list)
         self._together: dict[tuple[int, ...], list[int]] = {}
-        self.drops: list[list[int]] = [[] for _ in plan.labels]
+        self.drops: defaultdict[int, list[int]] = defaultdict(list)
         self.strays: list[int] = []
         self.letters: list[Letter] = []
         self.rejections: list[Rejection] = []
@@ -170,30 +170,30 @@ class Decisions:
     @property
     def matched(self) -> dict[str, int]:
         """How many records each rule matched. A record that ended in an error or a violation matched none."""
-        names = {lane: Counter(self.lanes[lane].rules) for lane in self.plan.counted_lanes}
-        found = {}
-        for number, rule in enumerate(self.plan.rules):
-            tally = self.plan.tallies[number]
-            if tally is None:
-                count = len(self.hits[number])
+        plan = self.plan
+        found = {plan.rules[number]: len(indices) for number, indices in self.hits.items() if indices}
+        for lane, rules in plan.counted.items():
+            lists = self.lanes[lane]
+            if not lists.indices:
+                continue
+            if isinstance(rules, str):
+                found[rules] = len(lists.indices)
             else:
-                count = names[tally][rule] if tally in names else len(self.lanes[tally].indices)
-            found[rule] = count
-        return {rule: count for rule, count in found.items() if count}
+                found |= {rule: count for rule, count in Counter(lists.rules).items() if rule in rules}
+        return found
 
     @property
     def missing(self) -> dict[str, int]:
         """How many records each rule's ``when`` met a missing field in, and so did not match."""
-        counts = list(map(len, self.missed))
+        counts = Counter({number: len(indices) for number, indices in self.missed.items()})
         for numbers, found in self._together.items():
-            for number in numbers:
-                counts[number] += len(found)
-        return {rule: count for rule, count in zip(self.plan.rules, counts, strict=True) if count}
+            counts.update(dict.fromkeys(numbers, len(found)))
+        return {self.plan.rules[number]: count for number, count in counts.items() if count}
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many records each rule, or part of ``otherwise``, dropped."""
-        return {label: len(found) for label, found in zip(self.plan.labels, self.drops, strict=True) if found}
+        return {self.plan.labels[number]: len(found) for number, found in self.drops.items() if found}
 
     @property
     def gated(self) -> dict[tuple[str, str, str], int]:
@@ -256,8 +256,8 @@ class Decisions:
         for lists in self.lanes:
             _pop(lists.indices, index)
             lists.trim()
-        for many in (self.hits, self.missed, self._together.values(), self.drops, (self.strays,)):
-            for found in many:
+        for many in (self.hits, self.missed, self._together, self.drops, {None: self.strays}):
+            for found in many.values():
                 if found and found[-1] == index:
                     _pop(found, index)
         while self.letters and self.letters[-1].index == index:

@@ -239,6 +239,22 @@ class _Generator:
         else:
             self._passed(number, rule)
 
+    def sole_lane(self, rule: Rule) -> int | None:
+        """The lane to which a rule sends a record as it came, where that is all that it does."""
+        if rule.continues or rule.expect or rule.gates or rule.shape or rule.split is not None or len(rule.to) != 1:
+            return None
+        target = rule.to[0]
+        number = self._plan.lane_of.get(target.sink)
+        if number is None or target.shape or target.settings:
+            return None
+        lane = self._plan.lanes[number]
+        return None if lane.reshapes or lane.columns else number
+
+    def sent(self) -> None:
+        """Write that a record has been sent on, and goes no further."""
+        self._gates.delivered()
+        self._gates.leave(delivers=True)
+
     def _send_held(self, number: int, rule: Rule, target: Target, letter: Why) -> None:
         """What a gate holds goes where it says, as the steps before have left it."""
         self._targets(number, rule.name, (target,), self._main, letter)

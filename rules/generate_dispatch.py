@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 from rules.cel.compile_code import Code
@@ -20,6 +21,12 @@ class Writes(Protocol):
 
     def matched(self, number: int, rule: Rule) -> None:
         """Write what a rule does with a record that matches."""
+
+    def sole_lane(self, rule: Rule) -> int | None:
+        """The lane to which a rule sends a record as it came, where that is all that it does."""
+
+    def sent(self) -> None:
+        """Write that a record has been sent on, and goes no further."""
 
 
 class DispatchWriter:
@@ -44,7 +51,11 @@ class DispatchWriter:
         """Write a switch, and with it all of its rules."""
         code, record = self._code, self._record
         number = len(self.keys)
-        self.keys.append(f"KEYS{number} = {switch.keys!r}")
+        found = [self._row(case) for case in switch.cases]
+        others = [case for case, row in zip(switch.cases, found, strict=True) if row is None]
+        places = iter(range(len(others)))
+        rows = [next(places) if row is None else row for row in found]
+        self.keys.append(f"KEYS{number} = { ({key: rows[case] for key, case in switch.keys.items()})!r}")
         record.before[f"find{number}"] = f"KEYS{number}.get"
         subject = record.value(switch.subject)
         text = subject.text
@@ -52,13 +63,33 @@ class DispatchWriter:
         with code.block(f"if {' or '.join(f'{text}.__class__ is {kind}' for kind in kinds)}:"):
             place = code.let(f"find{number}({text})")
             with code.block(f"if {place} is not None:"):
-                self._cases(switch.cases, place, 0)
+                if len(others) < len(rows):
+                    with code.block(f"if {place}.__class__ is tuple:") if others else nullcontext():
+                        self._send(place)
+                if others:
+                    self._cases(others, place, 0)
         if subject.missable:
             with code.block(f"elif {text} is M:"):
                 self._missed(switch.choices)
         if not switch.are_texts:
             with code.block("else:"):
                 code.line(f"other_than_number({text})")
+
+    def _row(self, case: Sequence[Choice]) -> tuple[int, str] | None:
+        """What a record of a case needs, where its first rule sends it as it came and does no more: lane and label."""
+        rule = self._flow.rules[case[0].number]
+        lane = None if case[0].rest is not None else self._rules.sole_lane(rule)
+        return None if lane is None else (lane, rule.name)
+
+    def _send(self, row: str) -> None:
+        """Write that a record goes where a row says."""
+        code, before = self._code, self._record.before
+        before["labels"] = "[lane.rules.append for lane in into.lanes]"
+        before["appends"] = "[lane.indices.append for lane in into.lanes]"
+        code.line(f"lane, label = {row}")
+        code.line("labels[lane](label)")
+        code.line("appends[lane](i)")
+        self._rules.sent()
 
     def _cases(self, cases: Sequence[tuple[Choice, ...]], place: str, first: int) -> None:
         """Write the cases as a tree of comparisons, as deep as the logarithm of how many there are."""

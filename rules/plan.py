@@ -97,15 +97,15 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``labels`` are the rules and the endings; ``tallies`` says for each rule which lane counts its matches, or None
-    where it is counted on its own. ``counted_lanes`` are the shared lanes among them. ``gates`` are, by number, the
-    rule and the kind of each."""
+    where it is counted on its own. ``counted`` says of each lane that counts which rules it does for: one by its name
+    where nothing else delivers there. ``gates`` are, by number, the rule and the kind of each."""
 
     rules: tuple[str, ...]
     labels: tuple[str, ...]
     lanes: tuple[Lane, ...]
     lane_of: Mapping[str, int]
     tallies: tuple[int | None, ...]
-    counted_lanes: frozenset[int]
+    counted: Mapping[int, str | frozenset[str]]
     gates: tuple[tuple[str, str], ...] = ()
 
 
@@ -139,7 +139,7 @@ def make_plan(flow: Flow, decode: Format, sinks: Mapping[str, SinkFacts]) -> Pla
     lane_of = {lane.sink: lane.number for lane in lanes}
     tallies = tuple(_tally(rule, lane_of) for rule in flow.rules)
     names = tuple(rule.name for rule in flow.rules)
-    counted = frozenset(tally for tally in tallies if tally is not None and lanes[tally].shared)
+    counted = {lane.number: _counted(lane, names, tallies) for lane in lanes if lane.number in tallies}
     gates = tuple((rule.name, gate.kind) for rule in flow.rules for gate in rule.gates)
     return Plan(names, names + ENDINGS, lanes, lane_of, tallies, counted, gates)
 
@@ -178,6 +178,11 @@ def _lane(number: int, facts: SinkFacts, decode: Format, uses: Sequence[_Use]) -
         rules=tuple(dict.fromkeys(use.label for use in uses)),
         allow=facts.allow,
     )
+
+
+def _counted(lane: Lane, names: Sequence[str], tallies: Sequence[int | None]) -> str | frozenset[str]:
+    rules = [name for name, tally in zip(names, tallies, strict=True) if tally == lane.number]
+    return frozenset(rules) if lane.shared else rules[0]
 
 
 def _tally(rule: Rule, lane_of: Mapping[str, int]) -> int | None:

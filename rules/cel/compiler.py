@@ -213,7 +213,7 @@ class Compiler:
             return Cond(f"{subject}.{name.lower()}({text!r})", missing)
         asked = f"{text!r} in {subject}" if name == "contains" else ""
         if not asked:
-            asked = f"{self.code.outside(search, 'SEARCH')}({subject}) is not None"
+            asked = f"{self.code.outside(search, 'SEARCH')}({subject}.encode()) is not None"
         return Cond(f"({asked} if {self._class_of(operand)} is str else not_that({subject}))", missing)
 
     def _class_of(self, operand: Operand) -> str:

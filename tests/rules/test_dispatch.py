@@ -29,9 +29,30 @@ KINDS = [f'event.kind == "k{number}"' for number in range(6)]
 
 def test_a_run_of_equalities_is_one_look_up() -> None:
     ruleset = rules_of(*KINDS)
-    assert "KEYS0 = {'k0': 0, 'k1': 1, 'k2': 2, 'k3': 3, 'k4': 4, 'k5': 5}" in ruleset.code
+    assert "KEYS0 = {'k0': (0, 'r0'), 'k1': (1, 'r1'), 'k2': (2, 'r2'), 'k3': (0, 'r3')," in ruleset.code
     assert ruleset.code.count("==") == 0
     assert matched(ruleset, {"kind": "k4"}, {"kind": "other"}, {"kind": 4}, {"kind": None}) == ["r4", "", "", ""]
+
+
+def test_rules_that_do_more_than_send_a_record_on_stand_beside_those_that_do_not() -> None:
+    rules: list[dict[str, object]] = [
+        {"name": f"r{number}", "when": when, "to": "a"} for number, when in enumerate(KINDS)
+    ]
+    rules[1]["continue"] = True
+    rules[2]["to"] = ["a", "b"]
+    rules[3]["to"] = "drop"
+    rules[4] |= {"set": {"event.new": 1}, "to": "c"}
+    rules.append({"name": "one", "when": 'event.kind == "k1"', "to": "b"})
+    ruleset = ruleset_of(json.dumps({"from": "s", "rules": rules, "otherwise": {"unmatched": "drop"}}))
+    assert "KEYS0 = {'k0': (0, 'r0'), 'k1': 0, 'k2': 1, 'k3': 2, 'k4': 3, 'k5': (0, 'r5')}" in ruleset.code
+    events = [{"kind": f"k{number}"} for number in range(6)]
+    assert matched(ruleset, *events) == ["r0", "r1 one", "r2", "r3", "r4", "r5"]
+    deliveries = both(ruleset, Batch([json.dumps(event).encode() for event in events])).deliveries
+    assert {delivery.sink: list(delivery.indices) for delivery in deliveries} == {
+        "a": [0, 1, 2, 5],
+        "b": [1, 2],
+        "c": [4],
+    }
 
 
 def test_the_first_rule_wins_also_inside_a_switch() -> None:
