@@ -1,7 +1,8 @@
 """The whole daemon: one file through four content rules into four files, beside a loop written by hand, and peers.
 
-All are measured as processes, from start to end, by turns. What the loop and the daemon wrote must be the same, byte
-for byte; what a peer wrote is compared, too.
+All are measured as processes, from start to end, by turns; the daemon once more with a contract that reads whole
+events, where otherwise it decodes no more of them than the rules read. What the loop and the daemon wrote must be the
+same, byte for byte; what a peer wrote is compared, too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bench import measure, plot
@@ -27,6 +30,7 @@ CPU_RATIO = 1.3
 RSS_MB = 150.0
 """What is promised of 3,000,000 lines."""
 
+UNPROJECTED = "ours, whole events"
 SINKS = ("orders", "paying", "sensors", "archive")
 
 DAEMON = """\
@@ -60,19 +64,22 @@ rules:
     to: archive
 otherwise: {unmatched: dead_letter}
 """
+READS_ALL = "contract: {expect: {has a field: size(event) > 0}}\n"
+"""With this, all of an event is decoded, whatever the rules read."""
 
 
-def write_configuration(folder: Path, source: Path, *, buffer: str = "") -> Path:
-    """The daemon's file for routing ``source`` into ``folder/out``. ``buffer``: that of each sink, as YAML."""
+def write_configuration(folder: Path, source: Path, *, buffer: str = "", contract: str = "") -> Path:
+    """The daemon's file for routing ``source`` into ``folder/out``. ``buffer``: that of each sink, as YAML, and
+    ``contract`` that of the flow, as a line of its file."""
     (folder / "out").mkdir(parents=True, exist_ok=True)
-    (folder / "events.yaml").write_text(RULES)
+    (folder / "events.yaml").write_text(RULES + contract)
     config = folder / "sluiceway.yaml"
     config.write_text(DAEMON.format(source=json.dumps(str(source)), buffer=buffer and f", buffer: {buffer}"))
     return config
 
 
 class Route:
-    """The two contenders over one file of events, in a folder of their own."""
+    """The floor and the daemon over one file of events, in a folder of their own."""
 
     def __init__(self, source: Path, folder: Path) -> None:
         self._source = source
@@ -87,11 +94,11 @@ class Route:
         command = [sys.executable, program, str(self._source), str(self._floor_out)]
         return measure.run(command, log=self._folder / "floor.log")
 
-    def ours(self) -> Cost:
+    def ours(self, contract: str = "") -> Cost:
         """The daemon, in a state folder that is new each time. Ends the benchmark when its output is another one."""
         home = self._folder / "ours"
         shutil.rmtree(home, ignore_errors=True)
-        config = write_configuration(home, self._source)
+        config = write_configuration(home, self._source, contract=contract)
         cost = measure.run([measure.SLUICEWAY, "run", str(config)], log=self._folder / "ours.log")
         for name in SINKS:
             ours, floor = home / "out" / f"{name}.ndjson", self._floor_out / f"{name}.ndjson"
@@ -121,13 +128,18 @@ class Figures:
 
 
 def measured(lines: int, runs: int, *, peers: bool) -> Figures:
-    """Measure the floor, ours and the peers, or the first two alone."""
+    """Measure the floor, ours with and without projection, and the peers or not."""
     source = events_file(lines)
     folder = Path(tempfile.mkdtemp(prefix="sluiceway-route-"))
     route, others = Route(source, folder), Peers(source, folder)
-    contenders = {"floor": route.floor, "ours": route.ours, **(others.contenders() if peers else {})}
-    costs = measure.interleaved(contenders, runs)
-    verdicts = {name: others.verdict(name, folder / "floor") for name in contenders if name not in ("floor", "ours")}
+    own: dict[str, Callable[[], Cost]] = {
+        "floor": route.floor,
+        "ours": route.ours,
+        UNPROJECTED: partial(route.ours, READS_ALL),
+    }
+    routers = others.contenders() if peers else {}
+    costs = measure.interleaved({**own, **routers}, runs)
+    verdicts = {name: others.verdict(name, folder / "floor") for name in routers}
     shutil.rmtree(folder)
     return Figures(lines, costs, verdicts, others.absent)
 
@@ -163,7 +175,7 @@ def table(figures: Figures) -> Table:
 def drawing(figures: Figures) -> str:
     """The CPU for a record, as a plot."""
     values = {name: measure.median(runs).cpu / figures.lines * 1e6 for name, runs in figures.costs.items()}
-    colours = {"ours": plot.OURS, "floor": plot.FLOOR}
+    colours = {"ours": plot.OURS, UNPROJECTED: plot.OURS, "floor": plot.FLOOR}
     return plot.bars("A record through the whole daemon", "µs of CPU", values, colours)
 
 

@@ -381,7 +381,15 @@ class Compiler:
             cond = self._text_test(node.name, node.target, text) if isinstance(text, str) else None
             if cond is not None:
                 return self._answer(cond)
-        return self._called(function, node.args if node.target is None else (node.target, *node.args))
+        args = node.args if node.target is None else (node.target, *node.args)
+        return self._size(function, *args) if node.name == "size" and len(args) == 1 else self._called(function, args)
+
+    def _size(self, function: Callable[..., object], node: Node) -> Operand:
+        """The size of something, which is not looked into for it."""
+        operand = self.value(node)
+        kind, general = self._class_of(operand), self._call_text(function, (operand,))
+        text = f"len({operand.text}) if {kind} is list or {kind} is str or {kind} is dict else {general}"
+        return Operand(self.code.let(text), missable=operand.missable)
 
     def _called(self, function: Callable[..., object], args: tuple[Node, ...]) -> Operand:
         operands = tuple(map(self.value, args))

@@ -94,7 +94,7 @@ def test_routers_that_are_not_installed_are_shown_as_such(tmp_path: Path) -> Non
 
 def test_the_daemon_is_measured_beside_its_floor() -> None:
     found = route.measured(500, 1, peers=False)
-    assert found.costs.keys() == {"floor", "ours"}
+    assert found.costs.keys() == {"floor", "ours", route.UNPROJECTED}
     assert "identical" in route.table(found).text()
 
 
