@@ -11,6 +11,7 @@ from rules.cel.errors import CelError
 from rules.cel.output import to_json
 from rules.cel.temporal import Duration, Timestamp
 from rules.codecs import Format
+from rules.contract_types import ContractTypes
 
 _SHOWN: Final = 20
 _MESSAGE: Final = 300
@@ -51,28 +52,23 @@ class Validator:
     """``holds`` is the fast answer, ``violations`` the full one, for an event and the payload it was decoded from.
 
     ``holds`` may raise anything for an event that the library cannot read; ``violations`` says so as a violation.
+    ``types`` hold a record to the contract while it is decoded, where the contract has such and records are JSON.
     """
 
     holds: Callable[[object, bytes], bool]
     violations: Validate
+    types: ContractTypes | None = None
 
 
-def schema_validator(schema: Mapping[str, object] | bool, *, plain: bool = True) -> Validator:
+def schema_validator(schema: Mapping[str, object] | bool, *, plain: bool = True, json: bool = False) -> Validator:
     """A validator of a JSON Schema; draft 2020-12 unless ``$schema`` says otherwise. No reference is ever fetched.
 
     Events that may not be ``plain`` are validated as the JSON that they would be: times and bytes are texts in it.
+    For payloads that are ``json`` the validator has ``types``.
 
     Raises ValueError for a schema that is not valid, with its reason.
     """
-    import jsonschema_rs
-
-    def refuse(uri: str) -> Any:
-        raise ValueError(f"{uri} is not in the schema, and nothing is fetched: put it under $defs")
-
-    try:
-        found = jsonschema_rs.validator_for(schema if isinstance(schema, bool) else dict(schema), retriever=refuse)
-    except ValueError as error:
-        raise ValueError(getattr(error, "message", str(error))) from error
+    found = _from_library(schema)
 
     def violations(event: object, _: bytes) -> list[Violation]:
         try:
@@ -84,8 +80,21 @@ def schema_validator(schema: Mapping[str, object] | bool, *, plain: bool = True)
             return [Violation("schema", "", _cut(f"it cannot be checked: {error}"))]
 
     if plain:
-        return Validator(lambda event, _: found.is_valid(event), violations)
+        types = ContractTypes(schema, lambda part: _from_library(part).is_valid) if json else None
+        return Validator(lambda event, _: found.is_valid(event), violations, types)
     return Validator(lambda event, _: found.is_valid(to_json(event)), violations)
+
+
+def _from_library(schema: Mapping[str, object] | bool) -> Any:
+    import jsonschema_rs
+
+    def refuse(uri: str) -> Any:
+        raise ValueError(f"{uri} is not in the schema, and nothing is fetched: put it under $defs")
+
+    try:
+        return jsonschema_rs.validator_for(schema if isinstance(schema, bool) else dict(schema), retriever=refuse)
+    except ValueError as error:
+        raise ValueError(getattr(error, "message", str(error))) from error
 
 
 def model_validator(model: Any, decode: Format) -> Validator:

@@ -23,12 +23,13 @@ from rules.columns import Constant
 from rules.contract import Validator
 from rules.decisions import Letter
 from rules.flow import DROP, Check, Expr, Flow, Rule, Split, Target, Template, Value
+from rules.generate_contract import ContractWriter
 from rules.generate_dispatch import DispatchWriter
 from rules.generate_gates import GateWriter, Why
 from rules.generate_record import Form, RecordCompiler
 from rules.lets import Lets
 from rules.plan import UNMATCHED, Columns, Lane, Plan, unmatched_targets
-from rules.projection import Projection, columns_projection, projection
+from rules.projection import Projection, columns_projection, projection, tree_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,22 @@ def generate(
     flow: Flow, plan: Plan, lets: Lets, validator: Validator | None, decode: Format, names: Mapping[str, object]
 ) -> Generated:
     """The function of a flow whose sources' payloads are in the format ``decode``, with these ``vars``."""
-    paths = None if validator is not None else _paths(flow, plan, lets)
-    projected = None if paths is None else _projection(decode, paths)
+    paths = _paths(flow, plan, lets)
+    contract = None if validator is None else ContractWriter(validator, None if paths is None else tree_of(paths))
+    projected = contract.projection if contract else _projection(decode, paths)
     if projected is not None:
-        generator = _Generator(flow, plan, lets, names, decode.codec, projected)
-        generator.write(contract=False)
+        generator = _Generator(flow, plan, lets, names, decode.codec, contract, projected)
+        generator.write()
         if not generator.reads_whole_event:
             return generator.generated(decode)
-    generator = _Generator(flow, plan, lets, names, decode.codec)
-    if validator is not None:
-        generator.code.namespace["holds"] = validator.holds
-    generator.write(contract=validator is not None)
+    generator = _Generator(flow, plan, lets, names, decode.codec, contract)
+    generator.write()
     return generator.generated(decode)
 
 
-def _projection(decode: Format, paths: frozenset[tuple[str, ...]]) -> Projection | None:
+def _projection(decode: Format, paths: frozenset[tuple[str, ...]] | None) -> Projection | None:
+    if paths is None:
+        return None
     if decode.codec.decode_columns is not None:
         return columns_projection(paths)
     return projection(paths) if decode.type == "json" else None
@@ -98,12 +100,14 @@ class _Generator:
         lets: Lets,
         names: Mapping[str, object],
         codec: Codec,
+        contract: ContractWriter | None,
         projected: Projection | None = None,
     ) -> None:
         self._flow = flow
         self._plan = plan
         self._code = self.code = Code({"U": object(), "Letter": Letter})
         self._codec = codec
+        self._contract = contract
         self._writers: dict[Format, str] = {}
         self._record = RecordCompiler(self._code, lets, names, projected)
         self._record.memos = _repeated(flow, self._record)
@@ -124,19 +128,24 @@ class _Generator:
         file = f"<ruleset {self._flow.name} {self._flow.version} {decode}>"
         return Generated(self._code.function("route", file), self._code.source)
 
-    def write(self, *, contract: bool) -> None:
+    def write(self) -> None:
         """Write all of it."""
-        code, record = self._code, self._record
+        code, record, contract = self._code, self._record, self._contract
+        projected = record.projection is not None
         for name in record.memos.values():
             record.start[name] = "U"
         keys = code.reserve()
+        if contract is not None and not projected:
+            contract.write_before(code)
         with code.block("def route(columns, values, source, start, into, slow):"):
             before = code.reserve()
             with code.block(self._loop()):
                 with code.block("try:"):
                     self._decode()
                     start = code.reserve()
-                    self._contract(contract=contract)
+                    if contract is not None:
+                        contract.write(code, projected=projected)
+                    self._expect(self._flow.contract.expect)
                     self._rules()
                 with code.block("except Exception:"):
                     code.line("slow(i)")
@@ -173,11 +182,6 @@ class _Generator:
                 self._record.before["ascii"] = "columns.is_ascii"
                 code.line("ascii or raw.isascii() or raw.decode()")
             code.line("event = decode(raw)")
-
-    def _contract(self, *, contract: bool) -> None:
-        if contract:
-            self._code.line("if not holds(event, raw): raise Surprise")
-        self._expect(self._flow.contract.expect)
 
     def _expect(self, checks: Sequence[Check]) -> None:
         for check in checks:

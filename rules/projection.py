@@ -57,15 +57,23 @@ class Projection:
 
 def projection(paths: Iterable[tuple[str, ...]]) -> Projection | None:
     """The projection to these paths below ``event``; None when the whole event is read."""
+    tree = tree_of(paths)
+    if tree is None:
+        return None
+    import msgspec
+
+    root = _part(tree, "Event")
+    return Projection(root, msgspec.json.Decoder(root.cls).decode)
+
+
+def tree_of(paths: Iterable[tuple[str, ...]]) -> Tree | None:
+    """The fields that these paths below ``event`` lead to; None when one of them is the whole event."""
     tree: Tree = {}
     for path in paths:
         if not path:
             return None
         _add(tree, path)
-    import msgspec
-
-    root = _part(tree, "Event")
-    return Projection(root, msgspec.json.Decoder(root.cls).decode)
+    return tree
 
 
 def columns_projection(paths: Iterable[tuple[str, ...]]) -> Projection | None:

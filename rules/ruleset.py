@@ -208,7 +208,7 @@ def _validator(flow: Flow, decode: Format, models: Mapping[str, Any]) -> Validat
     if contract.schema is None:
         return None
     try:
-        return schema_validator(contract.schema, plain=decode.codec.decodes_plain)
+        return schema_validator(contract.schema, plain=decode.codec.decodes_plain, json=decode.type == "json")
     except ValueError as error:
         place = contract.schema_place or flow.place
         raise Refused([Fault(place, f"the schema is not valid: {error}")]) from error

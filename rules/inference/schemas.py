@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
-from urllib.parse import unquote
 
 from rules.inference.kinds import (
     DYNAMIC,
@@ -33,6 +32,7 @@ from rules.inference.kinds import (
     of,
     of_value,
 )
+from rules.schema_references import referred
 
 Schema = object
 
@@ -93,23 +93,8 @@ class _Reading:
     def _referred(self, reference: object, within: tuple[str, ...]) -> Type:
         if not isinstance(reference, str) or within.count(reference) > _MAX_RETURNS:
             return DYNAMIC
-        target = self._target(reference)
+        target = referred(self._root, reference)
         return DYNAMIC if target is None else self.read(target, (*within, reference))
-
-    def _target(self, reference: str) -> Schema | None:
-        """What a reference within the schema leads to; None for any other."""
-        if reference != "#" and not reference.startswith("#/"):
-            return None
-        here: object = self._root
-        for step in reference[2:].split("/") if reference != "#" else ():
-            name = unquote(step).replace("~1", "/").replace("~0", "~")
-            if isinstance(here, Mapping) and name in here and (here is self._root or "$id" not in here):
-                here = here[name]
-            elif isinstance(here, list) and name.isdecimal() and int(name) < len(here):
-                here = here[int(name)]
-            else:
-                return None
-        return here
 
     def _lists(self, schema: Mapping[str, object], within: tuple[str, ...]) -> Type:
         first, items = schema.get("prefixItems", []), schema.get("items", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,12 +20,18 @@ from rules.reader import read_flow
 from rules.ruleset import Ruleset, compile_flow
 
 
-def flow_of(text: str) -> Flow:
-    """The flow that a text says; ``from`` may be left out."""
+def flow_of(text: str, schema: object = None) -> Flow:
+    """The flow that a text says; ``from`` may be left out. ``schema`` is what any file holds that it names."""
     text = textwrap.dedent(text)
     if not text.startswith("{") and "\nfrom: " not in text:
         text = "from: s\n" + text
-    flow, faults = read_flow(text, "flow.yaml", lambda name: (_ for _ in ()).throw(OSError(name)))
+
+    def read(name: str) -> bytes:
+        if schema is None:
+            raise OSError(name)
+        return json.dumps(schema).encode()
+
+    flow, faults = read_flow(text, "flow.yaml", read)
     if faults or flow is None:
         raise Refused(faults)
     return flow
@@ -48,9 +55,10 @@ def ruleset_of(
     models: Mapping[str, Any] | None = None,
     facts: Sequence[SinkFacts] = (),
     around: Surroundings = NOWHERE,
+    schema: object = None,
 ) -> Ruleset:
     """The compiled ruleset of a text."""
-    flow = flow_of(text)
+    flow = flow_of(text, schema)
     sinks = sinks_of(flow) | {fact.name: fact for fact in facts}
     return compile_flow(flow, decode=decode, sinks=sinks, vars=names or {}, models=models or {}, around=around)
 

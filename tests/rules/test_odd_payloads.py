@@ -47,11 +47,20 @@ FLOWS = {
     "takes all": "rules: [{name: all, when: size(event) > 0, to: a}]",
 }
 ENDING = "\notherwise: {unmatched: drop, error: b}"
+CONTRACT = "contract: {schema: schema.json}\n"
+SCHEMA = {
+    "required": ["read"],
+    "properties": {
+        "read": {"type": ["string", "number", "boolean", "array"], "maxLength": 3, "minimum": -3.5, "maximum": 20},
+        "skipped": {"anyOf": [{"type": "object", "maxProperties": 1}, {"type": ["integer", "string"]}]},
+    },
+}
 
 
-@pytest.fixture(params=FLOWS)
+@pytest.fixture(params=[*FLOWS, *(f"{name}, by a schema" for name in FLOWS)])
 def ruleset(request: pytest.FixtureRequest) -> Ruleset:
-    return ruleset_of(FLOWS[request.param] + ENDING)
+    name, _, contract = request.param.partition(", ")
+    return ruleset_of((CONTRACT if contract else "") + FLOWS[name] + ENDING, schema=SCHEMA)
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
