@@ -135,8 +135,8 @@ class _Generator:
         for name in record.memos.values():
             record.start[name] = "U"
         keys = code.reserve()
-        if contract is not None and not projected:
-            contract.write_before(code)
+        if contract is not None:
+            contract.write_before(code, projected=projected)
         with code.block("def route(columns, values, source, start, into, slow):"):
             before = code.reserve()
             with code.block(self._loop()):

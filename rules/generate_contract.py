@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from rules.cel.compile_code import Code
 from rules.contract import Validator
 from rules.contract_types import Check, Kept
 from rules.projection import Part, Projection, Tree
+
+_MODULES: Final = re.compile(r"\b(typing|msgspec|rules\.contract_types)\.(?=[A-Z])")
 
 
 class ContractWriter:
@@ -26,11 +31,15 @@ class ContractWriter:
         """What decodes the fields that the flow reads, of a record that keeps to the types; None if there is none."""
         return None if self._projected is None else self._projected.projection
 
-    def write_before(self, code: Code) -> None:
-        """Write, before the loop, what asks the same of a payload of which the event is decoded whole."""
+    def write_before(self, code: Code, *, projected: bool) -> None:
+        """Write, before the loop, which types there are, and what asks a payload whose event is decoded whole."""
+        if projected and self._projected is not None:
+            _write_types(code, self._projected.projection.root)
+            return
         code.namespace["holds"] = self._validator.holds
         if self._alone is None:
             return
+        _write_types(code, self._alone.projection.root)
         code.namespace["decode_kept"] = self._alone.projection.decode
         with code.block("def keeps(raw):"):
             with code.block("try:"):
@@ -48,6 +57,17 @@ class ContractWriter:
             code.line("if not keeps(raw) and not holds(event, raw): raise Surprise")
         else:
             code.line("if not holds(event, raw): raise Surprise")
+
+
+def _write_types(code: Code, part: Part) -> None:
+    """Write for people what each attribute of a decoded map is."""
+    types = part.cls.__annotations__
+    for name, (attribute, below) in part.fields.items():
+        found = types[attribute]
+        shown = _MODULES.sub("", found.__name__ if isinstance(found, type) else str(found))
+        code.line(f"# {part.cls.__name__}.{attribute}, {name!r}: {shown}")
+        if below is not None:
+            _write_types(code, below)
 
 
 def _write_checks(code: Code, kept: Kept) -> None:

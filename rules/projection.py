@@ -56,13 +56,19 @@ class Projection:
 
 
 def projection(paths: Iterable[tuple[str, ...]]) -> Projection | None:
-    """The projection to these paths below ``event``; None when the whole event is read."""
+    """The projection to these paths below ``event``.
+
+    None when the whole event is read, or a field with a name that msgspec does not take (with quotes in it, say).
+    """
     tree = tree_of(paths)
     if tree is None:
         return None
     import msgspec
 
-    root = _part(tree, "Event")
+    try:
+        root = _part(tree, "Event")
+    except ValueError:
+        return None
     return Projection(root, msgspec.json.Decoder(root.cls).decode)
 
 

@@ -298,6 +298,7 @@ def test_a_flow_that_changes_records_holds_them_to_the_types_first() -> None:
     text = "contract: {schema: schema.json}\nrules: [{name: r, set: {event.m: '${event.n}'}, to: a}]"
     ruleset = ruleset_of(text, schema=schema)
     assert "if not keeps(raw) and not holds(event, raw): raise Surprise" in ruleset.code
+    assert "# Event.f0, 'n': Union[Annotated[int, Meta(ge=1)], Annotated[float, Meta(ge=1.0," in ruleset.code
     batch = batch_of({"n": 1}, {"n": 0}, {"n": 2.0}, {"n": 1, "k": 1}, b'{"n":0,"n":3}', b'{"n":3,"n":0}')
     decisions = both(ruleset, batch)
     assert list(decisions.deliveries[0].indices) == [0, 2, 4]

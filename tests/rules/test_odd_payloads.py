@@ -98,3 +98,14 @@ def test_an_odd_value_is_decided_alike(ruleset: Ruleset, field: str, value: byte
 )
 def test_an_odd_payload_is_decided_alike(ruleset: Ruleset, payload: bytes) -> None:
     both(ruleset, Batch([payload, b'{"read":"x"}']))
+
+
+@pytest.mark.parametrize("contract", ["", CONTRACT])
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "", "\u2028"])
+def test_a_field_may_have_any_name(name: str, contract: str) -> None:
+    """Also one that no attribute of a decoded object can be called by."""
+    when = f"event[{json.dumps(name)}] == 1"
+    text = contract + f"rules: [{{name: one, when: {json.dumps(when)}, to: a}}]" + ENDING
+    ruleset = ruleset_of(text, schema={"properties": {name: {"type": "integer"}, "n": {"enum": [name, "\u2028"]}}})
+    decisions = both(ruleset, Batch([json.dumps(event).encode() for event in ({name: 1}, {name: 2}, {"n": name})]))
+    assert [list(delivery.indices) for delivery in decisions.deliveries if delivery.sink == "a"] == [[0]]
