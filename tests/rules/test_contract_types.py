@@ -6,18 +6,18 @@ import json
 from typing import Any
 
 import jsonschema_rs
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rulesets import batch_of, both, ruleset_of
 
 from router.batch import Batch
+from rules.codecs import Json
 from rules.contract import schema_validator
 from rules.contract_types import Kept
 from rules.projection import Tree
 
-SETTINGS = settings(max_examples=300, deadline=None)
+SETTINGS = settings(max_examples=150, deadline=None)
 NAMES = ["a", "b", "c", "d"]
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -170,6 +170,7 @@ def taken(kept: Kept, payload: bytes) -> bool:
     """Whether types take a payload, and what is asked about beside them is so."""
     assert kept.projection.decode is not None
     try:
+        payload.decode()  # what is skipped is not looked at, so whoever decodes asks first
         event = kept.projection.decode(payload)
     except (ValueError, RecursionError):
         return False
@@ -224,7 +225,7 @@ def test_what_the_types_take_keeps_to_the_schema_and_reads_as_it_is(
         event = data.draw(close(schema))
         payload = data.draw(written(event))
         if taken(kept, payload):
-            decoded = msgspec.json.decode(payload)
+            decoded: Any = Json().codec.decode(payload)
             assert valid(decoded), payload
             assert kept.projection.decode is not None
             same(kept.projection.decode(payload), kept.projection.root, tree, decoded)
