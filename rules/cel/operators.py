@@ -58,6 +58,8 @@ def _rest(left: int, right: int) -> int:
     """The rest of a division that cuts towards zero: it has the sign of what is divided."""
     if not right:
         raise CelError("modulus by zero")
+    if left == INT_MIN and right == -1:
+        raise CelError("integer overflow: the quotient of this rest does not fit 64 bits")
     rest = abs(left) % abs(right)
     return rest if left >= 0 else -rest
 

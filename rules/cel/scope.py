@@ -131,8 +131,10 @@ def from_record(node: Node, plain: frozenset[str] = _NOTHING) -> bool:
         case nodes.Call(name="lookup", target=None):  # as untyped as a record, whatever it is looked up by
             return True
         case nodes.Macro(target=target, variables=variables, bodies=bodies):
-            inner = inside(plain, variables, record=from_record(target, plain))
-            return from_record(target, plain) or any(from_record(body, inner) for body in bodies)
+            if from_record(target, plain):  # asked once, or a chain of macros would ask twice as often with each link
+                return True
+            inner = inside(plain, variables, record=False)
+            return any(from_record(body, inner) for body in bodies)
         case nodes.Bind(name=name, value=value, body=body):
             return from_record(body, inside(plain, (name,), record=from_record(value, plain)))
         case _:

@@ -11,6 +11,7 @@ taken from a binding, a field, an element or a key. A value that is passed on un
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -340,9 +341,11 @@ def compare(symbol: str, left: object, right: object) -> bool:
 
 
 def freeze(value: object) -> object:
-    """Something hashable that is equal for equal values: for sets and ``distinct``."""
+    """Something hashable that is equal for equal values, and for no others: for sets and ``distinct``."""
     if isinstance(value, bool):
         return (bool, value)
+    if isinstance(value, float) and math.isnan(value):
+        return object()  # equal to nothing, while a set takes one NaN for itself
     if isinstance(value, list):
         return (list, tuple(map(freeze, value)))
     if isinstance(value, Mapping):

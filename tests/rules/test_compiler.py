@@ -42,6 +42,10 @@ from rules.cel.compiler import predicate
         ("event.l[1] == 'b'", {"l": ["a"]}, False),
         ("event.n * 2 > 5", {"n": 2.6}, True),
         ("event.n * 2 > 5", {"n": 2**63 - 1}, False),
+        ("event.n % -1 == 0", {"n": -(2**63) + 1}, True),
+        ("event.n % -1 == 0", {"n": -(2**63)}, False),
+        ("sets.contains(event.l, event.l)", {"l": [float("nan")]}, False),
+        ("event.l.distinct().size() == 2", {"l": [float("nan")] * 2}, True),
         ("event == null", None, True),
         ("event.x", 5, False),
         ("other.x == 1", {}, False),
@@ -113,6 +117,13 @@ def test_a_wide_and_a_tall_expression_compile() -> None:
         nested = f"({nested} ? event.n == 0 || {nested.split(' ? ')[0].strip('(')} : false)"
     for text in (wide, tall, nested):
         assert cel.compile(text).predicate("event")({"n": 0})
+
+
+@pytest.mark.parametrize("start", ["event.tags", "[1, 2]", "event.?tags.orValue([])"])
+def test_a_chain_of_macros_is_compiled_in_steps_that_do_not_double_with_each_link(start: str) -> None:
+    links = 60
+    assert cel.compile(f"size({start}{'.map(x, x)' * links}) == 2").predicate("event")({"tags": [1, 2]})
+    assert cel.compile(f"{start}{'.map(x, x + 0)' * links}").evaluate({"event": {"tags": [1, 2]}}) == [1, 2]
 
 
 def test_what_is_known_in_a_block_is_forgotten_after_it() -> None:
