@@ -25,7 +25,7 @@ VALUES: Final = frozenset({IDENT, LITERAL, NUMBER, QUOTED, BROKEN})
 _IDENT = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _SKIP = re.compile(r"(?:[ \t\n\f\r]+|//[^\n\r]*)+")
 _NUMBER = re.compile(
-    r"(?P<hex>0[xX][0-9a-fA-F]+)(?P<hexu>[uU]?)"
+    r"(?P<hex>0x[0-9a-fA-F]+)(?P<hexu>[uU]?)"
     r"|(?P<double>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)"
     r"|(?P<int>[0-9]+)(?P<intu>[uU]?)"
 )

@@ -316,11 +316,14 @@ def _base64_encode(value: bytes) -> str:
 
 @function("base64.decode")
 def _base64_decode(text: str) -> bytes:
-    """The bytes of a base64 text, with or without padding.
+    """The bytes of a base64 text, with all of its padding or without any.
 
     Example: base64.decode("aGk") == b"hi"
     """
     import base64
 
     body = text.rstrip("=")
-    return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    padding = "=" * (-len(body) % 4)
+    if text not in (body, body + padding):
+        raise CelError("base64.decode(): the padding is not what the length of the text asks for, nor none")
+    return base64.b64decode(body + padding, validate=True)

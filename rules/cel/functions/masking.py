@@ -1,5 +1,6 @@
 """``mask.*``: what is left of a text that not everybody may read. Each hides more rather than less when in doubt."""
 
+import re
 from typing import Final
 
 from rules.cel.errors import CelError
@@ -8,6 +9,7 @@ from rules.cel.functions.registry import function
 from rules.cel.surroundings import Surroundings
 
 _HIDDEN: Final = "*"
+_SPACE: Final = re.compile(r"\s")
 _IPV4_KEPT: Final = 24
 _IPV6_KEPT: Final = 48
 _TOKEN_BYTES: Final = 16
@@ -28,7 +30,8 @@ def _email(text: str) -> str:
 
     Example: mask.email("ada@example.com") == "*@example.com"
     """
-    return _HIDDEN + text[text.rfind("@") :] if "@" in text else _HIDDEN
+    local, _, domain = text.rpartition("@")
+    return f"{_HIDDEN}@{domain}" if local and domain and not _SPACE.search(domain) else _HIDDEN
 
 
 @function("mask.keepFirst")

@@ -43,7 +43,8 @@ def _parse_cidr(text: str) -> Cidr:
     import ipaddress
 
     _refuse_mixed(text)
-    if not text.rpartition("/")[2].isdecimal() or not text.isascii() or "/" not in text:
+    length = text.rpartition("/")[2]
+    if "/" not in text or not text.isascii() or not length.isdecimal() or (length != "0" and length[0] == "0"):
         raise ValueError(f"{text[:60]!r} is not a network: an address with a prefix length, as in 10.0.0.0/8")
     return Cidr(ipaddress.ip_interface(text))
 

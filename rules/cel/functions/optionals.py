@@ -30,7 +30,8 @@ def _of(value: object) -> Optional:
 
 @function("optional.ofNonZeroValue")
 def _of_non_zero_value(value: object) -> Optional:
-    """An optional of a value, or none where it is what its type begins with: 0, empty, false, null.
+    """An optional of a value, or none where it is what its type begins with: 0, empty, false, null,
+    of times the beginning of 1970.
 
     Example: optional.ofNonZeroValue(0).hasValue() == false
     """

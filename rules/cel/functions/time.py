@@ -17,8 +17,20 @@ _LONGEST_TIME: Final = 256
 _DIRECTIVES: Final = frozenset("YmdHMSfjaAbByIpzZwuUWVG%")
 
 
-def _field(name: str, part: Callable[[datetime], int], promise: str, example: int) -> None:
-    """Register ``timestamp.name()`` and ``timestamp.name(zone)``. The example is of 2026-01-31T12:30:05.250Z."""
+# After so many seconds, and years, the Gregorian calendar is the same again, with its days of the week.
+_CYCLE: Final = 146_097 * 86_400
+_CYCLE_YEARS: Final = 400
+_EDGE: Final = 2 * 86_400  # further than any time zone is from UTC
+_FIRST: Final = Timestamp.parse("0001-01-01T00:00:00Z").seconds
+_LAST: Final = Timestamp.parse("9999-12-31T23:59:59Z").seconds
+
+
+def _field(name: str, part: Callable[[datetime], int], promise: str, example: int, *, cycle: int = 0) -> None:
+    """Register ``timestamp.name()`` and ``timestamp.name(zone)``. The example is of 2026-01-31T12:30:05.250Z.
+
+    ``cycle`` is by how much the part grows within a cycle of the calendar: a local time may be in the year 0 or 10000,
+    which ``datetime`` does not have, and is looked at a cycle later or earlier.
+    """
 
     @method(name)
     def in_utc(moment: Timestamp) -> int:
@@ -26,13 +38,15 @@ def _field(name: str, part: Callable[[datetime], int], promise: str, example: in
 
     @method(name)
     def in_zone(moment: Timestamp, zone: str) -> int:
-        return part(_local(moment, zone))
+        cycles = int(moment.seconds > _LAST - _EDGE) - int(moment.seconds < _FIRST + _EDGE)
+        moved = Timestamp(moment.seconds - cycles * _CYCLE, moment.nanos)
+        return part(_local(moved, zone)) + cycles * cycle
 
     text = f'timestamp("2026-01-31T12:30:05.250Z").{name}() == {example}'
     in_utc.__doc__ = f"{promise}; in UTC, or in the time zone that is named.\n\nExample: {text}"
 
 
-_field("getFullYear", lambda moment: moment.year, "The year", 2026)
+_field("getFullYear", lambda moment: moment.year, "The year", 2026, cycle=_CYCLE_YEARS)
 _field("getMonth", lambda moment: moment.month - 1, "The month, from 0 for January", 0)
 _field("getDate", lambda moment: moment.day, "The day of the month, from 1", 31)
 _field("getDayOfMonth", lambda moment: moment.day - 1, "The day of the month, from 0", 30)

@@ -1,11 +1,18 @@
 """``url.*``: URLs (RFC 3986) taken apart, and texts as they stand inside them."""
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from rules.cel.errors import CelError
 from rules.cel.functions.hashing import octets
 from rules.cel.functions.registry import function
 from rules.cel.operators import MAX_SIZE
+
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9a-fA-F]{2})")
+# Characters that no URL has: Python's library takes some of them out, and reads on.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NO_AUTHORITY: Final = re.compile(r"[\s\"<>\\^`{|}]")
 
 
 @function("url.encode")
@@ -24,12 +31,16 @@ def _encode(text: str) -> str:
 
 @function("url.decode")
 def _decode(text: str) -> str:
-    """A text with its `%XX` turned back. A `+` stays one; what is not UTF-8 then is an error.
+    """A text with its `%XX` turned back. A `+` stays one; a `%` without two hexadecimal digits behind it is an
+    error, and so is what is not UTF-8 then.
 
     Example: url.decode("a%20b%2F%C3%BC") == "a b/ü"
     """
     from urllib.parse import unquote_to_bytes
 
+    if broken := _BROKEN_ESCAPE.search(text):
+        escape = text[broken.start() : broken.start() + 3]
+        raise CelError(f"url.decode(): {escape!r} is no octet: two hexadecimal digits follow a %")
     try:
         return unquote_to_bytes(octets(text)).decode()
     except UnicodeDecodeError as error:
@@ -52,6 +63,8 @@ def _parse(text: str) -> dict[str, object]:
 
     try:
         found = urlsplit(text)
+        if _CONTROL.search(text) or _NO_AUTHORITY.search(found.netloc):
+            raise ValueError("there is a character in it that belongs there only as %XX")
         port = found.port
     except ValueError as error:
         raise CelError(f"url.parse(): {text[:40]!r} is no URL: {error}") from error

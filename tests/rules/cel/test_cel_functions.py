@@ -11,7 +11,6 @@ from rules.cel import CelError
 from rules.cel.functions import arities, find, names
 from rules.cel.values import equal
 
-
 NAN = float("nan")
 
 
@@ -50,7 +49,21 @@ def value(text: str, /, **bindings: object) -> object:
         ("double('1e3') + double('.5') + double(7u)", 1007.5),
         ("string(double('NaN')) + string(double('-inf'))", "NaN-Inf"),
         ("bytes('é')", b"\xc3\xa9"),
-        ("base64.encode(b'hi') + string(base64.decode('aGk'))", "aGk=hi"),
+        ("base64.encode(b'hi') + string(base64.decode('aGk')) + string(base64.decode('aGk='))", "aGk=hihi"),
+        ("isCIDR('10.0.0.0/08') || !isCIDR('0.0.0.0/0') || !isCIDR('::/10')", False),
+        ("timestamp('0001-01-01T00:00:00Z').getFullYear('-01:00')", 0),
+        ("timestamp('9999-12-31T23:59:59Z').getFullYear('+01:00')", 10000),
+        ("timestamp('0001-01-01T00:00:00Z').getFullYear('+01:00')", 1),
+        ("timestamp('0001-01-01T00:30:00Z').getDayOfYear('-01:00')", 365),
+        (
+            "[timestamp('0001-01-01T00:00:00Z')].map(t, [t.getDayOfWeek(), t.getDayOfWeek('-01:00')])",
+            [[1, 0]],
+        ),
+        (
+            "timestamp('9999-12-31T23:59:59Z').getHours('01:00') + timestamp('9999-12-31T23:59:59Z').getMonth('01:00')",
+            0,
+        ),
+        ("optional.ofNonZeroValue(timestamp(0)).hasValue()", False),
         ("math.greatest(1, 2.5, 2u)", 2.5),
         ("math.least([3, 1u])", 1),
         ("math.round(0.49999999999999994)", 0.0),
@@ -86,6 +99,7 @@ def value(text: str, /, **bindings: object) -> object:
         ("mask.email('ann.lee@example.org')", "*@example.org"),
         ("mask.email('\"a@b\"@c.d')", "*@c.d"),
         ("mask.email('nobody')", "*"),
+        ("mask.email('@x') + mask.email('x@') + mask.email('me @ home, 5')", "***"),
         ("url.encode('a/b?c=d e&ü#%')", "a%2Fb%3Fc%3Dd%20e%26%C3%BC%23%25"),
         ("url.encode('..~_-')", "..~_-"),
         ("now() > timestamp('2024-01-01T00:00:00Z') && now() - now() <= duration('0s')", True),
@@ -109,8 +123,13 @@ def test_a_function_gives_its_value(text: str, result: object) -> None:
         ("timestamp(0).getHours('../etc/passwd')", "no time zone"),
         ("timestamp(0).getHours('Europe')", "no time zone"),
         ("timestamp(0).getHours('')", "no time zone"),
-        ("timestamp('9999-12-31T23:59:59Z').getHours('01:00')", "getHours"),
         ("base64.decode('*')", "base64.decode"),
+        ("base64.decode('aGk==')", "padding"),
+        ("base64.decode('aGlp=')", "padding"),
+        ("base64.decode('aA=')", "padding"),
+        ("cidr('10.0.0.0/08')", "not a network"),
+        ("cidr('::/00')", "not a network"),
+        ("cidr('10.0.0.0/')", "not a network"),
         ("ip('1.2.3')", "ip"),
         ("math.abs(-9223372036854775807 - 1)", "out of range"),
         ("math.ceil(x)", "takes"),

@@ -242,3 +242,9 @@ def test_any_text_can_be_written_as_a_literal(text: str) -> None:
     assert parse(
         f"b'{escaped}'" if not text else "b'" + "".join(f"\\x{o:02x}" for o in text.encode()) + "'"
     ) == Literal(text.encode())
+
+
+def test_a_hexadecimal_number_begins_with_a_small_x() -> None:
+    assert cel.compile("0xA + 0xa").evaluate({}) == 20
+    with pytest.raises(cel.CelSyntaxError, match="0XA is neither a number nor a name"):
+        cel.compile("0XA")
