@@ -93,7 +93,6 @@ class _Check:
         for rule in flow.rules:
             if (why := reach.shut) is not None:
                 self._found.rules.append(Unreached(rule, f"no record gets to rule `{rule.name}`", why))
-                break
             now = self._rule(rule, now, reach)
         self._endings(event, now)
         self._unused_lets(loosened(event))
@@ -111,15 +110,16 @@ class _Check:
         torn = rule.name in self._torn
         inference = self._inference({"event": event})
         always = None if rule.when is None else inference.condition(rule.when, "this `when`")
-        if always is False and not torn:
+        told = torn or reach.shut is not None
+        if always is False and not told:
             self._found.rules.append(Unreached(rule, f"rule `{rule.name}` never matches", "its `when` is always false"))
-        elif not torn and (why := reach.hidden(rule)):
+        elif not told and (why := reach.hidden(rule)):
             self._found.rules.append(Unreached(rule, f"no record gets to rule `{rule.name}`", why))
         self._conditions(inference, rule.expect)
         passes_by = self._gates(rule, event, inference)
         if rule.to:
             self._deliver(rule, event, inference)
-            if not torn and not passes_by:
+            if not told and not passes_by:
                 reach.take(rule, always=always)
             return event
         if torn:

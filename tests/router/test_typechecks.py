@@ -330,3 +330,59 @@ class Thing(BaseModel):
     inner: Inner
     low: Annotated[Literal["x"], BeforeValidator(str.lower)]
 """
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "hidden"),
+    [
+        ('event.type in ["order", "visit"]', 'event.type == "visit"', True),
+        ('event.type in ["order", "visit"]', 'event.type in ["visit", "order"]', True),
+        ('event.type in ["order"]', 'event.type in ["visit", "order"]', False),
+        ('event.x == "pro" || event.x == "free"', 'event.x in ["free", "pro"] && event.y > 1', True),
+        ("event.qty > 5", "event.qty > 10", True),
+        ("event.qty > 5", "event.qty >= 5", False),
+        ("event.qty >= 5", "5.0 < event.qty", True),
+        ("event.qty > 5", "event.qty == 6", True),
+        ("event.qty > 5", 'event.qty != "a"', False),
+        ("event.qty < -1", "event.qty <= -2", True),
+        ("event.qty < 5", "event.qty > 1", False),
+        ("event.qty > 9007199254740993", "event.qty > 9007199254740994", False),
+        ("event.vip", "event.vip == true", True),
+        ("event.vip == true", "event.vip", True),
+        ("!event.vip", "event.vip == false", True),
+        ("!event.vip", "event.vip != true", False),
+        ("event.one == 1", "event.one == true", False),
+        ('event.type != "order"', 'event.type == "visit"', True),
+        ('!(event.type in ["a", "b"])', 'event.type == "c"', True),
+        ('event.type != "order"', "event.type > 5", True),
+        ('event.type != "order"', 'event.type != "visit"', False),
+        ('event.type.startsWith("a")', 'event.type.startsWith("ab")', True),
+        ('event.type.startsWith("a")', 'event.type == "abc"', True),
+        ('event.type.startsWith("ab")', 'event.type.startsWith("a")', False),
+        ('event.type.contains("b")', 'event.type.endsWith("abc")', True),
+        ('event.type.startsWith("a")', 'event.type != "b"', False),
+        ('event.type.startsWith("a")', 'event.other.startsWith("ab")', False),
+    ],
+)
+def test_a_rule_is_hidden_by_an_earlier_one_that_is_true_whenever_it_is(
+    tmp_path: Path, earlier: str, later: str, hidden: bool
+) -> None:
+    rules = f"rules:\n- {{name: a, when: '{earlier}', to: x}}\n- {{name: b, when: '{later}', to: y}}\n- {{to: x}}\n"
+    said = ["warning 5:3: no record gets to rule `b`; rule `a` of line 4 takes all that it would match"]
+    assert found(tmp_path, rules, contract="{expect: {it is: event.b > 1}}") == (said if hidden else [])
+
+
+def test_every_rule_behind_one_that_takes_all_is_told_and_looked_at(tmp_path: Path) -> None:
+    rules = """\
+        rules:
+        - {name: all, when: 1 < 2, to: x}
+        - {name: a, when: event.amount > "5", to: x}
+        - {name: b, when: event.amount > 7, to: x}
+        - {name: rest, to: y}
+        """
+    assert [line.partition(";")[0] for line in found(tmp_path, rules)] == [
+        '5:19: > cannot compare these: `event.amount` is a number, and `"5"` is a string',
+        "warning 5:3: no record gets to rule `a`",
+        "warning 6:3: no record gets to rule `b`",
+        "warning 7:3: no record gets to rule `rest`",
+    ]
