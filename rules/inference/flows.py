@@ -80,6 +80,8 @@ class _Check:
         self._names = names
         self._templates = templates
         self._found = Findings()
+        # What the event is at one place of the flow or another.
+        self._seen: list[Type] = []
         self._torn = _torn(flow, unread)
 
     def run(self, event: Type) -> Findings:
@@ -94,8 +96,9 @@ class _Check:
             if (why := reach.shut) is not None:
                 self._found.rules.append(Unreached(rule, f"no record gets to rule `{rule.name}`", why))
             now = self._rule(rule, now, reach)
+            self._seen.append(now)
         self._endings(event, now)
-        self._unused_lets(loosened(event))
+        self._unused_lets(join(event, *self._seen))
         return self._found
 
     def _inference(self, names: Mapping[str, Type]) -> Inference:
@@ -152,6 +155,8 @@ class _Check:
             names[rule.split.name] = parcel
         inner = inference if rule.split is None else self._inference(names)
         made = shaped(parcel, rule.shape, inner.type_of)
+        if rule.split is not None or rule.shape:
+            self._seen.append(made)
         if rule.name in self._torn:
             made = DYNAMIC
         for target in rule.to:
@@ -161,6 +166,8 @@ class _Check:
         """A delivery of an event. What shapes it sees the names; its settings see what goes out as ``event``."""
         made = shaped(event, target.shape, inference.type_of)
         chosen = {**self._templates.get(target.sink, {}), **target.settings}
+        if target.shape:
+            self._seen.append(made)
         outgoing = self._inference({**names, "event": made})
         for value in chosen.values():
             type_of_value(value, outgoing.type_of)

@@ -321,9 +321,9 @@ def describe(known: Type) -> str:
     if known.parts is None:
         return "a value of any type"
     kinds = list(known.parts)
-    if {"int", "double"} <= known.parts.keys():
+    if {"int", "double"} <= known.parts.keys() or {"int", "uint"} <= known.parts.keys():
         kinds = [kind for kind in kinds if kind not in NUMBERS]
-        words = ["a whole number" if known.scalar("double").whole else "a number"]
+        words = ["a whole number" if not known.may_be("double") or known.scalar("double").whole else "a number"]
     else:
         words = []
     words += map(a_kind, kinds)

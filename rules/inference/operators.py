@@ -107,7 +107,18 @@ def _arithmetic(walk: Walk, node: nodes.Binary, scope: Scope, left: Type, right:
         )
     if node.operator == "/" and promotes and _is_untyped(left) and right.kinds == {"int"}:
         _two_readings(walk, node, scope, one, other)
+    if node.operator == "%" and promotes:
+        _two_kinds(walk, node, scope, left, right)
     return found
+
+
+def _two_kinds(walk: Walk, node: nodes.Binary, scope: Scope, left: Type, right: Type) -> None:
+    """A number of the record that may be a double has no remainder then, even if it is whole."""
+    for part, known in ((node.left, left), (node.right, right)):
+        if not known.is_dynamic and _is_untyped(known):
+            one = walk.shown(part, scope)
+            what = f"`{one}` may be an int or a double, as 4.0 is, for which there is no %"
+            walk.wrong(part, scope, what, f"should be `int({one})`", "likely")
 
 
 def _two_readings(walk: Walk, node: nodes.Binary, scope: Scope, one: str, other: str) -> None:
@@ -161,8 +172,8 @@ def conditional(walk: Walk, node: nodes.Conditional, scope: Scope) -> Type:
 
 
 def _is_untyped(known: Type) -> bool:
-    """Whether a number of the record may be an int or a double, and nothing says that it is whole."""
-    return {"int", "double"} <= known.kinds and not known.scalar("double").whole
+    """Whether a number of the record may be an int or a double: JSON Schema takes 5.0 for an integer, too."""
+    return {"int", "double"} <= known.kinds
 
 
 def _conversion(symbol: str, left: Type, right: Type) -> str:

@@ -62,7 +62,7 @@ def when(folder: Path, expression: str, **more: Any) -> list[str]:
     "expression",
     [
         "event.amount > 5 && event.type == 'order'",
-        "event.count * 1.5 > 2.0 && event.count / 2 > 1",
+        "event.count * 1.5 > 2.0 && event.count / 2.0 > 1 && int(event.count) % 2 == 0",
         "event.items.exists(i, i.parts.exists(p, p.parts[0].sku == 'x' && p.parts[0].parts[0].whatever))",
         "has(event.open.anything) && event.open.anything.below > 5",
         "event.type != null && event.?amount.orValue(0) > 3",
@@ -84,6 +84,16 @@ def test_what_may_be_is_neither_fault_nor_warning(tmp_path: Path, expression: st
             "event.open.contry == 'x'",
             "warning `contry` is no field of `event.open` that is declared",
             "did you mean `country`?",
+        ),
+        (
+            "event.count / 2 == 2",
+            "warning `event.count` may be an int or a double: 5 / 2 is 2, and 5.0 / 2 is 2.5",
+            "should be `event.count / 2.0`, or `int(event.count) / 2` without the rest",
+        ),
+        (
+            "event.count % 2 == 0",
+            "warning `event.count` may be an int or a double, as 4.0 is, for which there is no %",
+            "should be `int(event.count)`",
         ),
         (
             "event.count in ['1']",
@@ -155,7 +165,8 @@ def test_a_named_expression_is_judged_where_it_is_used_and_blamed_where_it_stand
           gold: event.tier == "gold"
           small: event.amuont < 5
           many: event.count
-          unused: event.whatever == 1
+          unused: event.tier == "gold" && event.amount > 5
+          wrong: event.whatever == 1 || event.type > 5
         rules:
         - {name: tier, set: {event.tier: gold}}
         - {name: a, when: gold && small, to: x}
@@ -166,8 +177,10 @@ def test_a_named_expression_is_judged_where_it_is_used_and_blamed_where_it_stand
         """
     assert found(tmp_path, rules) == [
         "5:10: `event` has no field `amuont`; did you mean `amount`?",
-        "12:27: && takes bools, and `many` is a whole number",
-        "13:19: this `when` is a whole number, never true or false",
+        "8:10: `event` has no field `whatever`; known: type, amount, count, items, open, tier",
+        "8:33: > cannot compare these: `event.type` is a string, and `5` is an int",
+        "13:27: && takes bools, and `many` is a whole number",
+        "14:19: this `when` is a whole number, never true or false",
     ]
 
 
