@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import Final
 
 from rules.cel.compile_code import Code
@@ -78,16 +79,14 @@ def _write_checks(code: Code, kept: Kept) -> None:
 def _write_check(code: Code, check: Check, part: Part) -> None:
     """Write one: what is above the field may be no map, which the types have seen to, and the field may be missing."""
     *above, last = check.path
-    known, depth = code.known, code.depth
     here = "event"
-    for name in above:
-        attribute, below = part.fields[name]
-        assert below is not None  # noqa: S101 - fields that are checked are those of maps decoded as objects
-        here, part = code.let(f"{here}.{attribute}"), below
-        code.namespace[part.cls.__name__] = part.cls
-        code.line(f"if {here}.__class__ is {part.cls.__name__}:")
-        code.depth += 1
-    found = code.let(f"{here}.{part.fields[last][0]}")
-    keeps = code.outside(check.keeps, "keeps")
-    code.line(f"if {found} is not M and not {keeps}({found}): raise Surprise")
-    code.known, code.depth = known, depth
+    with ExitStack() as inside:
+        for name in above:
+            attribute, below = part.fields[name]
+            assert below is not None  # noqa: S101 - fields that are checked are those of maps decoded as objects
+            here, part = code.let(f"{here}.{attribute}"), below
+            code.namespace[part.cls.__name__] = part.cls
+            inside.enter_context(code.block(f"if {here}.__class__ is {part.cls.__name__}:"))
+        found = code.let(f"{here}.{part.fields[last][0]}")
+        keeps = code.outside(check.keeps, "keeps")
+        code.line(f"if {found} is not M and not {keeps}({found}): raise Surprise")

@@ -51,11 +51,14 @@ class DispatchWriter:
         """Write a switch, and with it all of its rules."""
         code, record = self._code, self._record
         number = len(self.keys)
-        found = [self._row(case) for case in switch.cases]
-        others = [case for case, row in zip(switch.cases, found, strict=True) if row is None]
-        places = iter(range(len(others)))
-        rows = [next(places) if row is None else row for row in found]
-        self.keys.append(f"KEYS{number} = { ({key: rows[case] for key, case in switch.keys.items()})!r}")
+        rows: list[tuple[int, str] | int] = []
+        others: list[tuple[Choice, ...]] = []
+        for case in switch.cases:
+            row = self._row(case)
+            rows.append(len(others) if row is None else row)
+            others += [case] if row is None else []
+        table = {key: rows[place] for key, place in switch.keys.items()}
+        self.keys.append(f"KEYS{number} = {table!r}")
         record.before[f"find{number}"] = f"KEYS{number}.get"
         subject = record.value(switch.subject)
         text = subject.text
