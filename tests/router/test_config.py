@@ -235,6 +235,7 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     found = config(tmp_path, text, rules)
     assert [str(warning).removeprefix(f"{tmp_path}/") for warning in found.warnings] == [
         "flow.yaml:5:5: no record gets to rule `never`; rule `all` of line 4 takes all of them",
+        "flow.yaml:6:5: no record gets to rule `rule-3`; rule `all` of line 4 takes all of them",
         "sluiceway.yaml:1:30: no flow reads source `b`",
         "sluiceway.yaml:2:28: no flow sends anything to sink `y`",
     ]
