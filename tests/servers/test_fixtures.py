@@ -41,9 +41,10 @@ def test_a_claimed_port_is_nobody_else_s_whatever_they_are() -> None:
     """Neither this process nor another gets it while this one lives, though nobody listens on it."""
     ports = [claim_port() for _ in range(20)]
     assert len(set(ports)) == len(ports)
-    ask = f"from tests.servers import ports; ports._RANGE = {ports!r} + [*range(20_000, 20_020)]; print(ports.claim_port())"
-    others = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=SECONDS)
-    assert int(others.stdout) not in ports
+    others = [*ports, *range(20_000, 20_020)]
+    ask = f"from tests.servers import ports; ports._RANGE = {others!r}; print(ports.claim_port())"
+    asked = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert int(asked.stdout) not in ports
 
 
 def test_a_server_is_killed_frozen_and_started_again_on_its_port(tmp_path: Path) -> None:
