@@ -6,35 +6,37 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from router.admin import AdminServer
+from router.assembly import build_sink, build_source, letters_rulesets, policy_of, ruleset_of, tables_of
 from router.buffer import BufferedOutlet
-from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
+from router.config import Configuration, incoming_format
 from router.deadletters import DeadLetters
 from router.diskbuffer import DiskBuffer
 from router.errors import StateError
 from router.gatekeeper import Gatekeeper, gatekeepers
-from router.interfaces import Sink, Source
+from router.intake import Intake
 from router.keeper import Keeper
 from router.letterbox import LetterBox
 from router.metrics import Metrics, version
-from router.mover import Mover, letters_ruleset
+from router.mover import Mover
 from router.moves import Moves
-from router.outlet import Outlet, Policy
+from router.outlet import Outlet
 from router.pipeline import Pipeline
+from router.reload import Reloaded
 from router.replay import Replayer
 from router.retention import Retention
-from router.retry import Backoff
 from router.settings import Context
 from router.state import StateDir
 from router.stranded import remove_leftovers, stranded
-from router.tables import Tables
+from router.supervision import supervise
 from rules.codecs import Format, Json
 from rules.faults import Refused
 from rules.flow import Flow
-from rules.ruleset import Ruleset, SinkFacts, compile_flow
+from rules.ruleset import Ruleset
+from rules.suggest import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class Daemon:
         self.phase = "starting"
         self.admin: AdminServer | None = None
         self.started = time.time()
-        self.pipelines: dict[str, Pipeline] = {}
+        self.intakes: dict[str, Intake] = {}
         self.outlets: dict[str, Outlet | BufferedOutlet] = {}
         self.rulesets: dict[tuple[str, Format], Ruleset] = {}
         self._stop = asyncio.Event()
@@ -66,7 +68,13 @@ class Daemon:
         self._bytes = 0
         self.letters: LetterBox
         self._store: DeadLetters
+        self._state: StateDir
         self._mover: Mover
+
+    @property
+    def pipelines(self) -> Mapping[str, Pipeline]:
+        """What reads each source."""
+        return {name: intake.pipeline for name, intake in self.intakes.items()}
 
     @property
     def not_ready(self) -> str:
@@ -83,6 +91,32 @@ class Daemon:
             log.info("stopping: no more is read; draining for up to %g s", self.configuration.drain_timeout)
         self._stop.set()
         self.phase = "draining"
+        for intake in self.intakes.values():
+            intake.stop()
+
+    async def pause(self, source: str) -> None:
+        """Read no more from a source. What was read goes on being settled, and then the source is closed; ``status()``
+        shows it ``pausing`` and then ``paused``. Idempotent; nothing happens to a source that has ended. It stays
+        paused across reloads, and not across restarts. Raises LookupError when there is no such source."""
+        self._intake(source).pause()
+
+    async def resume(self, source: str) -> None:
+        """Read on from a source that was paused. Idempotent. Raises LookupError when there is no such source."""
+        self._intake(source).resume()
+
+    def _intake(self, source: str) -> Intake:
+        if source not in self.intakes:
+            raise LookupError(f"there is no source `{source}`; {did_you_mean(source, self.intakes)}")
+        return self.intakes[source]
+
+    async def reload(self, cause: str) -> Reloaded:
+        """Read the files again, and go on with what they say now, if all of it is right: from the next batch on.
+
+        ``cause`` says who asked: ``files``, ``SIGHUP``, ``api``. Raises ``Refused`` with every fault, and then nothing
+        changes. May be cancelled; it then is taken whole, or not at all. Changed and removed sources and sinks are
+        drained after it has returned.
+        """
+        raise NotImplementedError
 
     def _fail(self) -> None:
         """A sink never will take anything again: nothing is gained by running on."""
@@ -143,6 +177,7 @@ class Daemon:
 
     def _build(self, state: StateDir, exits: contextlib.AsyncExitStack) -> None:
         configuration = self.configuration
+        self._state = state
         self.metrics.config_info.labels(configuration.version).set(1)
         self.metrics.last_reload_successful.set(1)
         if faults := stranded(configuration):
@@ -153,17 +188,24 @@ class Daemon:
         for flow in configuration.flows:
             self.metrics.begin(flow)
             for name, _ in flow.sources:
-                source_spec = configuration.sources[name]
-                self.pipelines[name] = Pipeline(
-                    name,
-                    build_source(source_spec, self._context("source", name, state, source_spec.decode)),
-                    self._ruleset(flow, source_spec.decode),
-                    self.outlets,
-                    letters=self.letters,
-                    metrics=self.metrics,
-                    stop=self._stop,
-                    gates=self._gates.get(flow.name),
+                self.intakes[name] = Intake(
+                    name, self._pipeline, lambda: self.configuration.drain_timeout, self.metrics
                 )
+
+    def _pipeline(self, name: str, stop: asyncio.Event) -> Pipeline:
+        """What reads a source from now on."""
+        spec = self.configuration.sources[name]
+        flow = next(flow for flow in self.configuration.flows if name in dict(flow.sources))
+        return Pipeline(
+            name,
+            build_source(spec, self._context("source", name, self._state, spec.decode)),
+            self._ruleset(flow, spec.decode),
+            self.outlets,
+            letters=self.letters,
+            metrics=self.metrics,
+            stop=stop,
+            gates=self._gates.get(flow.name),
+        )
 
     def _build_outlets(self, state: StateDir, ended: Callable[[], None]) -> dict[str, Outlet]:
         outlets = {}
@@ -258,10 +300,7 @@ class Daemon:
 
     async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
         """Run the pipelines to their end, or, once stopped, for ``drain_timeout`` at most."""
-        tasks = [
-            services.create_task(supervise(f"pipeline {name}", pipeline.run), name=f"pipeline {name}")
-            for name, pipeline in self.pipelines.items()
-        ]
+        tasks = [services.create_task(intake.run(), name=f"source {name}") for name, intake in self.intakes.items()]
         stopping = services.create_task(self._stop.wait(), name="stop signal")
         self.phase = self.phase if self._stop.is_set() else ""
         greeting = services.create_task(self._greet(ready), name="greeting")
@@ -341,8 +380,8 @@ class Daemon:
             "ready": not self.not_ready,
             "state": self.phase or "running",
             "sources": {
-                name: {"type": configuration.sources[name].type, **pipeline.status()}
-                for name, pipeline in self.pipelines.items()
+                name: {"type": configuration.sources[name].type, **intake.status()}
+                for name, intake in self.intakes.items()
             },
             "sinks": {
                 name: {"type": configuration.sinks[name].type, **outlet.status()}
@@ -361,88 +400,6 @@ class Daemon:
         }
 
 
-def build_source(spec: SourceSpec, context: Context) -> Source:
-    """The source that a specification names, in these surroundings."""
-    source: Source = spec.connector(spec.settings.within(context))
-    return source
-
-
-def build_sink(spec: SinkSpec, context: Context) -> Sink:
-    """The sink that a specification names, in these surroundings."""
-    sink: Sink = spec.connector(spec.settings.within(context))
-    return sink
-
-
-def policy_of(spec: SinkSpec) -> Policy:
-    """How deliveries to a sink are made."""
-    return Policy(
-        batch_records=spec.batch.records,
-        batch_bytes=spec.batch.bytes,
-        batch_wait=spec.batch.wait,
-        attempts=spec.retry.attempts,
-        backoff=spec.retry.backoff,
-        timeout=spec.timeout,
-        queue_records=spec.queue.records,
-        queue_bytes=spec.queue.bytes,
-        when_full=spec.when_full if spec.buffer is None else "block",  # before the buffer, it is the buffer's
-        ordered=spec.ordered,
-        allow=spec.allow,
-    )
-
-
-def sink_facts(configuration: Configuration) -> dict[str, SinkFacts]:
-    """What the rules need to know of every sink."""
-    return {
-        name: SinkFacts(
-            name=name,
-            encode=spec.encode,
-            templates=spec.templates,
-            per_record=spec.settings.per_record(),
-            allow=spec.allow,
-        )
-        for name, spec in configuration.sinks.items()
-    }
-
-
-def tables_of(configuration: Configuration) -> Tables:
-    """The tables of a configuration, still empty, and its secrets: what is around its rules."""
-    return Tables(configuration.tables, configuration.named_secrets, configuration.folder, configuration.secrets.mask)
-
-
-def letters_rulesets(configuration: Configuration, tables: Tables) -> dict[str, Ruleset]:
-    """By sink, how dead letters that are moved go out. Raises ``rules.faults.Refused``."""
-    facts = sink_facts(configuration)
-    variables, around = configuration.vars, tables.around
-    return {
-        name: letters_ruleset(facts[name], {*spec.settings.model_fields_set, *spec.templates}, variables, around)
-        for name, spec in configuration.sinks.items()
-        if name in configuration.dead_letters.sinks
-    }
-
-
-def ruleset_of(configuration: Configuration, flow: Flow, decode: Format, tables: Tables) -> Ruleset:
-    """A flow compiled for records that are decoded so. It looks into the ``tables`` as they are at each record."""
-    return compile_flow(
-        flow,
-        decode=decode,
-        sinks=sink_facts(configuration),
-        vars=configuration.vars,
-        models=configuration.models,
-        around=tables.around,
-    )
-
-
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
     if tasks:
         await asyncio.wait(tasks)
-
-
-async def supervise(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a component to its end, and begin it again, with backoff, when it fails: it never takes the daemon down."""
-    backoff = Backoff()
-    while True:
-        try:
-            return await run()
-        except Exception as error:
-            log.error("%s failed and is started again: %s: %s", name, type(error).__name__, error, exc_info=error)
-        await asyncio.sleep(backoff.next())

@@ -45,6 +45,7 @@ class SourceMetrics:
     bytes: Counter
     unacked: Gauge
     connected: Gauge
+    paused: Gauge
     abandoned: Counter
 
 
@@ -186,6 +187,7 @@ class Metrics:
         self.lag_records = self._gauge("source_lag_records", "Records not yet acknowledged, per partition.", *lag)
         self.lag_seconds = self._gauge("source_lag_seconds", "Age of the oldest unacknowledged record.", *lag)
         self.lag_bytes = self._gauge("source_lag_bytes", "Bytes not yet acknowledged, of sources that count so.", *lag)
+        self.source_paused = self._gauge("source_paused", "1 while the source is paused.", "source")
         self.connected = self._gauge("connected", "1 while the connector is connected.", "kind", "name")
         self.connector_events = self._counter(
             "connector_events_total", "What a connector counts besides records.", "kind", "name", "event"
@@ -288,6 +290,7 @@ class Metrics:
             bytes=self.source_bytes.labels(name),
             unacked=self.source_unacked.labels(name),
             connected=self.connected.labels("source", name),
+            paused=self.source_paused.labels(name),
             abandoned=self.abandoned.labels(name),
         )
 

@@ -21,7 +21,7 @@ from router.gatekeeper import Gatekeeper
 from router.interfaces import Lag, Rejects, Settles, Source
 from router.letterbox import LetterBox
 from router.load import Way
-from router.metrics import Metrics
+from router.metrics import FlowMetrics, Metrics
 from router.part import Origin, parts_of
 from router.retry import Backoff
 from router.settling import Share, safe_in_turn
@@ -44,11 +44,22 @@ OPEN_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Routing:
+    """How the records of a source are decided about, and the ways to the sinks: changed as one, between two batches."""
+
+    ruleset: Ruleset
+    outlets: Mapping[str, Way]
+    gates: Gatekeeper | None
+    metrics: FlowMetrics
+
+
 @dataclass(slots=True, eq=False)
 class _Unsettled:
     """A batch whose deliveries are under way: all of them, once it ``is_whole``."""
 
     batch: Batch
+    routing: Routing
     receipts: list[asyncio.Future[None]] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
     """The receipts, each with the records of the batch that it is about; none where some went back."""
@@ -76,7 +87,8 @@ class _Interrupted(Exception):
 
 
 class Pipeline:
-    """One source, read through one flow. ``run`` is its task; ``ruleset`` may be changed between two batches."""
+    """One source, read through one flow. ``run`` is its task; ``reroute`` changes where records go, from the next batch
+    on."""
 
     def __init__(
         self,
@@ -94,8 +106,9 @@ class Pipeline:
         self.source = source
         self._rejects = source if isinstance(source, Rejects) else None
         self._settles = source if isinstance(source, Settles) else None
-        self.ruleset = ruleset
-        self.outlets = outlets
+        self._families = metrics
+        self._routing = Routing(ruleset, outlets, gates, metrics.flow(ruleset.name))
+        self._in_hand: Routing | None = None
         self.connected = False
         self.tried = asyncio.Event()
         """Set once the source has been opened, or could not be: until then nobody reaches one that listens."""
@@ -107,10 +120,7 @@ class Pipeline:
         self._unsettled_batches = 0
         self._unsettled_bytes = 0
         self._letters = letters
-        self._gates = gates
-        self._families = metrics
         self._metrics = metrics.source(name)
-        self._flow_metrics = metrics.flow(ruleset.name)
         self._stop = stop
         self._room = asyncio.Event()
         self.backoff = Backoff()
@@ -121,6 +131,25 @@ class Pipeline:
         self._unsettleable = False
         self._keeping: set[asyncio.Task[None]] = set()
         self._unkept_letters = 0
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """What decides about the next batch."""
+        return self._routing.ruleset
+
+    @property
+    def outlets(self) -> Mapping[str, Way]:
+        """Where the next batch goes."""
+        return self._routing.outlets
+
+    def reroute(self, ruleset: Ruleset, outlets: Mapping[str, Way], gates: Gatekeeper | None = None) -> None:
+        """From the next batch on, decide so. A batch that is being handed over still goes where it was to go."""
+        self._routing = Routing(ruleset, outlets, gates, self._families.flow(ruleset.name))
+
+    def uses(self, way: Way) -> bool:
+        """Whether a batch may still go this way."""
+        used = (self._routing, self._in_hand)
+        return any(way is other for routing in used if routing is not None for other in routing.outlets.values())
 
     async def run(self) -> None:
         """Read until the source ends or ``stop`` is set, and return when all that was read is settled.
@@ -135,6 +164,8 @@ class Pipeline:
                 self._room.clear()
                 await self._room.wait()
         finally:
+            if self.source.replays:
+                self._forget()
             self._abandon(list(self._under_way))
 
     def status(self) -> dict[str, object]:
@@ -266,13 +297,22 @@ class Pipeline:
     async def _hand_over(self, batch: Batch, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
         """Decide about a batch, hand its parts to the outlets, and put what is to be awaited into the queue."""
         await self._wait_for_room(batch)
-        entry = _Unsettled(batch)
+        routing = self._in_hand = self._routing
+        try:
+            await self._hand_over_by(routing, batch, queue, work)
+        finally:
+            self._in_hand = None
+
+    async def _hand_over_by(
+        self, routing: Routing, batch: Batch, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup
+    ) -> None:
+        entry = _Unsettled(batch, routing)
         self._under_way[entry] = None
         self._count_unsettled(batch, 1)
         self._metrics.records.inc(len(batch))
         self._metrics.bytes.inc(batch.bytes)
-        ruleset = self.ruleset
-        kept, decisions = await self._decide(ruleset, entry)
+        ruleset, gates = routing.ruleset, routing.gates
+        kept, decisions = await self._decide(entry)
         origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
         if decisions.letters:
             await self._wait_for_letters(len(decisions.letters))
@@ -281,13 +321,13 @@ class Pipeline:
             entry.receipts.append(keeping)
             entry.shares.append((keeping, [letter.index for letter in decisions.letters]))
         for sink, part in parts_of(decisions, origin):
-            receipt = await self.outlets[sink].put(part)
+            receipt = await routing.outlets[sink].put(part)
             entry.receipts.append(receipt)
             entry.shares.append((receipt, part.indices))
         if kept is not batch:
             entry.shares.clear()
-        if self._gates is not None and entry.crossing is not None:
-            leaning = self._gates.follow(entry.crossing, entry.receipts, kept.leases)
+        if gates is not None and entry.crossing is not None:
+            leaning = gates.follow(entry.crossing, entry.receipts, kept.leases)
             if leaning:
                 entry.shares.clear()
             entry.receipts += leaning
@@ -334,37 +374,38 @@ class Pipeline:
         self._metrics.unacked.set(self._unsettled_batches)
         self._room.set()
 
-    async def _decide(self, ruleset: Ruleset, entry: _Unsettled) -> tuple[Batch, Decisions]:
+    async def _decide(self, entry: _Unsettled) -> tuple[Batch, Decisions]:
         """What was decided about a batch, and the batch without what went back to where it came from."""
         began = time.perf_counter()
         batch = rest = entry.batch
-        decisions = await self._route(ruleset, rest, entry)
+        decisions = await self._route(rest, entry)
         kept: Sequence[int] = range(len(batch))
         while decisions.rejections and self._rejects is not None:
-            gone = self._send_back(self._rejects, batch, kept, decisions.rejections)
+            gone = self._send_back(self._rejects, entry, kept, decisions.rejections)
             kept = [index for index in kept if index not in gone]
             rest = batch.select(kept)
-            decisions = await self._route(ruleset, rest, entry)
+            decisions = await self._route(rest, entry)
         decisions.keep_rejected()
-        self._flow_metrics.count(decisions, time.perf_counter() - began)
-        if self._gates is not None:
-            self._gates.tell()
+        entry.routing.metrics.count(decisions, time.perf_counter() - began)
+        if entry.routing.gates is not None:
+            entry.routing.gates.tell()
         return rest, decisions
 
     def _send_back(
-        self, source: Rejects, batch: Batch, kept: Sequence[int], rejections: Sequence[Rejection]
+        self, source: Rejects, entry: _Unsettled, kept: Sequence[int], rejections: Sequence[Rejection]
     ) -> set[int]:
         """Tell the source; the indices of all that goes with these rejections, whose indices count what was kept."""
         violations = {kept[rejection.index]: rejection.violations for rejection in rejections}
-        gone = {*violations, *source.reject(batch.token, violations)}
-        self._flow_metrics.count_rejected(self.name, len(gone.intersection(kept)), rejections)
+        gone = {*violations, *source.reject(entry.batch.token, violations)}
+        entry.routing.metrics.count_rejected(self.name, len(gone.intersection(kept)), rejections)
         return gone
 
-    async def _route(self, ruleset: Ruleset, batch: Batch, entry: _Unsettled) -> Decisions:
-        if self._gates is not None:
+    async def _route(self, batch: Batch, entry: _Unsettled) -> Decisions:
+        ruleset, gates = entry.routing.ruleset, entry.routing.gates
+        if gates is not None:
             if entry.crossing is not None:
-                self._gates.forget(entry.crossing)
-            entry.crossing = self._gates.cross(batch.arrived)
+                gates.forget(entry.crossing)
+            entry.crossing = gates.cross(batch.arrived)
         step = max(1, len(batch) * SLICE_BYTES // max(1, batch.bytes))
         decisions = ruleset.route(batch, self.name, 0, min(step, len(batch)), crossing=entry.crossing)
         for start in range(step, len(batch), step):
@@ -411,13 +452,13 @@ class Pipeline:
 
     async def _remember(self, entry: _Unsettled, only: frozenset[int] | None = None) -> None:
         """Before who sent records is told that they are safe, their keys are."""
-        if self._gates is None or entry.crossing is None:
+        if entry.routing.gates is None or entry.crossing is None:
             return
-        await self._gates.remember(entry.crossing, only)
+        await entry.routing.gates.remember(entry.crossing, only)
 
     def _forget_keys(self, entry: _Unsettled) -> None:
-        if self._gates is not None and entry.crossing is not None:
-            self._gates.forget(entry.crossing)
+        if entry.routing.gates is not None and entry.crossing is not None:
+            entry.routing.gates.forget(entry.crossing)
 
     def _leave(self, entry: _Unsettled) -> None:
         del self._under_way[entry]

@@ -17,7 +17,7 @@ from rules.faults import Refused
 def check(files: Sequence[Path], as_json: bool, strict: bool = False) -> None:
     """Load the configuration as ``run`` would, and compile it; report what is wrong, or what there is. With ``strict``,
     what is probably not meant is wrong, too."""
-    from router.daemon import letters_rulesets, ruleset_of, tables_of
+    from router.assembly import letters_rulesets, ruleset_of, tables_of
     from router.stranded import stranded
 
     try:

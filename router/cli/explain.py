@@ -9,11 +9,11 @@ from pathlib import Path
 
 import typer
 
+from router.assembly import ruleset_of
 from router.cli.dead import find_letter
 from router.cli.faults import load_or_exit, show, tables_or_exit
 from router.cli.record import Given, Record, about_of, of_letter, refuse
 from router.config import Configuration, SourceSpec
-from router.daemon import ruleset_of
 from router.letter import Letter
 from rules.explain import Explanation
 from rules.faults import Refused

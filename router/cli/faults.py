@@ -25,7 +25,7 @@ def load_or_exit(files: Sequence[Path]) -> Configuration:
 
 def tables_or_exit(configuration: Configuration) -> Tables:
     """The tables of a configuration, loaded; or what is wrong with them on stderr, and exit status 2."""
-    from router.daemon import tables_of
+    from router.assembly import tables_of
 
     tables = tables_of(configuration)
     try:

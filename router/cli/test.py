@@ -10,9 +10,9 @@ from xml.etree import ElementTree as ET
 
 import typer
 
+from router.assembly import ruleset_of
 from router.cli.faults import load_or_exit, tables_or_exit
 from router.config import Configuration
-from router.daemon import ruleset_of
 from router.tables import Tables
 from rules.flow import Flow
 from rules.testing import TestResult, run_tests

@@ -439,7 +439,7 @@ async def test_when_a_sink_has_ended_the_others_get_what_is_theirs_and_nothing_o
     line.outlets["a"] = Outlet(
         "a", line.sinks["a"], Policy(batch_records=2), letters=books.box, metrics=books.metrics, ended=line.stop.set
     )
-    line.pipeline.outlets = line.outlets
+    line.pipeline.reroute(line.pipeline.ruleset, line.outlets)
     line.source.push(to("a", "a", "b"), *[to("a", "b", "a") for _ in range(20)])
     await line.run()
     read = 1 + len(line.sinks["b"].values)

@@ -21,8 +21,9 @@ import pytest
 from daemons import daemon_of, page
 
 from connectors import memory
+from router.assembly import ruleset_of, tables_of
 from router.config import load
-from router.daemon import Daemon, ruleset_of, tables_of
+from router.daemon import Daemon
 from router.tables.reading import TableError, read
 from router.tables.settings import TABLES
 from router.tables.values import cel_value
