@@ -24,11 +24,11 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 
 from router.admission import Admission
 from router.diskbuffer import DiskBuffer
 from router.errors import StateError
-from router.interfaces import Sink
 from router.load import Admitted, Receipt
 from router.metrics import Metrics
 from router.outlet import Outlet
@@ -125,9 +125,29 @@ class BufferedOutlet:
     def hurry(self) -> None:
         """Nothing waits for company on its way into the buffer."""
 
-    def replace(self, sink: Sink) -> None:
-        """Change the sink underneath."""
-        self.outlet.replace(sink)
+    def change(self, limit: int, when_full: str) -> None:
+        """From now on, hold so many bytes of payload, and do that when it is full; the outlet's policy has changed
+        before."""
+        self._limit, self._when_full = limit, when_full
+        self._window.bound(self.outlet.policy.queue_records, self.outlet.policy.queue_bytes)
+        self._metrics.limit.set(limit)
+        self._free()
+
+    @property
+    def lags(self) -> bool:
+        """Whether records wait in it because the sink is away, or does not keep up."""
+        is_behind = not self.outlet.connected or self._entered < self._file.extent.end
+        return bool(self.records) and is_behind
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in it, nobody waits to put something there, and nothing is to be done about it."""
+        return not (self.records or self._admission.waiting or self._is_unfinished())
+
+    def close(self) -> Path:
+        """Let go of the file, and say which it is."""
+        self._file.close()
+        return self._file.file
 
     def _fits(self, entry: Admitted) -> bool:
         fits = not self.bytes or self.bytes + entry.part.batch.bytes <= self._limit
@@ -188,6 +208,11 @@ class BufferedOutlet:
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.outlet.run(), name=f"deliveries from the buffer of {self.name}")
+            tasks.create_task(self.tend(), name=f"buffer of {self.name}")
+
+    async def tend(self) -> None:
+        """The same while somebody else runs the outlet."""
+        async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._commit(), name=f"commits to the buffer of {self.name}")
             tasks.create_task(self._feed(), name=f"feeder from the buffer of {self.name}")
             tasks.create_task(self._settle(), name=f"settler of the buffer of {self.name}")
@@ -199,6 +224,10 @@ class BufferedOutlet:
         while self.records or self._is_unfinished():
             self._changed.clear()
             await self._changed.wait()
+
+    def go_on(self) -> None:
+        """After ``drain()``, which was cancelled: parts wait for company again."""
+        self._draining = False
 
     def halt(self) -> None:
         """Hand no more to the sink: what is in the buffer stays there."""

@@ -1,4 +1,4 @@
-"""The daemon: everything that a configuration names, built, started, supervised, drained and stopped."""
+"""The daemon: everything that a configuration names, built, started, supervised, reloaded, drained and stopped."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from router.admin import AdminServer
-from router.assembly import build_sink, build_source, letters_rulesets, policy_of, ruleset_of, tables_of
+from router.assembly import Assembly, Workshop, has_same_letters, tables_of
 from router.buffer import BufferedOutlet
-from router.config import Configuration, incoming_format
+from router.config import Configuration, Inputs, load
 from router.deadletters import DeadLetters
-from router.diskbuffer import DiskBuffer
-from router.errors import StateError
-from router.gatekeeper import Gatekeeper, gatekeepers
+from router.errors import SluicewayError, StateError
+from router.fleet import Fleet, Prepared
+from router.gatekeeper import gatekeepers
 from router.intake import Intake
 from router.keeper import Keeper
 from router.letterbox import LetterBox
@@ -25,16 +25,15 @@ from router.mover import Mover
 from router.moves import Moves
 from router.outlet import Outlet
 from router.pipeline import Pipeline
-from router.reload import Reloaded
+from router.reload import Reloaded, compare, needs_restart
 from router.replay import Replayer
 from router.retention import Retention
-from router.settings import Context
 from router.state import StateDir
 from router.stranded import remove_leftovers, stranded
 from router.supervision import supervise
-from rules.codecs import Format, Json
-from rules.faults import Refused
-from rules.flow import Flow
+from router.tables import Tables
+from router.watching import watch
+from rules.faults import Fault, Place, Refused
 from rules.ruleset import Ruleset
 from rules.suggest import did_you_mean
 
@@ -47,34 +46,91 @@ GREETING_SECONDS = 2.0
 """So long a source that is not there yet is waited for until the daemon says that it runs."""
 
 
-class Daemon:
-    """One running configuration. ``run`` is its life; ``status`` and ``metrics`` tell of it."""
+@dataclass(frozen=True, slots=True)
+class LastReload:
+    """How the last reload ended: well, or with these faults."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self.configuration = configuration
-        self.metrics = Metrics(configuration.secrets.mask)
-        self.tables = tables_of(configuration)
+    cause: str
+    faults: tuple[Fault, ...] = ()
+    time: float = field(default_factory=time.time)
+
+    def as_json(self) -> dict[str, object]:
+        """All of it as JSON values."""
+        return {
+            "time": self.time,
+            "cause": self.cause,
+            "successful": not self.faults,
+            "faults": [
+                {
+                    "file": fault.place.file,
+                    "line": fault.place.line,
+                    "column": fault.place.column,
+                    "what": fault.what,
+                    "hint": fault.hint,
+                }
+                for fault in self.faults
+            ],
+        }
+
+
+class Daemon:
+    """A running configuration. ``run`` is its life; ``status`` and ``metrics`` tell of it; ``reload`` changes it.
+
+    ``inputs`` are the files that the configuration was read from: it is reloaded when they change. Without them, only
+    when asked to.
+    """
+
+    def __init__(self, configuration: Configuration, inputs: Inputs | None = None) -> None:
+        self.assembly = Assembly(configuration, tables_of(configuration))
+        self.metrics = Metrics(self.masked)
         self.phase = "starting"
         self.admin: AdminServer | None = None
         self.started = time.time()
-        self.intakes: dict[str, Intake] = {}
-        self.outlets: dict[str, Outlet | BufferedOutlet] = {}
-        self.rulesets: dict[tuple[str, Format], Ruleset] = {}
+        self.last_reload: LastReload | None = None
+        self.letters: LetterBox
+        self.store: DeadLetters
+        self._secrets = configuration.secrets
+        self._inputs = inputs or Inputs()
+        self._is_watching = inputs is not None
+        self._fleet: Fleet | None = None
         self._stop = asyncio.Event()
         self._failed = False
-        self._direct: dict[str, Outlet] = {}
-        self._gates: dict[str, Gatekeeper] = {}
+        self._reloading = asyncio.Lock()
+        self._requests: asyncio.Queue[str] = asyncio.Queue()
         self._kept: Mapping[str, int] = {}
         self._bytes = 0
-        self.letters: LetterBox
-        self._store: DeadLetters
-        self._state: StateDir
+        self._services: asyncio.TaskGroup
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._refreshing: Mapping[str, Callable[[], Awaitable[None]]] = {}
         self._mover: Mover
+
+    # What there is
+
+    @property
+    def configuration(self) -> Configuration:
+        """What runs; another one after a reload."""
+        return self.assembly.configuration
+
+    @property
+    def tables(self) -> Tables:
+        """What expressions look into."""
+        return self.assembly.tables
+
+    @property
+    def intakes(self) -> Mapping[str, Intake]:
+        """The sources, by name."""
+        return {} if self._fleet is None else self._fleet.intakes
 
     @property
     def pipelines(self) -> Mapping[str, Pipeline]:
         """What reads each source."""
         return {name: intake.pipeline for name, intake in self.intakes.items()}
+
+    @property
+    def outlets(self) -> Mapping[str, Outlet | BufferedOutlet]:
+        """The way to each sink."""
+        exits = {} if self._fleet is None else self._fleet.exits
+        return {name: known.buffer or known.outlet for name, known in exits.items()}
 
     @property
     def not_ready(self) -> str:
@@ -85,14 +141,22 @@ class Daemon:
     def _trouble(self) -> str:
         return f"the state folder cannot be written: {self.letters.state.error}" if self.letters.state.error else ""
 
+    # What others ask for
+
     def stop(self) -> None:
         """Stop reading, drain, acknowledge, close. ``run`` returns when that is done, or ``drain_timeout`` is over."""
         if not self._stop.is_set():
             log.info("stopping: no more is read; draining for up to %g s", self.configuration.drain_timeout)
         self._stop.set()
         self.phase = "draining"
-        for intake in self.intakes.values():
-            intake.stop()
+        self._end_service("changes of files")
+        if self._fleet is not None:
+            self._fleet.stop()
+
+    def _fail(self) -> None:
+        """A sink never will take anything again: nothing is gained by running on."""
+        self._failed = True
+        self.stop()
 
     async def pause(self, source: str) -> None:
         """Read no more from a source. What was read goes on being settled, and then the source is closed; ``status()``
@@ -109,19 +173,7 @@ class Daemon:
             raise LookupError(f"there is no source `{source}`; {did_you_mean(source, self.intakes)}")
         return self.intakes[source]
 
-    async def reload(self, cause: str) -> Reloaded:
-        """Read the files again, and go on with what they say now, if all of it is right: from the next batch on.
-
-        ``cause`` says who asked: ``files``, ``SIGHUP``, ``api``. Raises ``Refused`` with every fault, and then nothing
-        changes. May be cancelled; it then is taken whole, or not at all. Changed and removed sources and sinks are
-        drained after it has returned.
-        """
-        raise NotImplementedError
-
-    def _fail(self) -> None:
-        """A sink never will take anything again: nothing is gained by running on."""
-        self._failed = True
-        self.stop()
+    # Running
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> bool:
         """Run until ``stop`` is called, every source has ended, or a sink has. True when everything read was settled,
@@ -132,20 +184,22 @@ class Daemon:
         once; what is unsettled is read again at the next start.
         """
         with StateDir.open(self.configuration.state_dir) as state:
-            store = self._store = self._open_store(state)
-            self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
+            self.store = DeadLetters(state, _retention(self.configuration))
+            self.letters = LetterBox(self.store, self.metrics, self.masked)
             if not await self._load_tables():
                 return True
             async with contextlib.AsyncExitStack() as exits:
-                self._gates = await gatekeepers(self.configuration.flows, state, self.metrics)
-                self._build(state, exits)
+                fleet, prepared = await self._prepare_first(state, exits)
                 await self._start_admin(exits)
-                async with asyncio.TaskGroup() as services:
-                    running = self._start_services(services, store)
-                    drained = await self._run_pipelines(services, ready)
-                    await self._move_last(services)
-                    for task in running:
+                async with asyncio.TaskGroup() as self._services:
+                    fleet.begin(prepared, self._services)
+                    self._tell_configuration(None)
+                    self._start_services(fleet)
+                    drained = await self._run_fleet(fleet, ready)
+                    await self._move_last()
+                    for task in self._running.values():
                         task.cancel()
+                    fleet.cancel()
             return drained and not self._failed
 
     async def replay(self, state: StateDir, stop: asyncio.Event) -> None:
@@ -153,102 +207,27 @@ class Daemon:
         daemon runs, and once ``tables`` are loaded. Waits for sinks that are away; when cancelled, what is on its way
         stays requested.
         """
-        store = self._open_store(state)
-        self.letters = LetterBox(store, self.metrics, self.configuration.secrets.mask)
-        outlets = self._build_outlets(state, stop.set)
-        gates = await gatekeepers(self.configuration.flows, state, self.metrics)
-        replayer = Replayer(store, outlets, self._any_ruleset, gates, letters=self.letters, metrics=self.metrics)
+        configuration = self.configuration
+        store = DeadLetters(state, _retention(configuration))
+        letters = LetterBox(store, self.metrics, self.masked)
+        workshop = Workshop(state, letters, self.metrics, stop.set)
+        sinks = configuration.sinks
+        outlets = {name: workshop.outlet(spec, workshop.sink(configuration, name)) for name, spec in sinks.items()}
+        gates = await gatekeepers(configuration.flows, state, self.metrics)
+        replayer = Replayer(store, outlets, self._ruleset, gates, letters=letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
             await replayer.drain(stop)
             for task in running:
                 task.cancel()
 
-    def _open_store(self, state: StateDir) -> DeadLetters:
-        policy = self.configuration.dead_letters
-        return DeadLetters(state, Retention(policy.retain, policy.max_bytes, Moves(policy.routes)))
-
-    def _any_ruleset(self, flow: str, source: str) -> Ruleset | None:
-        spec = self.configuration.sources.get(source)
-        found = next((known for known in self.configuration.flows if known.name == flow), None)
-        return None if found is None else self._ruleset(found, Json() if spec is None else spec.decode)
-
-    # Building
-
-    def _build(self, state: StateDir, exits: contextlib.AsyncExitStack) -> None:
-        configuration = self.configuration
-        self._state = state
-        self.metrics.config_info.labels(configuration.version).set(1)
-        self.metrics.last_reload_successful.set(1)
-        if faults := stranded(configuration):
-            raise Refused(faults)
-        remove_leftovers(configuration)
-        self._direct = self._build_outlets(state, self._fail)
-        self.outlets = {name: self._buffered(outlet, state, exits) for name, outlet in self._direct.items()}
-        for flow in configuration.flows:
-            self.metrics.begin(flow)
-            for name, _ in flow.sources:
-                self.intakes[name] = Intake(
-                    name, self._pipeline, lambda: self.configuration.drain_timeout, self.metrics
-                )
-
-    def _pipeline(self, name: str, stop: asyncio.Event) -> Pipeline:
-        """What reads a source from now on."""
-        spec = self.configuration.sources[name]
-        flow = next(flow for flow in self.configuration.flows if name in dict(flow.sources))
-        return Pipeline(
-            name,
-            build_source(spec, self._context("source", name, self._state, spec.decode)),
-            self._ruleset(flow, spec.decode),
-            self.outlets,
-            letters=self.letters,
-            metrics=self.metrics,
-            stop=stop,
-            gates=self._gates.get(flow.name),
-        )
-
-    def _build_outlets(self, state: StateDir, ended: Callable[[], None]) -> dict[str, Outlet]:
-        outlets = {}
-        for name, spec in self.configuration.sinks.items():
-            configuration = self.configuration
-            outgoing = spec.encode or incoming_format(
-                name, configuration.flows, configuration.sources, configuration.dead_letters
-            )
-            context = replace(self._context("sink", name, state, outgoing), write_timeout=spec.timeout)
-            sink = build_sink(spec, context)
-            outlets[name] = Outlet(name, sink, policy_of(spec), letters=self.letters, metrics=self.metrics, ended=ended)
-        return outlets
-
-    def _buffered(self, outlet: Outlet, state: StateDir, exits: contextlib.AsyncExitStack) -> Outlet | BufferedOutlet:
-        """The way to a sink, by way of its disk buffer if it has one."""
-        spec = self.configuration.sinks[outlet.name]
-        if spec.buffer is None:
-            return outlet
-        buffer = DiskBuffer.open(state.path, outlet.name)
-        exits.callback(buffer.close)
-        return BufferedOutlet(outlet, buffer, spec.buffer.bytes, spec.when_full, self.metrics)
-
-    def _context(self, kind: str, name: str, state: StateDir, payloads: Format) -> Context:
-        return Context(
-            name=name,
-            folder=self.configuration.folder,
-            positions=state.positions(name if kind == "source" else f"{kind} {name}"),
-            format=payloads,
-            count=self.metrics.connector(kind, name),
-        )
-
-    def _ruleset(self, flow: Flow, decode: Format) -> Ruleset:
-        key = (flow.name, decode)
-        if key not in self.rulesets:
-            self.rulesets[key] = ruleset_of(self.configuration, flow, decode, self.tables)
-        return self.rulesets[key]
-
-    # Running
+    def _ruleset(self, flow: str, source: str) -> Ruleset | None:
+        return self.assembly.ruleset(flow, source)
 
     async def _load_tables(self) -> bool:
         """Load every table; False when the daemon is stopped meanwhile."""
         stopping = asyncio.create_task(self._stop.wait(), name="stop signal")
-        loading = asyncio.create_task(self.tables.load(self.metrics), name="tables")
+        loading = asyncio.create_task(self.tables.load(), name="tables")
         await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not loading.done():
@@ -256,6 +235,24 @@ class Daemon:
             return False
         loading.result()
         return True
+
+    async def _prepare_first(self, state: StateDir, exits: contextlib.AsyncExitStack) -> tuple[Fleet, Prepared]:
+        if faults := stranded(self.configuration):
+            raise Refused(faults)
+        remove_leftovers(self.configuration)
+        self.assembly.compile()
+        self._mover = self._made_mover({})
+        fleet = Fleet(self.assembly, Workshop(state, self.letters, self.metrics, self._fail))
+        prepared = await fleet.prepare(self.assembly)
+        self._mover = self._made_mover(fleet.outlets)
+        exits.callback(prepared.close)
+        exits.callback(fleet.close)
+        self._fleet = fleet
+        return fleet, prepared
+
+    def _made_mover(self, outlets: Mapping[str, Outlet]) -> Mover:
+        moves = Moves(self.configuration.dead_letters.routes)
+        return Mover(self.store, moves, outlets, self.assembly.letters_rulesets(), metrics=self.metrics)
 
     async def _start_admin(self, exits: contextlib.AsyncExitStack) -> None:
         http = self.configuration.http
@@ -265,57 +262,48 @@ class Daemon:
         await self.admin.start()
         exits.push_async_callback(self.admin.stop)
 
-    def _start_services(self, services: asyncio.TaskGroup, store: DeadLetters) -> list[asyncio.Task[None]]:
+    def _start_services(self, fleet: Fleet) -> None:
         # Past the buffers: a letter stays in its own store until it is delivered.
         replayer = Replayer(
-            store, self._direct, self._running_ruleset, self._gates, letters=self.letters, metrics=self.metrics
+            self.store, fleet.outlets, self._ruleset, fleet.gates, letters=self.letters, metrics=self.metrics
         )
-        running = [
-            services.create_task(supervise(f"outlet {name}", outlet.run), name=f"outlet {name}")
-            for name, outlet in self.outlets.items()
-        ]
-        keeper = Keeper(store, self.metrics)
-        self._mover = self._build_mover(store)
-        for name, run in (("replayer", replayer.run), ("keeper", keeper.run), ("mover", self._mover.run)):
-            running.append(services.create_task(supervise(name, run), name=name))
-        for name, refresh in self.tables.refreshing().items():
-            running.append(services.create_task(supervise(f"table {name}", refresh), name=f"table {name}"))
+        self._serve("replayer", replayer.run)
+        self._serve("keeper", Keeper(self.store, self.metrics).run)
+        self._serve("mover", self._mover.run)
+        self._serve("reloads", self._serve_requests)
+        if self._is_watching:
+            self._serve("changes of files", self._watch)
         if self.admin is not None:
-            running.append(services.create_task(supervise("admin pages", self.admin.run), name="admin pages"))
-        return running
+            self._serve("admin pages", self.admin.run)
 
-    async def _move_last(self, services: asyncio.TaskGroup) -> None:
-        """Move the last dead letters, or, once stopped, for ``MOVE_SECONDS`` at most."""
-        stopping = services.create_task(self._stop.wait(), name="stop signal")
-        finished = services.create_task(self._mover.finish(), name="last dead letters")
-        await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait([finished], timeout=MOVE_SECONDS)
-        for task in (stopping, finished):
-            task.cancel()
+    def _serve(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Have a service run, instead of the one of that name."""
+        self._end_service(name)
+        self._running[name] = self._services.create_task(supervise(name, run), name=name)
 
-    def _build_mover(self, store: DeadLetters) -> Mover:
-        moves = Moves(self.configuration.dead_letters.routes)
-        rulesets = letters_rulesets(self.configuration, self.tables)
-        return Mover(store, moves, self._direct, rulesets, metrics=self.metrics)
+    def _end_service(self, name: str) -> None:
+        if name in self._running:
+            self._running.pop(name).cancel()
 
-    async def _run_pipelines(self, services: asyncio.TaskGroup, ready: Callable[[], None]) -> bool:
-        """Run the pipelines to their end, or, once stopped, for ``drain_timeout`` at most."""
-        tasks = [services.create_task(intake.run(), name=f"source {name}") for name, intake in self.intakes.items()]
-        stopping = services.create_task(self._stop.wait(), name="stop signal")
+    async def _run_fleet(self, fleet: Fleet, ready: Callable[[], None]) -> bool:
+        """Run to the end of every source, or, once stopped, for ``drain_timeout`` at most."""
+        create = self._services.create_task
+        stopping = create(self._stop.wait(), name="stop signal")
         self.phase = self.phase if self._stop.is_set() else ""
-        greeting = services.create_task(self._greet(ready), name="greeting")
-        ended = services.create_task(_all(tasks), name="end of all sources")
-        emptied = services.create_task(self._empty_buffers(ended), name="end of all buffers")
+        if self._stop.is_set():
+            fleet.stop()
+        greeting = create(self._greet(ready), name="greeting")
+        emptied = create(self._empty_buffers(fleet), name="end of all buffers")
         await asyncio.wait([emptied, stopping], return_when=asyncio.FIRST_COMPLETED)
-        finished = services.create_task(self._finish(ended), name="last deliveries")
+        finished = create(self._finish(fleet), name="last deliveries")
         await asyncio.wait([finished], timeout=self.configuration.drain_timeout)
         self.phase = "stopped"
         drained = finished.done()
         if not drained:
             log.error("not everything was drained in %g s; ending all the same", self.configuration.drain_timeout)
-        for task in (*tasks, greeting, ended, emptied, finished, stopping):
+        for task in (greeting, emptied, finished, stopping):
             task.cancel()
-        await _all(tasks)
+        await fleet.cancel_reading()
         return drained
 
     async def _greet(self, ready: Callable[[], None]) -> None:
@@ -326,28 +314,159 @@ class Daemon:
                     await pipeline.tried.wait()
         ready()
 
-    async def _empty_buffers(self, ended: asyncio.Task[None]) -> None:
+    async def _empty_buffers(self, fleet: Fleet) -> None:
         """When no more comes: return when nothing waits in a buffer, either."""
-        await asyncio.wait([ended])
-        for outlet in self._buffers():
-            await outlet.drain()
+        await fleet.end()
+        for buffer in fleet.buffers:
+            await buffer.drain()
 
-    async def _finish(self, ended: asyncio.Task[None]) -> None:
+    async def _finish(self, fleet: Fleet) -> None:
         """What was read is settled, and no delivery from a buffer is under way; what waits there goes on waiting."""
-        for outlet in self._buffers():
-            outlet.halt()
-        for outlet in self._buffers():
-            await outlet.finish()
-        await asyncio.wait([ended])
+        for buffer in fleet.buffers:
+            buffer.halt()
+        for buffer in fleet.buffers:
+            await buffer.finish()
+        await fleet.end()
 
-    def _buffers(self) -> list[BufferedOutlet]:
-        return [outlet for outlet in self.outlets.values() if isinstance(outlet, BufferedOutlet)]
+    async def _move_last(self) -> None:
+        """Move the last dead letters, or, once stopped, for ``MOVE_SECONDS`` at most."""
+        stopping = self._services.create_task(self._stop.wait(), name="stop signal")
+        finished = self._services.create_task(self._mover.finish(), name="last dead letters")
+        await asyncio.wait([finished, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([finished], timeout=MOVE_SECONDS)
+        for task in (stopping, finished):
+            task.cancel()
+
+    # Reloading
+
+    def request_reload(self, cause: str) -> None:
+        """Reload as soon as no other reload is under way; how it ends is told by the log, metrics and ``status()``."""
+        self._requests.put_nowait(cause)
+
+    async def reload(self, cause: str) -> Reloaded:
+        """Read the files again, and go on with what they say now, if all of it is right: from the next batch on.
+
+        ``cause`` says who asked: ``files``, ``SIGHUP``, ``api``. Raises ``Refused`` with every fault, and then nothing
+        changes; SluicewayError while the daemon starts or stops. May be cancelled; it then is taken whole, or not at
+        all. Sources and sinks that are changed or removed are drained after it has returned.
+        """
+        async with self._reloading:
+            try:
+                reloaded = await self._reload(cause)
+            except Refused as refused:
+                self._tell_refusal(cause, refused)
+                raise
+            except Exception as error:
+                if isinstance(error, SluicewayError) and not isinstance(error, StateError):
+                    raise
+                log.error("a reload (%s) has failed: %s", cause, error, exc_info=error)
+                what = f"cannot be taken: {type(error).__name__}: {error}"
+                unforeseen = Refused([Fault(Place(str(self.configuration.files[0])), self.masked(what))])
+                self._tell_refusal(cause, unforeseen)
+                raise unforeseen from error
+        self.metrics.reloads.labels("taken").inc()
+        self.metrics.last_reload_successful.set(1)
+        self.last_reload = LastReload(cause)
+        log.info("configuration %s runs instead of %s (%s): %s", reloaded.version, reloaded.previous, cause, reloaded)
+        return reloaded
+
+    async def _reload(self, cause: str) -> Reloaded:
+        fleet, old = self._running_fleet(), self.assembly
+        new = await self._assembled(old)
+        prepared = await fleet.prepare(new)
+        try:
+            self._running_fleet()
+        except SluicewayError:
+            fleet.discard(prepared)
+            raise
+        fleet.commit(prepared)
+        self.assembly = new
+        self._tell_configuration(old)
+        return compare(old, new, cause)
+
+    def _running_fleet(self) -> Fleet:
+        if self.phase or self._fleet is None:
+            raise SluicewayError(f"nothing is reloaded now: the daemon is {self.phase}")
+        return self._fleet
+
+    async def _assembled(self, old: Assembly) -> Assembly:
+        """What the files say now, checked whole. Raises Refused."""
+        self._inputs = inputs = Inputs()  # of one that is refused, too: when they change, it may be right
+        configuration = await asyncio.to_thread(load, self.configuration.files, None, inputs)
+        if faults := needs_restart(old.configuration, configuration):
+            raise Refused(faults, configuration.warnings)
+        new = Assembly(configuration, tables_of(configuration, old.tables))
+        await new.tables.load()
+        await asyncio.to_thread(new.compile, old)
+        return new
+
+    def _tell_refusal(self, cause: str, refused: Refused) -> None:
+        self.metrics.reloads.labels("refused").inc()
+        self.metrics.last_reload_successful.set(0)
+        self.last_reload = LastReload(cause, tuple(refused.faults))
+        version = self.configuration.version
+        log.error(
+            "a new configuration is refused (%s), and %s runs on: %d fault(s)", cause, version, len(refused.faults)
+        )
+        for fault in refused.faults:
+            log.error("%s", fault)
+
+    def _tell_configuration(self, old: Assembly | None) -> None:
+        """Another configuration runs than before: what depends on it is that of the new one from now on."""
+        new = self.assembly
+        self._secrets = self._secrets.joined(new.configuration.secrets)
+        self.store.retain(_retention(new.configuration))
+        new.tables.begin(self.metrics)
+        self._renew_tables()
+        if old is not None and self._fleet is not None and not has_same_letters(old, new):
+            self._mover = self._made_mover(self._fleet.outlets)
+            self._serve("mover", self._mover.run)
+        self._tell_metrics(old)
+
+    def _renew_tables(self) -> None:
+        refreshing = self.tables.refreshing()
+        for name in self._refreshing.keys() | refreshing.keys():
+            if refreshing.get(name) != self._refreshing.get(name):
+                self._end_service(f"table {name}")
+                if name in refreshing:
+                    self._serve(f"table {name}", refreshing[name])
+        self._refreshing = refreshing
+
+    def _tell_metrics(self, old: Assembly | None) -> None:
+        metrics, configuration = self.metrics, self.configuration
+        if old is None:
+            metrics.last_reload_successful.set(1)
+        else:
+            metrics.config_info.clear()
+            for table in old.configuration.tables.keys() - configuration.tables.keys():
+                metrics.forget("table", table)
+        metrics.config_info.labels(configuration.version).set(1)
+        for flow in configuration.flows:
+            metrics.begin(flow, None if old is None else old.flow(flow.name))
+
+    async def _serve_requests(self) -> None:
+        while True:
+            cause = await self._requests.get()
+            await self._try_reload(cause)
+
+    async def _watch(self) -> None:
+        await watch(lambda: self._inputs, lambda: self._try_reload("files"))
+
+    async def _try_reload(self, cause: str) -> None:
+        try:
+            await self.reload(cause)
+        except Refused:
+            pass  # which is told by now
+        except SluicewayError as error:
+            log.warning("%s", error)
+
+    # Telling
 
     def refresh(self) -> None:
         """Read anew how many dead letters there are: the command line may have purged some."""
         self.metrics.state_writable.set(0 if self._trouble else 1)
         try:
-            kept, (pages, free, size) = self._store.counts(), self._store.pages()
+            kept, (pages, free, size) = self.store.counts(), self.store.pages()
         except StateError as error:
             log.warning("the dead letters cannot be counted: %s", error)
             return
@@ -356,37 +475,24 @@ class Daemon:
         for flow in {*kept, *(flow.name for flow in self.configuration.flows)}:
             self.metrics.dead_letters_kept.labels(flow).set(kept.get(flow, 0))
 
-    def _running_ruleset(self, flow: str, source: str) -> Ruleset | None:
-        """The ruleset of a flow for a source, or for any of its sources when that one is gone."""
-        pipeline = self.pipelines.get(source)
-        if pipeline is not None and pipeline.ruleset.name == flow:
-            return pipeline.ruleset
-        rulesets = (pipeline.ruleset for pipeline in self.pipelines.values())
-        return next((ruleset for ruleset in rulesets if ruleset.name == flow), None)
-
-    # Telling
-
     def masked(self, text: str) -> str:
-        """The text without what the configuration took from the environment and from files."""
-        return self.configuration.secrets.mask(text)
+        """The text without what any configuration so far took from the environment and from files."""
+        return self._secrets.mask(text)
 
     def status(self) -> dict[str, object]:
         """Every component's connection and figures, as JSON values."""
         configuration = self.configuration
         return {
             "version": version(),
-            "config": {"version": configuration.version, "files": [str(path) for path in configuration.files]},
+            "config": {
+                "version": configuration.version,
+                "files": [str(path) for path in configuration.files],
+                "last_reload": None if self.last_reload is None else self.last_reload.as_json(),
+            },
             "started": self.started,
             "ready": not self.not_ready,
             "state": self.phase or "running",
-            "sources": {
-                name: {"type": configuration.sources[name].type, **intake.status()}
-                for name, intake in self.intakes.items()
-            },
-            "sinks": {
-                name: {"type": configuration.sinks[name].type, **outlet.status()}
-                for name, outlet in self.outlets.items()
-            },
+            **({"sources": {}, "sinks": {}} if self._fleet is None else self._fleet.status()),
             "flows": {
                 flow.name: {
                     "version": flow.version,
@@ -400,6 +506,6 @@ class Daemon:
         }
 
 
-async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
-    if tasks:
-        await asyncio.wait(tasks)
+def _retention(configuration: Configuration) -> Retention:
+    policy = configuration.dead_letters
+    return Retention(policy.retain, policy.max_bytes, Moves(policy.routes))

@@ -42,6 +42,10 @@ class DeadLetters:
         self._busy: set[int] = set()
         self._taking = asyncio.Lock()
 
+    def retain(self, retention: Retention) -> None:
+        """From now on, keep letters within these bounds."""
+        self._retention = retention
+
     async def add_many(self, letters: Sequence[Letter], *, replayed: Collection[int] = ()) -> Counter[str]:
         """Keep these letters, and let go of those with the ids in ``replayed``, whose replay has ended: all or nothing,
         durable when it returns. Cancelled, it may or may not have happened. No content of a letter makes it fail.

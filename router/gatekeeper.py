@@ -15,7 +15,7 @@ import asyncio
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -55,16 +55,20 @@ _Row = tuple[int, int, int, bytes]
 
 
 class Gatekeeper:
-    """Owns the gates of one flow. ``load`` comes first."""
+    """Owns the gates of one flow. ``load`` comes first.
 
-    def __init__(self, flow: Flow, state: StateDir, metrics: Metrics) -> None:
+    Gates that are the same ``before``, in the flow as it runs, share their state with these: while the flow changes,
+    some batches still cross those.
+    """
+
+    def __init__(self, flow: Flow, state: StateDir, metrics: Metrics, before: Gatekeeper | None = None) -> None:
         self._flow = flow
-        self._gates = Gates(flow)
+        self.gates: Gates = Gates(flow, None if before is None else before.gates)
         self._numbered = [(rule.name, gate) for rule in flow.rules for gate in rule.gates]
         self._state = state
         self._metrics = [metrics.gate(flow.name, rule, gate.kind) for rule, gate in self._numbered]
         self._ids: dict[int, int] = {}
-        self._outcomes: dict[Crossing, Receipt] = {}
+        self.outcomes: dict[Crossing, Receipt] = {} if before is None else before.outcomes
         self._flying: dict[Crossing, Sequence[Lease | None] | None] = {}
         self._tidied = time.monotonic()
 
@@ -82,19 +86,21 @@ class Gatekeeper:
         for number, id_ in self._ids.items():
             gate = self._numbered[number][1]
             assert isinstance(gate, Dedupe)  # noqa: S101 - chosen above
+            if self.gates.is_kept(number):
+                continue
             rows = await self._state.read(partial(_keys_since, id_, time.time_ns() - gate.within))
             for since, digests in rows:
                 keys = (digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES))
-                self._gates.remember(number, since, keys)
+                self.gates.remember(number, since, keys)
         self.tell()
 
     def cross(self, arrived: int) -> Crossing:
         """A batch that arrived at this time begins to cross the gates."""
-        return self._gates.cross(arrived)
+        return self.gates.cross(arrived)
 
     def tell(self) -> None:
         """Show how many keys there are."""
-        for metrics, keys, forgotten in zip(self._metrics, self._gates.sizes(), self._gates.forgotten(), strict=True):
+        for metrics, keys, forgotten in zip(self._metrics, self.gates.sizes(), self.gates.forgotten(), strict=True):
             metrics.keys.set(keys)
             if forgotten:
                 metrics.forgotten.inc(forgotten)
@@ -151,15 +157,15 @@ class Gatekeeper:
 
     def _outcome(self, crossing: Crossing) -> Receipt:
         """What becomes of a batch that others lean on."""
-        outcome = self._outcomes.get(crossing)
+        outcome = self.outcomes.get(crossing)
         if outcome is None:
-            outcome = self._outcomes[crossing] = asyncio.get_running_loop().create_future()
+            outcome = self.outcomes[crossing] = asyncio.get_running_loop().create_future()
         if crossing.is_lost:
             self._conclude(crossing, NotConnected(_LOST))
         return outcome
 
     def _conclude(self, crossing: Crossing, error: BaseException | None) -> None:
-        outcome = self._outcomes.pop(crossing, None)
+        outcome = self.outcomes.pop(crossing, None)
         if outcome is None:
             return
         if error is None:
@@ -198,9 +204,17 @@ def _revoked(leases: Sequence[Lease | None] | None) -> set[int]:
     return {index for index, lease in enumerate(leases) if lease is not None and lease.revoked}
 
 
-async def gatekeepers(flows: Iterable[Flow], state: StateDir, metrics: Metrics) -> dict[str, Gatekeeper]:
-    """By flow, what keeps its gates, of flows that have any. Raises StateError."""
-    found = {flow.name: Gatekeeper(flow, state, metrics) for flow in flows if any(rule.gates for rule in flow.rules)}
+async def gatekeepers(
+    flows: Iterable[Flow], state: StateDir, metrics: Metrics, before: Mapping[str, Gatekeeper] | None = None
+) -> dict[str, Gatekeeper]:
+    """By flow, what keeps its gates, of flows that have any, with the state of those that were there ``before``. Raises
+    StateError."""
+    known = before or {}
+    found = {
+        flow.name: Gatekeeper(flow, state, metrics, known.get(flow.name))
+        for flow in flows
+        if any(rule.gates for rule in flow.rules)
+    }
     for keeper in found.values():
         await keeper.load()
     return found

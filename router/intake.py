@@ -25,14 +25,15 @@ State = Literal["running", "pausing", "paused", "draining", "ended"]
 
 
 class Intake:
-    """The source of one name. ``run`` is its task; ``pipeline`` is what reads it, or did last.
+    """The source of one name and ``type``. ``run`` is its task; ``pipeline`` is what reads it, or did last.
 
     ``grace`` gives the seconds that a source which replays has to settle what it has read, when another one is to take
     its place; after them that is given up, and read again. A source that does not replay has as long as it takes.
     """
 
-    def __init__(self, name: str, make: Make, grace: Callable[[], float], metrics: Metrics) -> None:
+    def __init__(self, name: str, type_: str, make: Make, grace: Callable[[], float], metrics: Metrics) -> None:
         self.name = name
+        self.type = type_
         self._paused = metrics.source(name).paused
         self.is_paused = False
         self.is_leaving = False
@@ -59,12 +60,16 @@ class Intake:
         return self.pipeline.ended and not self._stop.is_set()
 
     def status(self) -> dict[str, object]:
-        """What it does, and what its pipeline tells, as JSON values."""
-        return {**self.pipeline.status(), "state": self.state}
+        """Its type, what it does, and what its pipeline tells, as JSON values."""
+        return {"type": self.type, **self.pipeline.status(), "state": self.state}
 
     def uses(self, way: Way) -> bool:
         """Whether a record may still go this way."""
         return self._is_reading and self.pipeline.uses(way)
+
+    def goes_through(self, flow: str) -> bool:
+        """Whether a record may still go through this flow."""
+        return self._is_reading and self.pipeline.goes_through(flow)
 
     def pause(self) -> None:
         """Read no more. What was read is settled, and then the source is closed."""

@@ -152,6 +152,7 @@ class Metrics:
         # The library takes a counter x_total for a claim on the name x, which the exposition format does not.
         self._kept_registry = CollectorRegistry()
         self._partitions: dict[str, set[str]] = {}
+        self._collectors: list[tuple[tuple[str, ...], Counter | Gauge | Histogram]] = []
         self.families: list[Family] = []
         self._sources()
         self._flows()
@@ -160,14 +161,20 @@ class Metrics:
         self._configuration()
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(self._family(name, "counter", help_, labels), help_, labels, registry=self.registry)
+        made = Counter(self._family(name, "counter", help_, labels), help_, labels, registry=self.registry)
+        self._collectors.append((labels, made))
+        return made
 
     def _gauge(self, name: str, help_: str, *labels: str, registry: CollectorRegistry | None = None) -> Gauge:
-        return Gauge(self._family(name, "gauge", help_, labels), help_, labels, registry=registry or self.registry)
+        made = Gauge(self._family(name, "gauge", help_, labels), help_, labels, registry=registry or self.registry)
+        self._collectors.append((labels, made))
+        return made
 
     def _histogram(self, name: str, help_: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         full = self._family(name, "histogram", help_, labels)
-        return Histogram(full, help_, labels, registry=self.registry, buckets=buckets)
+        made = Histogram(full, help_, labels, registry=self.registry, buckets=buckets)
+        self._collectors.append((labels, made))
+        return made
 
     def _family(
         self, name: str, type_: Literal["counter", "gauge", "histogram", "info"], help_: str, labels: tuple[str, ...]
@@ -279,6 +286,9 @@ class Metrics:
         self.reloads = self._counter("config_reloads_total", "Reloads of the configuration.", "result")
         self.last_reload_successful = self._gauge("config_last_reload_successful", "1 when the last reload was taken.")
         self.config_info = self._gauge("config_info", "The running configuration.", "version")
+        self.flow_info = self._gauge(
+            "flow_info", "The flows that run, and the version of their rules.", "flow", "version"
+        )
         running = {"version": version(), "python": platform.python_version()}
         self._family("build_info", "info", "What is running.", tuple(running))
         Info("sluiceway_build", "What is running.", registry=self.registry).info(running)
@@ -338,8 +348,12 @@ class Metrics:
         """What counts the events of one connector."""
         return lambda event, number: self.connector_events.labels(kind, name, event).inc(number)
 
-    def begin(self, flow: Flow) -> None:
-        """Show what is counted of a flow as 0 before anything is counted, so that its first rise is one."""
+    def begin(self, flow: Flow, before: Flow | None = None) -> None:
+        """Show what is counted of a flow as 0 before anything is counted, so that its first rise is one; and nothing
+        any more of rules and gates that were there ``before``."""
+        if before is not None:
+            self._forget_rules(before, flow)
+        self.flow_info.labels(flow.name, flow.version).set(1)
         self.unmatched.labels(flow.name)
         for source, _ in flow.sources if flow.otherwise.rejecting else ():
             self.rejected.labels(flow.name, source)
@@ -353,6 +367,33 @@ class Metrics:
                     self.dropped.labels(flow.name, rule.name)
                 elif target.sink != DEAD_LETTER:
                     self.routed.labels(flow.name, target.sink)
+
+    def _forget_rules(self, before: Flow, flow: Flow) -> None:
+        self._remove(flow=before.name, version=before.version)
+        rules = {rule.name: {gate.kind for gate in rule.gates} for rule in flow.rules}
+        for rule in before.rules:
+            if rule.name not in rules:
+                self._remove(flow=flow.name, rule=rule.name)
+            for gate in {gate.kind for gate in rule.gates} - rules.get(rule.name, set()):
+                self._remove(flow=flow.name, rule=rule.name, gate=gate)
+
+    def forget(self, kind: Literal["source", "sink", "flow", "table"], name: str) -> None:
+        """Show nothing any more of a component that is gone. Of a flow, the dead letters that there still are stay."""
+        self._remove(**{kind: name})
+        self._remove(kind=kind, name=name)
+        if kind == "source":
+            self._partitions.pop(name, None)
+
+    def forget_buffer(self, sink: str) -> None:
+        """Show nothing any more of a sink's disk buffer."""
+        for family in (self.sink_buffer_records, self.sink_buffer_bytes, self.sink_buffer_limit, self.sink_restored):
+            family.remove_by_labels({"sink": sink})
+
+    def _remove(self, **labels: str) -> None:
+        """Every series that has these labels."""
+        for names, collector in self._collectors:
+            if labels.keys() <= set(names):
+                collector.remove_by_labels(labels)
 
     def set_lag(self, source: str, lags: Sequence[Lag]) -> None:
         """Show the lag of each partition, and forget partitions that are gone."""

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from router.batch import Batch
 from router.deadletters import DeadLetters
-from router.errors import EndOfStream
+from router.errors import EndOfStream, NotConnected
 from router.letter import Letter, to_bytes
 from router.load import Receipt
 from router.metrics import Metrics
@@ -112,7 +112,7 @@ class Mover:
         try:
             try:
                 failed = await self._write(sink, letters)
-            except EndOfStream:
+            except (EndOfStream, NotConnected):  # the sink has ended, or a reload has taken it away
                 return None
             full = {letter.replaces for letter in failed if letter.reason == "queue_full"}
             stuck = {letter.replaces: letter for letter in failed if letter.replaces not in full}

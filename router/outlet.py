@@ -61,6 +61,8 @@ class Outlet:
 
     A sink that says that it never will take anything again ends it: the receipts of all that it was not given, and of
     whatever is put from then on, raise ``EndOfStream``. ``ended`` is called once, when that happens.
+
+    A sink that a reload takes away ends by ``give_up``.
     """
 
     def __init__(
@@ -82,6 +84,9 @@ class Outlet:
         self.queued_bytes = 0
         self._sink = sink
         self._replacement: Sink | None = None
+        self._for_old = 0
+        self._opening: asyncio.Timeout | None = None
+        self._comes_again: Callable[[str], bool] | None = None
         self._ended = ended
         self._end: EndOfStream | None = None
         self._letters = letters
@@ -116,14 +121,16 @@ class Outlet:
         """
         receipt: Receipt = asyncio.get_running_loop().create_future()
         entry = Admitted(part, receipt)
-        if self.policy.when_full == "block":
+        if self._comes_again is not None:
+            await self._turn_away(entry)
+        elif self.policy.when_full == "block":
             await self._admission.enter(entry)
         elif not self._admission.try_enter(entry):
             await self.refuse(entry, "the queue is full")
         return receipt
 
     def _has_room(self, entry: Admitted) -> bool:
-        if self._end is not None:
+        if self._end is not None or self._comes_again is not None:
             return True
         if not self._queue and not self.queued_records:
             return True
@@ -147,10 +154,10 @@ class Outlet:
         self._metrics.queue_records.set(self.queued_records)
         self._metrics.queue_bytes.set(self.queued_bytes)
 
-    async def refuse(self, entry: Admitted, why: str) -> None:
+    async def refuse(self, entry: Admitted, why: str, *, reason: str = "queue_full") -> None:
         """Make dead letters of a part that finds no room, and complete its receipt."""
         load = Load([entry])
-        await self._dead_letter(load, dict.fromkeys(range(len(load.batch)), why), reason="queue_full", attempts=0)
+        await self._dead_letter(load, dict.fromkeys(range(len(load.batch)), why), reason=reason, attempts=0)
         load.settle()
 
     def hurry(self) -> None:
@@ -158,10 +165,55 @@ class Outlet:
         self._hurried = time.monotonic()
         self._wake.set()
 
-    def replace(self, sink: Sink) -> None:
-        """Change the sink underneath: the old one is closed and this one opened before the next write."""
-        self._replacement = sink
+    # What a reload changes
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits here, and nobody to put something here."""
+        return not self._queue and not self._admission.waiting
+
+    def change(self, policy: Policy) -> None:
+        """From now on, batch, bound and retry so."""
+        if policy.backoff != self.policy.backoff:
+            self._backoff = Backoff(initial=policy.backoff)
+        self.policy = policy
+        self._allowed.clear()
+        self._admission.admit_waiting()
         self._wake.set()
+
+    def replace(self, sink: Sink) -> None:
+        """Change the sink underneath. What waits by now goes to the old one, as long as that works; then, or at once,
+        the old one is closed and this one opened."""
+        if self._replacement is None:
+            self._for_old = len(self._queue)
+        self._replacement = sink
+        if self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
+        self._wake.set()
+
+    @property
+    def _is_replaced(self) -> bool:
+        """Whether the old sink has done its part."""
+        works = self.connected and not self.error
+        return self._replacement is not None and not (works and self._for_old)
+
+    async def give_up(self, comes_again: Callable[[str], bool]) -> None:
+        """Once ``run`` has ended for good: have nothing wait here any more, neither what does nor what is put from now
+        on. Where the source of a part reads it again (``comes_again``, by its name) its receipt raises NotConnected; of
+        any other, dead letters are made."""
+        self._comes_again = comes_again
+        self._admission.admit_waiting()
+        self._count_queue(-self.queued_records, -self.queued_bytes)
+        while self._queue:
+            await self._turn_away(self._queue.popleft())
+
+    async def _turn_away(self, entry: Admitted) -> None:
+        why = f"the configuration has no sink {self.name!r} any more"
+        origin = entry.part.origin
+        if origin.held is not None or (self._comes_again is not None and self._comes_again(origin.source)):
+            entry.fail(NotConnected(why))
+        else:
+            await self.refuse(entry, why, reason="sink_removed")
 
     # Writing
 
@@ -196,14 +248,16 @@ class Outlet:
         self._ended()
 
     async def _next_load(self) -> Load:
-        while not self._queue:
+        while not self._queue or self._is_replaced:
+            if self._is_replaced:
+                await self._connect()
+                continue
             self._wake.clear()
             await self._wake.wait()
-            if self._replacement is not None:
-                await self._connect()
         await self._linger()
+        most = len(self._queue) if self._replacement is None else max(1, self._for_old)
         policy, taken, records, size = self.policy, 1, len(self._queue[0].part.batch), self._queue[0].part.batch.bytes
-        while taken < len(self._queue):
+        while taken < most:
             batch = self._queue[taken].part.batch
             records, size = records + len(batch), size + batch.bytes
             if records > policy.batch_records or size > policy.batch_bytes:
@@ -229,6 +283,7 @@ class Outlet:
         """Free the room of a load that is settled. Until then its parts count, so memory stays within the bounds."""
         for _ in load.admitted:
             self._queue.popleft()
+        self._for_old = max(0, self._for_old - len(load.admitted))
         self._count_queue(-len(load.batch), -sum(entry.part.batch.bytes for entry in load.admitted))
         self._admission.admit_waiting()
 
@@ -248,7 +303,7 @@ class Outlet:
 
     async def _attempt(self, load: Load, segment: Segment) -> list[Segment]:
         """Write a segment once. What must be written again comes back, in order."""
-        if self._replacement is not None or not self.connected:
+        if self._is_replaced or not self.connected:
             await self._connect()
         segment = self._still_leased(load, segment)
         if not segment.indices:
@@ -387,7 +442,7 @@ class Outlet:
         last one has ``begun``; a replacement of the sink ends the wait."""
         now = time.monotonic()
         deadline = max(now + least, min(now, begun) + self._backoff.next())
-        while self._replacement is None and (left := deadline - time.monotonic()) > 0:
+        while not self._is_replaced and (left := deadline - time.monotonic()) > 0:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
@@ -434,12 +489,12 @@ class Outlet:
         while True:
             if self._replacement is not None:
                 await self._close_sink(self._sink)
-                self._sink, self._replacement = self._replacement, None
+                self._sink, self._replacement, self._for_old = self._replacement, None, 0
                 self._backoff.reset()
             why = await self._try_open()
             if why is None:
                 return
-            if why != self.error or self.connected:
+            if self._replacement is None and (why != self.error or self.connected):
                 log.warning("sink %s: cannot connect: %s; trying again", self.name, why)
             self._set_down(why)
             await self._close_sink(self._sink)
@@ -447,7 +502,7 @@ class Outlet:
 
     async def _try_open(self) -> str | None:
         try:
-            async with asyncio.timeout(self.policy.timeout):
+            async with asyncio.timeout(self.policy.timeout) as self._opening:
                 await self._sink.open()
         except TimeoutError:
             return f"opening took longer than {self.policy.timeout:g} s"
@@ -458,6 +513,8 @@ class Outlet:
         except Exception as error:
             log.error("sink %s: open failed in an unforeseen way", self.name, exc_info=error)
             return f"{type(error).__name__}: {error}"
+        finally:
+            self._opening = None
         if not self.connected:
             log.info("sink %s: connected", self.name)
         self.connected, self.error, self.since = True, "", time.time()

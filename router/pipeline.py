@@ -148,8 +148,15 @@ class Pipeline:
 
     def uses(self, way: Way) -> bool:
         """Whether a batch may still go this way."""
-        used = (self._routing, self._in_hand)
-        return any(way is other for routing in used if routing is not None for other in routing.outlets.values())
+        return any(way is other for routing in self._used for other in routing.outlets.values())
+
+    def goes_through(self, flow: str) -> bool:
+        """Whether a batch may still go through this flow."""
+        return any(routing.ruleset.name == flow for routing in self._used)
+
+    @property
+    def _used(self) -> list[Routing]:
+        return [self._routing] if self._in_hand is None else [self._routing, self._in_hand]
 
     async def run(self) -> None:
         """Read until the source ends or ``stop`` is set, and return when all that was read is settled.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
 
+from router.assembly import Assembly, is_sink_changed, is_source_changed
 from router.config import Configuration
-from rules.faults import Fault
-
-T = TypeVar("T")
+from rules.faults import Fault, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +53,47 @@ class Reloaded:
         }
 
 
-def compare(old: Configuration, new: Configuration, cause: str) -> Reloaded:
+def compare(old: Assembly, new: Assembly, cause: str) -> Reloaded:
     """What is different in the new configuration."""
+    before, after = old.configuration, new.configuration
     return Reloaded(
-        version=new.version,
-        previous=old.version,
+        version=after.version,
+        previous=before.version,
         cause=cause,
-        sources=changes_of(old.sources, new.sources, lambda before, after: before == after),
-        sinks=changes_of(old.sinks, new.sinks, lambda before, after: before == after),
-        flows=changes_of(
-            {flow.name: flow.version for flow in old.flows},
-            {flow.name: flow.version for flow in new.flows},
-            lambda before, after: before == after,
+        sources=_changes(before.sources, after.sources, lambda name: not is_source_changed(before, after, name)),
+        sinks=_changes(before.sinks, after.sinks, lambda name: _is_same_sink(before, after, name)),
+        flows=_changes(old.versions(), new.versions(), lambda name: old.versions()[name] == new.versions()[name]),
+        tables=_changes(
+            before.tables, after.tables, lambda name: before.tables[name].settings == after.tables[name].settings
         ),
-        tables=changes_of(old.tables, new.tables, lambda before, after: before.settings == after.settings),
-        warnings=new.warnings,
+        warnings=after.warnings,
     )
 
 
-def changes_of(old: Mapping[str, T], new: Mapping[str, T], is_same: Callable[[T, T], bool]) -> Changes:
+def needs_restart(old: Configuration, new: Configuration) -> list[Fault]:
+    """A fault for everything that only a restart can change."""
+    pairs = {"state_dir": (old.state_dir, new.state_dir), "http": (old.http, new.http)}
+    return [
+        Fault(
+            new.places.get(key, Place(str(new.files[0]))),
+            f"`{key}` cannot change while the daemon runs",
+            "should be as it was until the daemon is started again",
+        )
+        for key, (before, after) in pairs.items()
+        if before != after
+    ]
+
+
+def _is_same_sink(old: Configuration, new: Configuration, name: str) -> bool:
+    before, after = old.sinks[name], new.sinks[name]
+    return not is_sink_changed(old, new, name) and (before.common, before.allow) == (after.common, after.allow)
+
+
+def _changes(old: Iterable[str], new: Iterable[str], is_same: Callable[[str], bool]) -> Changes:
     """Names that are new, gone, or stand for something else now."""
+    before, after = set(old), set(new)
     return Changes(
-        added=tuple(name for name in new if name not in old),
-        removed=tuple(name for name in old if name not in new),
-        changed=tuple(name for name in new if name in old and not is_same(old[name], new[name])),
+        added=tuple(name for name in new if name not in before),
+        removed=tuple(name for name in old if name not in after),
+        changed=tuple(name for name in new if name in before and not is_same(name)),
     )

@@ -181,14 +181,14 @@ class Replayer:
         if ruleset is None:
             return f"the configuration has no flow {flow!r} any more"
         origin = _origin(letters, failed, flow=flow, source=source, version=ruleset.version)
-        gates = self._gates.get(flow)
+        gates, outlets = self._gates.get(flow), dict(self._outlets)  # which a reload changes together
         crossing = None if gates is None else gates.cross(origin.batch.arrived)
         try:
             decisions = ruleset.route(origin.batch, source, crossing=crossing)
             decisions.keep_rejected()  # who sent them has long had an answer
             self._metrics.flow(flow).count(decisions, 0.0)
             failed += [origin.letter_of(letter) for letter in decisions.letters]
-            receipts = [await self._outlets[name].put(part) for name, part in parts_of(decisions, origin)]
+            receipts = [await outlets[name].put(part) for name, part in parts_of(decisions, origin)]
             leaning = [] if gates is None or crossing is None else gates.follow(crossing, receipts)
             for receipt in (*receipts, *leaning):
                 await receipt

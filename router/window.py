@@ -40,6 +40,10 @@ class Window:
         self._most_records, self._most_bytes = records, size
         self._records = self._bytes = 0
 
+    def bound(self, records: int, size: int) -> None:
+        """From now on, hold so many records and bytes of payload at most."""
+        self._most_records, self._most_bytes = records, size
+
     @property
     def room(self) -> tuple[int, int]:
         """How many records, and bytes of payload, it can still take."""

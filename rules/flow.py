@@ -7,7 +7,7 @@ within the file is resolved. Whether the named sources, sinks and models exist i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import ClassVar, Literal
 
@@ -122,6 +122,12 @@ class Gate:
     place: Place
     key: Expr | None = None
     held: Target | None = None
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What its state depends on, in terms that can be compared."""
+        own = (getattr(self, each.name) for each in fields(self) if each.name not in ("place", "key", "held"))
+        return (self.kind, None if self.key is None else self.key.cel.text, *own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -357,12 +357,27 @@ class Gates:
     Batches cross them one after the other or interleaved, in slices, but never in two threads at once.
     """
 
-    def __init__(self, flow: Flow) -> None:
-        self._states = [_state_of(gate) for rule in flow.rules for gate in rule.gates]
+    def __init__(self, flow: Flow, before: Gates | None = None) -> None:
+        """``before`` are those of the same flow as it was: gates whose rule and settings are the same share their
+        state with them."""
+        known = {} if before is None else before.known
+        self.known: dict[tuple[object, ...], _State] = {}
+        self._kept: set[int] = set()
+        for rule in flow.rules:
+            for number, gate in enumerate(rule.gates):
+                key = (rule.name, number, *gate.settings)
+                if key in known:
+                    self._kept.add(len(self.known))
+                self.known[key] = known[key] if key in known else _state_of(gate)
+        self._states = list(self.known.values())
 
     def cross(self, arrived: int) -> Crossing:
         """A batch that arrived at this time (Unix nanoseconds) begins to cross them."""
         return Crossing(arrived, self._states)
+
+    def is_kept(self, gate: int) -> bool:
+        """Whether it goes on with the state that it had before."""
+        return gate in self._kept
 
     def remember(self, gate: int, arrived: int, keys: Iterable[bytes]) -> None:
         """Keys of a dedupe that were brought, and settled, before this state was made: the oldest first."""

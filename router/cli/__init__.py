@@ -73,14 +73,16 @@ def run(
     config: Configs = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_format: Annotated[str, typer.Option(help="auto, console or json; auto is console on a terminal.")] = "auto",
+    watch: Annotated[bool, typer.Option(help="Reload when a file of the configuration changes.")] = True,
 ) -> None:
     """Run until SIGTERM or SIGINT; ends by itself, drained, when every source has ended.
 
-    The first signal stops reading, delivers what was read and acknowledges it; a second one ends at once.
+    The first signal stops reading, delivers what was read and acknowledges it; a second one ends at once. SIGHUP reads
+    the files again, and what they say is taken over if all of it is right.
     """
     from router.cli.run import run as command
 
-    command(paths(config), log_level, log_format)
+    command(paths(config), log_level, log_format, watch)
 
 
 @app.command()

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import typer
 
-from router.config import Configuration, load
+from router.config import Configuration, Inputs, load
 from router.tables import Tables
 from rules.faults import Fault, Refused
 
 
-def load_or_exit(files: Sequence[Path]) -> Configuration:
-    """The configuration; or every fault of it on stderr, and exit status 2."""
+def load_or_exit(files: Sequence[Path], inputs: Inputs | None = None) -> Configuration:
+    """The configuration, and into ``inputs`` the files that it depends on; or every fault of it on stderr, and exit
+    status 2."""
     try:
-        return load(files)
+        return load(files, inputs=inputs)
     except Refused as refused:
         show(refused.faults, refused.warnings)
         raise typer.Exit(2) from refused

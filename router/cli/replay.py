@@ -120,7 +120,7 @@ class _Replay:
         from router.daemon import Daemon
 
         daemon = Daemon(self._configuration)
-        await daemon.tables.load(daemon.metrics)  # before anything is requested
+        await daemon.tables.load()  # before anything is requested
         with self._interruptible():
             job = await self._request()
             replaying = asyncio.create_task(daemon.replay(self._state, self._stop), name="replay")

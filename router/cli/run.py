@@ -15,7 +15,7 @@ import typer
 import uvloop
 
 from router.cli.faults import as_warning, load_or_exit, show
-from router.config import Configuration
+from router.config import Inputs
 from router.daemon import Daemon
 from router.logs import configure
 from router.metrics import version
@@ -23,17 +23,20 @@ from rules.faults import Refused
 from rules.flow import DROP
 
 
-def run(files: Sequence[Path], log_level: str, log_format: str) -> None:
-    """Load, run, and exit: 0 when everything that was read is settled, 1 otherwise, 2 for a refused configuration."""
-    configuration = load_or_exit(files)
+def run(files: Sequence[Path], log_level: str, log_format: str, watch: bool) -> None:
+    """Load, run, and exit: 0 when everything that was read is settled, 1 otherwise, 2 for a refused configuration. With
+    ``watch``, what its files say is taken over when they change."""
+    inputs = Inputs()
+    configuration = load_or_exit(files, inputs)
+    daemon = Daemon(configuration, inputs if watch else None)
     as_json = None if log_format == "auto" else log_format == "json"
-    configure(log_level, as_json=as_json, mask=configuration.secrets.mask)
+    configure(log_level, as_json=as_json, mask=daemon.masked)
     for warning in configuration.warnings:
         print(as_warning(warning), file=sys.stderr)
     _tame_collector()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            drained = runner.run(_serve(configuration))
+            drained = runner.run(_serve(daemon))
     except Refused as refused:
         show(refused.faults)
         raise typer.Exit(2) from refused
@@ -48,8 +51,7 @@ def _tame_collector() -> None:
     gc.set_threshold(200_000, 50, 50)
 
 
-async def _serve(configuration: Configuration) -> bool:
-    daemon = Daemon(configuration)
+async def _serve(daemon: Daemon) -> bool:
     loop = asyncio.get_running_loop()
     asked = False
 
@@ -63,6 +65,7 @@ async def _serve(configuration: Configuration) -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, daemon.request_reload, "SIGHUP")
     return await daemon.run(lambda: _greet(daemon))
 
 

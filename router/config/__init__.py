@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from router.config.inputs import Inputs
 from router.config.loading import load
 from router.config.model import (
     BatchPolicy,
@@ -23,6 +24,7 @@ __all__ = [
     "Configuration",
     "DeadLetterPolicy",
     "Http",
+    "Inputs",
     "QueueBounds",
     "RetryPolicy",
     "Secrets",

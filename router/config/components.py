@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from router.config.crosschecks import are_declared, known_names, known_vars
+from router.config.inputs import Inputs
 from router.config.interpolation import Filled
 from router.config.model import SinkCommon, SinkSpec, SourceCommon, SourceSpec
 from router.config.validation import document_of, not_taken, read_mixed, validate, without_faults
@@ -36,6 +38,7 @@ class Components:
 
     filled: Filled
     folder: Path
+    inputs: Inputs
     faults: list[Fault] = field(default_factory=list)
 
     def sources(self) -> dict[str, SourceSpec | None]:
@@ -108,13 +111,13 @@ class Components:
         return found
 
     def _source(self, name: str, entry: Document) -> SourceSpec | None:
-        reading = _Reading(self.filled, self.folder, "source", name, entry, SourceCommon, self._untyped)
+        reading = _Reading(self.filled, self.folder, self.inputs, "source", name, entry, SourceCommon, self._untyped)
         spec = reading.source(name, self.filled.document.key_place(("sources", name)))
         self.faults += reading.form.faults
         return spec
 
     def _sink(self, name: str, entry: Document) -> SinkSpec | None:
-        reading = _Reading(self.filled, self.folder, "sink", name, entry, SinkCommon, self._untyped)
+        reading = _Reading(self.filled, self.folder, self.inputs, "sink", name, entry, SinkCommon, self._untyped)
         spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
         self.faults += reading.form.faults
         return spec
@@ -127,6 +130,7 @@ class _Reading:
         self,
         filled: Filled,
         folder: Path,
+        inputs: Inputs,
         kind: Kind,
         name: str,
         entry: Document,
@@ -136,6 +140,7 @@ class _Reading:
         self._untyped = untyped
         self._filled = filled
         self._folder = folder
+        self._inputs = inputs
         self._kind: Kind = kind
         self._common = common
         self._is_readable = isinstance(entry.data, Mapping)
@@ -191,7 +196,7 @@ class _Reading:
         decode = self._format("decode", common.decode)
         if settings is None or decode is None or not self._is_whole:
             return None
-        return SourceSpec(name, self._type, connector, settings, decode, place)
+        return SourceSpec(name, self._type, connector, settings, decode, place, self._fingerprint())
 
     def sink(self, name: str, place: Place) -> SinkSpec | None:
         """The specification, as far as there are no faults."""
@@ -213,7 +218,9 @@ class _Reading:
         is_known = settings is not None and (encode is None) == (common.encode is None)
         if settings is None or not is_known or not self._is_whole:
             return None
-        return SinkSpec(name, self._type, connector, settings, templates, allow, common, encode, place)
+        return SinkSpec(
+            name, self._type, connector, settings, templates, allow, common, encode, place, self._fingerprint()
+        )
 
     def _encode(self, format: Format) -> Format | None:  # noqa: A002 - the word of the codecs
         encode = self._format("encode", format)
@@ -226,7 +233,7 @@ class _Reading:
     def _format(self, key: str, format: Format) -> Format | None:  # noqa: A002 - the word of the codecs
         """The format with the contents of the files that it names, and a codec that works."""
         try:
-            made = format.loaded(lambda name: (self._folder / name).read_bytes())
+            made = format.loaded(lambda name: self._inputs.read(self._folder / name))
             _ = made.codec
         except OSError as error:
             self.form.fault((key,), f"{error.filename} cannot be read: {error.strerror}")
@@ -273,8 +280,7 @@ class _Reading:
     def _settings(self, connector: type[Any], templates: Mapping[str, Value]) -> Settings | None:
         """The connector's own settings. A setting with ``${CEL}`` is given as it is written where its type takes text,
         and else left out."""
-        common = [*_SELECTORS, *self._common.model_fields, *(("allow",) if self._kind == "sink" else ())]
-        own = [key for key in self.form.document.root.entries if key not in common]
+        common, own = self._common_keys(), self._own_keys()
         form = Form(document_of(self.form.document, own))
         made = validate(form, self._filled, connector.Config, common)
         is_cut = any(part.cut for part in form.document.root.collections())
@@ -285,6 +291,18 @@ class _Reading:
         self._check_plain(form)
         self.form.faults += form.faults
         return made if isinstance(made, Settings) and not form.faults else None
+
+    def _common_keys(self) -> list[str]:
+        return [*_SELECTORS, *self._common.model_fields, *(("allow",) if self._kind == "sink" else ())]
+
+    def _own_keys(self) -> list[str]:
+        common = self._common_keys()
+        return [key for key in self.form.document.root.entries if key not in common]
+
+    def _fingerprint(self) -> str:
+        """What changes when the connector's own settings do, and tells nothing of them."""
+        data = document_of(self.form.document, ("type", *self._own_keys())).data
+        return hashlib.sha256(repr(_ordered(data)).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _check_plain(self, form: Form) -> None:
         """``${CEL}`` stands nowhere but in settings that each delivery may choose, or that the connector fills in."""
@@ -342,3 +360,10 @@ class _Reading:
             if len(whole) == len(texts):
                 found[key] = whole
         return found
+
+
+def _ordered(data: object) -> object:
+    """The same for the same data, whatever the order of its mappings."""
+    if isinstance(data, Mapping):
+        return sorted((repr(key), _ordered(value)) for key, value in data.items())
+    return [_ordered(item) for item in data] if isinstance(data, list) else str(data) if isinstance(data, str) else data

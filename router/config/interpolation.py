@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from router.config.inputs import Inputs
 from router.config.secrets import Secrets
 from rules.document import Document, Node
 from rules.faults import Fault
@@ -82,9 +83,9 @@ def _not_filled(mixed: Mixed, taking: Collection[str]) -> Fault:
     return Fault(place, "`${...}` is not filled in here", hint)
 
 
-def fill(document: Document, environment: Mapping[str, str], folder: Path) -> Filled:
-    """Fill in a whole document. Relative files are relative to ``folder``."""
-    filler = _Filler(environment, folder)
+def fill(document: Document, environment: Mapping[str, str], folder: Path, inputs: Inputs) -> Filled:
+    """Fill in a whole document. Relative files are relative to ``folder``; ``inputs`` are told of them."""
+    filler = _Filler(environment, folder, inputs)
     root = filler.node(document.root)
     return Filled(
         Document(root),
@@ -100,6 +101,7 @@ def fill(document: Document, environment: Mapping[str, str], folder: Path) -> Fi
 class _Filler:
     environment: Mapping[str, str]
     folder: Path
+    inputs: Inputs
     cel: dict[Node, Mixed] = field(default_factory=dict)
     hidden: set[Node] = field(default_factory=set)
     failed: set[Node] = field(default_factory=set)
@@ -193,6 +195,7 @@ class _Filler:
 
     def _file(self, node: Node, found: re.Match[str]) -> str | None:
         path = self.folder / found["rest"]
+        self.inputs.note(path)
         try:
             with path.open("rb") as file:
                 data = file.read(_LARGEST + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pydantic import Field, JsonValue, SecretStr
 
 from router.config.components import Components
 from router.config.crosschecks import cross_check, known_names, known_vars
+from router.config.inputs import Inputs
 from router.config.interpolation import Filled, fill
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
@@ -43,19 +43,23 @@ class Top(Part):
     `${file:PATH}`."""
 
 
-def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Configuration:
+def load(
+    paths: Sequence[Path], environment: Mapping[str, str] | None = None, inputs: Inputs | None = None
+) -> Configuration:
     """Read the daemon's files, one at least, later ones merged over earlier ones, and every rules file they name.
 
-    ``environment`` is what ``${env:NAME}`` is filled in from; by default that of the process. Raises
-    ``rules.faults.Refused`` with every fault of every file.
+    ``environment`` is what ``${env:NAME}`` is filled in from; by default that of the process. ``inputs`` are told of
+    every file that it depends on, whether it is refused or not. Raises ``rules.faults.Refused`` with every fault of
+    every file.
     """
     faults: list[Fault] = []
-    document = _read(paths, faults)
+    inputs = inputs or Inputs()
+    document = _read(paths, faults, inputs)
     if document is None:
         raise Refused(faults)
     folder = Path(paths[0]).parent
-    filled = fill(document, os.environ if environment is None else environment, folder)
-    loading = _Loading(tuple(map(Path, paths)), folder, filled)
+    filled = fill(document, os.environ if environment is None else environment, folder, inputs)
+    loading = _Loading(tuple(map(Path, paths)), folder, filled, inputs)
     configuration = loading.run()
     faults += [*filled.faults, *loading.faults]
     if faults or configuration is None:
@@ -63,11 +67,11 @@ def load(paths: Sequence[Path], environment: Mapping[str, str] | None = None) ->
     return configuration
 
 
-def _read(paths: Sequence[Path], faults: list[Fault]) -> Document | None:
+def _read(paths: Sequence[Path], faults: list[Fault], inputs: Inputs) -> Document | None:
     merged: Document | None = None
     for path in paths:
         try:
-            data = Path(path).read_bytes()
+            data = inputs.read(Path(path))
         except OSError as error:
             faults.append(Fault(Place(str(path)), f"cannot be read: {error.strerror}", "should be the daemon's file"))
             continue
@@ -83,12 +87,13 @@ def _read(paths: Sequence[Path], faults: list[Fault]) -> Document | None:
 
 
 class _Loading:
-    def __init__(self, files: tuple[Path, ...], folder: Path, filled: Filled) -> None:
+    def __init__(self, files: tuple[Path, ...], folder: Path, filled: Filled, inputs: Inputs) -> None:
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self._files = files
         self._folder = folder
         self._filled = filled
+        self._inputs = inputs
         self._document = filled.document
 
     def run(self) -> Configuration | None:
@@ -99,11 +104,13 @@ class _Loading:
         letters = self._dead_letters()
         self._check_defaults()
         tables = read_tables(self._filled, self.faults)
-        components = Components(self._filled, self._folder)
+        for path in (path for spec in tables.values() if (path := spec.watched) is not None):
+            self._inputs.note(self._folder / path)
+        components = Components(self._filled, self._folder, self._inputs)
         components.connections()
         sources, sinks = components.sources(), components.sinks()
         self.faults += components.faults
-        models = import_models(self._document, self._folder.resolve(), self.faults)
+        models = import_models(self._document, self._folder.resolve(), self.faults, self._inputs)
         texts = self._flow_texts()
         flows = [flow for path, text in texts.items() if (flow := self._flow(path, text)) is not None]
         folder = self._folder.resolve()
@@ -127,6 +134,7 @@ class _Loading:
             flows=tuple(flows),
             models={name: model for name, model in models.items() if model is not None},
             warnings=tuple(sorted(self.warnings)),
+            places={key: self._document.key_place((key,)) for key in self._document.root.entries},
             version=self._version(flows),
             secrets=self._filled.secrets,
         )
@@ -221,7 +229,7 @@ class _Loading:
     def _matching(self, form: Form, path: Key, pattern: str) -> list[Path]:
         folder = Path(form.document.place(path).file).parent
         try:
-            names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - Path's takes no absolute pattern
+            names = self._inputs.matching(folder, pattern)
         except (ValueError, RecursionError) as error:
             form.fault(path, f"`{pattern}` is no pattern of files: {error}", "should be like rules/*.yaml")
             return []
@@ -234,13 +242,14 @@ class _Loading:
         if file in found:
             return
         try:
-            found[file] = file.read_bytes()
+            found[file] = self._inputs.read(file)
         except OSError as error:
             form.fault(path, f"`{file}` cannot be read: {error.strerror}")
 
     def _flow(self, file: str, text: bytes) -> Flow | None:
         variables, declared = known_vars(self._document), known_names(self._document)
-        flow, faults = read_flow(text, file, lambda name: (Path(file).parent / name).read_bytes(), variables, declared)
+        folder = Path(file).parent
+        flow, faults = read_flow(text, file, lambda name: self._inputs.read(folder / name), variables, declared)
         self.faults += faults
         return flow
 

@@ -172,7 +172,8 @@ SELECTORS = {
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """A source that is to be built: ``connector(settings.within(context))``."""
+    """A source that is to be built: ``connector(settings.within(context))``. ``fingerprint`` is that of its connector's
+    own settings."""
 
     name: str
     type: str
@@ -180,13 +181,14 @@ class SourceSpec:
     settings: Settings = field(repr=False)
     decode: Format
     place: Place
+    fingerprint: str
 
 
 @dataclass(frozen=True)
 class SinkSpec:
     """A sink that is to be built, and how deliveries to it are made. ``templates`` are its per-record settings that
     hold ``${CEL}``; ``allow`` says for such settings which values a record may choose, as patterns; ``encode`` is the
-    format of what goes out, or None for that of the source."""
+    format of what goes out, or None for that of the source; ``fingerprint`` is that of its connector's own settings."""
 
     name: str
     type: str
@@ -197,6 +199,7 @@ class SinkSpec:
     common: SinkCommon
     encode: Format | None
     place: Place
+    fingerprint: str
 
     @property
     def batch(self) -> BatchPolicy:
@@ -255,7 +258,8 @@ class Configuration:
 
     ``folder`` is what relative paths are relative to. ``drain_timeout`` is in seconds. ``version`` is a hash of what
     all files mean, without what ``${env:...}`` and ``${file:...}`` filled in; ``secrets`` masks those in texts.
-    ``named_secrets`` are those that expressions may name, by name.
+    ``named_secrets`` are those that expressions may name, by name. ``places`` are where the keys of the daemon's file
+    stand.
     """
 
     files: tuple[Path, ...]
@@ -272,5 +276,6 @@ class Configuration:
     flows: tuple[Flow, ...]
     models: Mapping[str, Class]
     warnings: tuple[Fault, ...]
+    places: Mapping[str, Place] = field(repr=False)
     version: str
     secrets: Secrets = field(repr=False)

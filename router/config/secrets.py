@@ -24,5 +24,9 @@ class Secrets:
                 text = text.replace(secret, MASK)
         return text
 
+    def joined(self, other: Secrets) -> Secrets:
+        """These and the others."""
+        return Secrets((*self._texts, *other._texts))
+
     def __repr__(self) -> str:
         return f"<{len(self._texts)} secret(s)>"

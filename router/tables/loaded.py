@@ -27,7 +27,8 @@ _REMINDER_SECONDS: Final = 600.0
 
 
 class Tables:
-    """Every table of a configuration, by name. They are empty until they are loaded.
+    """Every table of a configuration, by name. They are empty until they are loaded; those that are the same as
+    ``before``, in the configuration that runs, go on as they are.
 
     ``around`` is what expressions see of them, and of the secrets. Nothing here blocks but ``load_now``: tables are
     read in threads, and what was read takes the place of what was there at once, between two records.
@@ -39,43 +40,70 @@ class Tables:
         secrets: Mapping[str, str],
         folder: Path,
         mask: Callable[[str], str] = lambda text: text,
+        before: Tables | None = None,
     ) -> None:
-        self._loaded = {name: _Loaded(spec, folder, mask) for name, spec in specs.items()}
-        self.around = Surroundings({name: loaded.table for name, loaded in self._loaded.items()}, secrets)
+        known = {} if before is None else before.loaded
+        self.loaded: dict[str, Loaded] = {
+            name: known[name] if name in known and known[name].is_of(spec, folder) else Loaded(spec, folder, mask)
+            for name, spec in specs.items()
+        }
+        self._new = {name for name, loaded in self.loaded.items() if loaded is not known.get(name)}
+        self._found: dict[str, Found] = {}
+        self.around = Surroundings({name: loaded.table for name, loaded in self.loaded.items()}, secrets)
 
     def load_now(self, *, databases: bool = True) -> None:
         """Read every table here and now; without ``databases``, only what lies in files. Raises Refused with a fault
         for each that cannot be had."""
         faults = [
             fault
-            for loaded in self._loaded.values()
+            for loaded in self.loaded.values()
             if databases or not isinstance(loaded.spec.settings, SqlTable)
             if (fault := loaded.load_now()) is not None
         ]
         if faults:
             raise Refused(faults)
 
-    async def load(self, metrics: Metrics) -> None:
-        """Read every table, side by side, and count it. Raises Refused as ``load_now`` does. May be cancelled; what is
-        being read then is read in vain."""
-        for name, loaded in self._loaded.items():
-            loaded.count(metrics.table(name))
-        faults = await asyncio.gather(*(loaded.load() for loaded in self._loaded.values()))
+    async def load(self) -> None:
+        """Read every table, side by side; of one that goes on, a file that has changed and is not read again by itself.
+        Raises Refused as ``load_now`` does. May be cancelled; what is being read then is read in vain."""
+        faults = await asyncio.gather(*map(self._load, self.loaded))
         if found := [fault for fault in faults if fault is not None]:
             raise Refused(found)
+
+    async def _load(self, name: str) -> Fault | None:
+        loaded = self.loaded[name]
+        if name in self._new:
+            return await loaded.load()
+        try:
+            found = await loaded.look()
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            return loaded.fault(error)
+        if found is not None:
+            self._found[name] = found
+        return None
+
+    def begin(self, metrics: Metrics) -> None:
+        """Once they are loaded: these are the tables that expressions look into now, and that are counted."""
+        for name, loaded in self.loaded.items():
+            loaded.begin(metrics.table(name), self._found.pop(name, None), is_new=name in self._new)
+        self._new.clear()
+
+    def are_those_of(self, other: Tables) -> bool:
+        """Whether they are the same ones, whatever is in them."""
+        return self.loaded == other.loaded
 
     def refreshing(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """By name, what keeps each table fresh that is to be: to be run until it is cancelled."""
         return {
-            name: loaded.keep_fresh for name, loaded in self._loaded.items() if loaded.spec.settings.refresh is not None
+            name: loaded.keep_fresh for name, loaded in self.loaded.items() if loaded.spec.settings.refresh is not None
         }
 
     def status(self) -> dict[str, object]:
         """Every table with its figures, as JSON values."""
-        return {name: loaded.status() for name, loaded in self._loaded.items()}
+        return {name: loaded.status() for name, loaded in self.loaded.items()}
 
 
-class _Loaded:
+class Loaded:
     """One table."""
 
     def __init__(self, spec: TableSpec, folder: Path, mask: Callable[[str], str]) -> None:
@@ -90,24 +118,34 @@ class _Loaded:
         self._told = -_REMINDER_SECONDS
         self._reading: asyncio.Future[Found | None] | None = None
 
+    def is_of(self, spec: TableSpec, folder: Path) -> bool:
+        """Whether it is what this says, too."""
+        return self.spec.settings == spec.settings and self._folder == folder
+
     # The first time
 
     def load_now(self) -> Fault | None:
+        """Read it here and now; what is wrong with it, if anything is."""
         try:
             self._take(read(self.spec.settings, self._folder))
         except Exception as error:  # noqa: BLE001 - a driver may raise anything
-            return self._fault(error)
+            return self.fault(error)
         return None
 
     async def load(self) -> Fault | None:
+        """Read it; what is wrong with it, if anything is."""
         try:
             self._take(await self._read(lambda: read(self.spec.settings, self._folder)))
         except Exception as error:  # noqa: BLE001 - a driver may raise anything
-            return self._fault(error)
-        self._count("loaded")
+            return self.fault(error)
         return None
 
-    def _fault(self, error: Exception) -> Fault:
+    async def look(self) -> Found | None:
+        """What it holds now, if its file has changed, and nobody reads it again in time."""
+        return None if self.spec.watched is None else await self._read(self._changed)
+
+    def fault(self, error: Exception) -> Fault:
+        """What is wrong with it, where it stands in the configuration."""
         setting = error.setting if isinstance(error, TableError) else ""
         what, hint = (error.what, error.hint) if isinstance(error, TableError) else (_reason(error), "")
         place = self.spec.places.get(setting, self.spec.place)
@@ -181,10 +219,13 @@ class _Loaded:
         """Seconds since the table was known to be what it was read from."""
         return time.monotonic() - self._confirmed
 
-    def count(self, metrics: TableMetrics) -> None:
-        """Count what happens there from now on."""
+    def begin(self, metrics: TableMetrics, found: Found | None, *, is_new: bool) -> None:
+        """Count what happens there from now on, and have what was found, if anything was."""
         self._metrics = metrics
         metrics.age.set_function(lambda: self._age)
+        self._take(found)
+        if is_new or found is not None:
+            self._count("loaded")
 
     def _count(self, result: str) -> None:
         if self._metrics is not None:
@@ -192,6 +233,7 @@ class _Loaded:
             self._metrics.rows.set(len(self.table))
 
     def status(self) -> dict[str, object]:
+        """Its figures, as JSON values."""
         return {
             "type": self.spec.settings.type,
             "rows": len(self.table),

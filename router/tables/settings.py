@@ -124,3 +124,8 @@ class TableSpec:
     settings: AnyTable = field(repr=False)
     place: Place
     places: Mapping[str, Place]
+
+    @property
+    def watched(self) -> str | None:
+        """The file, if any, that makes another table of it when it changes, as nothing else would notice that."""
+        return None if self.settings.refresh is not None else getattr(self.settings, "path", None)

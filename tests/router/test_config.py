@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.kafka import KafkaSink
 from connectors.memory import MemorySink, MemorySource
 from router.config import Configuration, Secrets, load
+from router.config.inputs import Inputs
 from router.config.interpolation import fill
 from rules.codecs import Json
 from rules.document import load as load_document
@@ -173,7 +174,7 @@ def test_filling_in_replaces_references_and_nothing_else(pieces: list[str], valu
         return
     document, _ = load_document("'" + text + "'", "f.yaml")
     assert document is not None
-    filled = fill(document, {"X": value}, Path())
+    filled = fill(document, {"X": value}, Path(), Inputs())
     expected = text.replace("$${", "\0").replace("${env:X}", value).replace("${env:Y:-d}", "d").replace("\0", "${")
     if "\0" not in value:
         assert filled.document.data == expected

@@ -465,7 +465,7 @@ async def test_a_secret_is_in_no_code_no_status_and_no_log(folder: Path, caplog:
         memory.source("s").push(memory.records({"code": "DE", "x": "pepper"}, {"code": "DE", "x": "nosuch"}))
         await until(lambda: memory.source("s").acked)
         shown = json.dumps(daemon.status()) + repr(found) + ruleset.code + caplog.text
-        letters = [letter async for letter in daemon._store.find()]
+        letters = [letter async for letter in daemon.store.find()]
         daemon.stop()
         assert await task
     assert [letter.detail for letter in letters] == [

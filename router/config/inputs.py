@@ -1,0 +1,76 @@
+"""The files that a configuration is read from, as they were when it was read: so it can be told when they change."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+_Stamp = tuple[int, int, int] | None
+"""What changes when a file does; None while there is none."""
+Snapshot = tuple[list[_Stamp], list[list[str]]]
+_WILD = frozenset("*?[")
+
+
+class Inputs:
+    """Files and patterns of files that were looked at. What changes while it is read has changed: a stamp is taken
+    before its file is read."""
+
+    def __init__(self) -> None:
+        self._stamps: dict[Path, _Stamp] = {}
+        self._listings: dict[tuple[Path, str], list[str]] = {}
+
+    def note(self, file: Path) -> None:
+        """The configuration depends on this file, which somebody else reads after this."""
+        self._stamps.setdefault(file, _stamp(file))
+
+    def read(self, file: Path) -> bytes:
+        """The bytes of a file. Raises OSError."""
+        self.note(file)
+        return file.read_bytes()
+
+    def matching(self, folder: Path, pattern: str) -> list[str]:
+        """The names, relative to the folder, that match a pattern. Raises ValueError and RecursionError for what is no
+        pattern."""
+        found = _listing(folder, pattern)
+        self._listings[folder, pattern] = found
+        return found
+
+    def now(self) -> Snapshot:
+        """How the files are now, to be compared with how they are at another time. Takes microseconds for each."""
+        return [*map(_stamp, self._stamps)], [_listing(*where) for where in self._listings]
+
+    def have_changed(self) -> bool:
+        """Whether reading them now may give something else."""
+        return self.now() != ([*self._stamps.values()], [*self._listings.values()])
+
+    def folders(self) -> set[Path]:
+        """The folders in which something happens when one of the files changes, appears or goes: those of the files, of
+        what they are links to, and of the patterns, as far as these folders exist."""
+        found = {file.absolute().parent for file in self._stamps}
+        found |= {file.resolve().parent for file in self._stamps}
+        for (folder, pattern), names in self._listings.items():
+            found |= {(folder / name).absolute().parent for name in names}
+            found.add(_fixed_part(folder.absolute(), pattern))
+        return {folder for folder in found if folder.is_dir()}
+
+
+def _stamp(file: Path) -> _Stamp:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _listing(folder: Path, pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 - Path's takes no absolute pattern
+
+
+def _fixed_part(folder: Path, pattern: str) -> Path:
+    """The folder that a pattern begins with, down to the first part that could be several."""
+    path = folder
+    for part in Path(pattern).parts[:-1]:
+        if not _WILD.isdisjoint(part):
+            break
+        path = path / part
+    return path

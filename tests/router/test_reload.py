@@ -1,0 +1,226 @@
+"""Reloads of a running daemon: what changes, what goes on undisturbed, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from daemons import daemon_of
+
+from connectors import memory
+from router.daemon import Daemon
+from router.testing import until
+from rules.faults import Refused
+
+CONFIG = """
+http: null
+sources:
+  orders: {type: memory, channel: orders}
+  other: {type: memory, channel: other}
+sinks:
+  vip: {type: memory, channel: vip, retry: {backoff: 1ms}}
+  archive: {type: memory, channel: archive, retry: {backoff: 1ms}}
+flows: [rules/*.yaml]
+"""
+ORDERS = """
+from: [orders]
+rules:
+  - {name: big, when: event.amount > 500, to: vip}
+  - {name: rest, to: archive}
+tests:
+  - {given: [{event: {amount: 900}}], then: {vip: 1}}
+"""
+OTHER = "from: [other]\nrules: [{to: archive}]\n"
+
+
+class Files:
+    """A configuration that is edited while a daemon runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.daemon = folder / "sluiceway.yaml"
+        (folder / "rules").mkdir()
+        self.write(CONFIG, orders=ORDERS, other=OTHER)
+
+    def write(self, daemon: str | None = None, **rules: str) -> None:
+        if daemon is not None:
+            self.daemon.write_text(daemon)
+        for name, text in rules.items():
+            (self.folder / f"rules/{name}.yaml").write_text(text)
+
+    def edit(self, before: str, after: str, name: str = "") -> None:
+        file = self.folder / f"rules/{name}.yaml" if name else self.daemon
+        text = file.read_text()
+        assert before in text
+        file.write_text(text.replace(before, after))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    memory.forget()
+    return Files(tmp_path)
+
+
+def push(channel: str, *amounts: int) -> None:
+    memory.source(channel).push(memory.records(*({"amount": amount} for amount in amounts)))
+
+
+def amounts(channel: str) -> list[int]:
+    return [int(value.removeprefix(b'{"amount":').removesuffix(b"}")) for value in memory.sink(channel).values]
+
+
+def sample(daemon: Daemon, name: str, **labels: str) -> float | None:
+    return daemon.metrics.registry.get_sample_value(f"sluiceway_{name}", labels)
+
+
+async def settled(channel: str, batches: int) -> None:
+    await until(lambda: len(memory.source(channel).acked) == batches)
+
+
+async def test_rules_change_from_the_next_batch_on_and_no_connection_is_touched(files: Files) -> None:
+    async with daemon_of(files.daemon) as daemon:
+        push("orders", 900, 100)
+        await settled("orders", 1)
+        files.write(orders=ORDERS.replace("> 500", "> 50"))
+        before = daemon.configuration.version
+        reloaded = await daemon.reload("test")
+        push("orders", 101)
+        await settled("orders", 2)
+        assert amounts("vip") == [900, 101]
+        assert amounts("archive") == [100]
+        for connector in (memory.source("orders"), memory.source("other"), memory.sink("vip"), memory.sink("archive")):
+            assert (connector.opens, connector.closes) == (1, 0)
+        assert reloaded.as_json() == {
+            "version": daemon.configuration.version,
+            "previous": before,
+            "cause": "test",
+            "changes": {"flows": {"added": (), "removed": (), "changed": ("orders",)}},
+            "warnings": [],
+        }
+        assert sample(daemon, "config_info", version=before) is None
+        assert sample(daemon, "config_info", version=reloaded.version) == 1
+        flow = next(flow for flow in daemon.configuration.flows if flow.name == "orders")
+        assert sample(daemon, "flow_info", flow="orders", version=flow.version) == 1
+        shown = daemon.metrics.page()[0].decode()
+        assert shown.count("sluiceway_flow_info{") == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name", "what"),
+    [
+        ("to: vip", "to: vips", "orders", "there is no sink `?vips"),
+        ("{vip: 1}", "{archive: 1}", "orders", "the test `.*` fails"),
+        ("type: memory, channel: vip", "type: memory, chanel: vip", "", "chanel"),
+        ("http: null", "http: {listen: '127.0.0.1:0'}", "", "`http` cannot change while the daemon runs"),
+        ("http: null", "http: null\nstate_dir: other", "", "`state_dir` cannot change while the daemon runs"),
+    ],
+)
+async def test_a_faulty_configuration_leaves_the_running_one(
+    files: Files, before: str, after: str, name: str, what: str
+) -> None:
+    async with daemon_of(files.daemon) as daemon:
+        version = daemon.configuration.version
+        files.edit(before, after, name)
+        with pytest.raises(Refused, match=what):
+            await daemon.reload("test")
+        push("orders", 900)
+        await settled("orders", 1)
+        assert amounts("vip") == [900]
+        assert daemon.configuration.version == version
+        assert sample(daemon, "config_last_reload_successful") == 0
+        assert sample(daemon, "config_reloads_total", result="refused") == 1
+        told = daemon.status()["config"]["last_reload"]  # type: ignore[index]
+        assert not told["successful"]
+        assert told["faults"]
+        files.edit(after, before, name)
+        await daemon.reload("test")
+        assert sample(daemon, "config_last_reload_successful") == 1
+        assert sample(daemon, "config_reloads_total", result="taken") == 1
+
+
+async def test_of_the_connectors_only_those_that_changed_are_opened_again(files: Files) -> None:
+    async with daemon_of(files.daemon) as daemon:
+        push("orders", 900, 1)
+        await settled("orders", 1)
+        files.edit("type: memory, channel: vip", "type: memory, channel: vip2")
+        files.edit("channel: other}", "channel: other2}")
+        reloaded = await daemon.reload("test")
+        assert reloaded.sinks.changed == ("vip",)
+        assert reloaded.sources.changed == ("other",)
+        push("orders", 901, 2)
+        push("other2", 3)
+        await settled("orders", 2)
+        await settled("other2", 1)
+        assert (amounts("vip"), amounts("vip2"), amounts("archive")) == ([900], [901], [1, 2, 3])
+        assert memory.sink("vip").closes == 1
+        assert memory.source("other").closes == 1
+        assert (memory.source("orders").closes, memory.sink("archive").closes) == (0, 0)
+
+
+async def test_a_reload_repairs_the_address_of_a_sink_whose_queue_is_full(files: Files) -> None:
+    files.edit("channel: vip,", "channel: wrong, queue: {records: 3},")
+    memory.sink("wrong").down = True
+    async with daemon_of(files.daemon) as daemon:
+        for amount in range(501, 520):
+            push("orders", amount)
+        await until(lambda: daemon.outlets["vip"].status()["queue"]["waiting"])  # type: ignore[index]
+        files.edit("channel: wrong,", "channel: vip,")
+        await daemon.reload("test")
+        await settled("orders", 19)
+        assert amounts("vip") == [*range(501, 520)]
+        assert memory.sink("wrong").values == []
+        assert memory.source("orders").closes == 0
+
+
+async def test_sources_sinks_and_flows_come_and_go(files: Files) -> None:
+    async with daemon_of(files.daemon) as daemon:
+        files.edit("  other: {type: memory, channel: other}", "  new: {type: memory, channel: new}")
+        files.edit("  vip: {type: memory, channel: vip,", "  fresh: {type: memory, channel: fresh,")
+        files.write(orders=OTHER.replace("other", "orders"), new="from: [new]\nrules: [{to: fresh}]\n")
+        (files.folder / "rules/other.yaml").unlink()
+        reloaded = await daemon.reload("test")
+        assert (reloaded.sources.added, reloaded.sources.removed) == (("new",), ("other",))
+        assert (reloaded.sinks.added, reloaded.sinks.removed) == (("fresh",), ("vip",))
+        assert (reloaded.flows.added, reloaded.flows.removed) == (("new",), ("other",))
+        push("orders", 900)
+        push("new", 1)
+        await settled("orders", 1)
+        await settled("new", 1)
+        assert (amounts("archive"), amounts("fresh"), amounts("vip")) == ([900], [1], [])
+        await until(lambda: set(daemon.intakes) == {"orders", "new"})
+        await until(lambda: memory.sink("vip").closes)
+        assert memory.source("other").closes == 1
+        assert memory.sink("archive").closes == 0
+        await until(lambda: set(daemon.status()["sinks"]) == {"archive", "fresh"})  # type: ignore[call-overload]
+        shown = daemon.metrics.page()[0].decode()
+        for gone in ('source="other"', 'sink="vip"', 'flow="other"', 'name="vip"', 'rule="big"'):
+            assert gone not in shown
+
+
+async def test_a_source_moves_to_another_flow_without_being_closed(files: Files) -> None:
+    async with daemon_of(files.daemon) as daemon:
+        files.write(orders=ORDERS.replace("[orders]", "[other]"), other=OTHER.replace("[other]", "[orders]"))
+        await daemon.reload("test")
+        push("orders", 900)
+        push("other", 901)
+        await settled("orders", 1)
+        await settled("other", 1)
+        assert (amounts("archive"), amounts("vip")) == ([900], [901])
+        assert (memory.source("orders").closes, memory.source("other").closes) == (0, 0)
+
+
+async def test_a_paused_source_stays_paused_across_a_reload_even_of_its_own_settings(files: Files) -> None:
+    async with daemon_of(files.daemon) as daemon:
+        await daemon.pause("orders")
+        await daemon.pause("other")
+        files.edit("channel: other}", "channel: other2}")
+        await daemon.reload("test")
+        push("orders", 1)
+        push("other2", 2)
+        await until(lambda: [intake.state for intake in daemon.intakes.values()] == ["paused", "paused"])
+        assert memory.sink("archive").values == []
+        await daemon.resume("orders")
+        await daemon.resume("other")
+        await settled("orders", 1)
+        await settled("other2", 1)
+        assert sorted(amounts("archive")) == [1, 2]
