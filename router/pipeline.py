@@ -329,6 +329,8 @@ class Pipeline:
             entry.shares.append((keeping, [letter.index for letter in decisions.letters]))
         for sink, part in parts_of(decisions, origin):
             receipt = await routing.outlets[sink].put(part)
+            if receipt.done() and isinstance(receipt.exception(), NotConnected):
+                receipt.result()  # the sink was taken away: nothing that comes later may overtake what was to go there
             entry.receipts.append(receipt)
             entry.shares.append((receipt, part.indices))
         if kept is not batch:

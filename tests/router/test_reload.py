@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from daemons import daemon_of
+from pydantic import JsonValue
 
 from connectors import memory
 from router.daemon import Daemon
@@ -62,7 +64,8 @@ def files(tmp_path: Path) -> Files:
 
 
 def push(channel: str, *amounts: int) -> None:
-    memory.source(channel).push(memory.records(*({"amount": amount} for amount in amounts)))
+    values: list[JsonValue] = [{"amount": amount} for amount in amounts]
+    memory.source(channel).push(memory.records(*values))
 
 
 def amounts(channel: str) -> list[int]:
@@ -224,3 +227,135 @@ async def test_a_paused_source_stays_paused_across_a_reload_even_of_its_own_sett
         await settled("orders", 1)
         await settled("other2", 1)
         assert sorted(amounts("archive")) == [1, 2]
+
+
+async def test_a_sink_that_works_is_drained_before_another_takes_its_place(files: Files) -> None:
+    gate = asyncio.Event()
+    memory.sink("vip").on_write = lambda _: gate.wait()
+    async with daemon_of(files.daemon) as daemon:
+        for amount in range(501, 505):
+            push("orders", amount)
+        await until(lambda: daemon.pipelines["orders"].unsettled_records == 4)
+        files.edit("channel: vip,", "channel: vip2,")
+        await daemon.reload("test")
+        push("orders", 505)
+        await until(lambda: daemon.pipelines["orders"].unsettled_records == 5)
+        gate.set()
+        await settled("orders", 5)
+        assert (amounts("vip"), amounts("vip2")) == ([501, 502, 503, 504], [505])
+
+
+async def test_what_waits_for_a_sink_that_is_down_and_removed_goes_where_the_new_rules_say(files: Files) -> None:
+    files.edit("channel: vip,", "channel: vip, queue: {records: 2},")
+    memory.sink("vip").down = True
+    async with daemon_of(files.daemon) as daemon:
+        for amount in range(501, 510):
+            push("orders", amount)
+        await until(lambda: daemon.outlets["vip"].status()["queue"]["waiting"])  # type: ignore[index]
+        files.edit("  vip: {type: memory, channel: vip, queue: {records: 2}, retry: {backoff: 1ms}}\n", "")
+        files.write(orders=OTHER.replace("other", "orders"))
+        await daemon.reload("test")
+        await settled("orders", 9)
+        assert amounts("archive")[-9:] == [*range(501, 510)]
+        assert memory.sink("vip").values == []
+        await until(lambda: "vip" not in daemon.status()["sinks"])  # type: ignore[operator]
+
+
+async def test_what_cannot_be_read_again_becomes_dead_letters_when_its_sink_is_removed(files: Files) -> None:
+    files.edit("channel: orders}", "channel: orders, replays: false}")
+    memory.sink("vip").down = True
+    async with daemon_of(files.daemon) as daemon:
+        push("orders", 501, 502)
+        await until(lambda: daemon.outlets["vip"].status()["queue"]["records"])  # type: ignore[index]
+        files.edit("  vip: {type: memory, channel: vip, retry: {backoff: 1ms}}\n", "")
+        files.write(orders=OTHER.replace("other", "orders"))
+        await daemon.reload("test")
+        await settled("orders", 1)
+        letters = [letter async for letter in daemon.store.find()]
+        assert [(letter.sink, letter.reason, letter.value) for letter in letters] == [
+            ("vip", "sink_removed", b'{"amount":501}'),
+            ("vip", "sink_removed", b'{"amount":502}'),
+        ]
+        push("orders", 503)
+        await settled("orders", 2)
+        assert amounts("archive") == [503]
+
+
+async def test_a_removed_sink_that_comes_back_while_it_is_drained_goes_on_in_order(files: Files) -> None:
+    gate = asyncio.Event()
+    memory.sink("vip").on_write = lambda _: gate.wait()
+    async with daemon_of(files.daemon) as daemon:
+        push("orders", 501)
+        push("orders", 502)
+        await until(lambda: daemon.outlets["vip"].status()["queue"]["records"] == 2)  # type: ignore[index]
+        text = files.daemon.read_text()
+        files.edit("  vip: {type: memory, channel: vip, retry: {backoff: 1ms}}\n", "")
+        files.write(orders=OTHER.replace("other", "orders"))
+        await daemon.reload("test")
+        push("orders", 600)
+        files.write(text, orders=ORDERS)
+        await daemon.reload("test")
+        push("orders", 503)
+        await until(lambda: daemon.outlets["vip"].status()["queue"]["records"] == 3)  # type: ignore[index]
+        gate.set()
+        await settled("orders", 4)
+        assert amounts("vip") == [501, 502, *([600] if 600 in amounts("vip") else []), 503]
+        await daemon.reload("test")
+        assert "vip" in daemon.status()["sinks"]  # type: ignore[operator]
+
+
+async def test_policies_and_gates_change_and_what_is_the_same_keeps_its_state(files: Files) -> None:
+    rules = "from: [orders]\nrules:\n- name: first\n  dedupe: {key: event.amount, within: 1h}\n  to: archive\n"
+    files.write(orders=rules)
+    async with daemon_of(files.daemon) as daemon:
+        push("orders", 1, 2, 1)
+        await settled("orders", 1)
+        more = "rules:\n- {name: big, when: event.amount > 2, to: vip, continue: true}\n"
+        files.write(orders=rules.replace("rules:\n", more))
+        files.edit("channel: archive, retry: {backoff: 1ms}", "channel: archive, batch: {records: 1}")
+        reloaded = await daemon.reload("test")
+        assert reloaded.sinks.changed == ("archive",)
+        push("orders", 2, 3)
+        await settled("orders", 2)
+        assert amounts("archive") == [1, 2, 3]
+        assert memory.sink("archive").closes == 0
+        assert daemon.outlets["archive"].policy.batch_records == 1  # type: ignore[union-attr]
+        files.write(orders=rules.replace("1h", "2h"))
+        await daemon.reload("test")
+        push("orders", 2)
+        await settled("orders", 3)
+        assert amounts("archive") == [1, 2, 3, 2]
+
+
+async def test_tables_variables_secrets_and_letters_are_those_of_the_new_configuration(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files.folder / "names.csv").write_text("id,name\n1,one\n")
+    tables = "vars: {low: 1}\ntables: {names: {type: csv, path: names.csv, key: id, value: name}}\n"
+    files.write(CONFIG + tables, orders=OTHER.replace("other", "orders"))
+    rules = "from: [other]\nrules:\n- {when: event.amount > vars.low, to: [{sink: archive, topic: "
+    rules += "\"${lookup('names', event.amount).orValue('none')}\"}]}\n- {to: vip}\n"
+    files.write(other=rules)
+    keys: list[object] = []
+    memory.sink("archive").on_write = lambda batch: keys.extend(batch.settings["topic"])
+    async with daemon_of(files.daemon) as daemon:
+        push("other", 1, 2)
+        await settled("other", 1)
+        (files.folder / "names.csv").write_text("id,name\n1,one\n2,two\n")
+        monkeypatch.setenv("SLUICEWAY_TEST_TOKEN", "a-new-secret")
+        files.edit("{low: 1}", "{low: 0}\nsecrets: {token: '${env:SLUICEWAY_TEST_TOKEN}'}")
+        files.edit("flows:", "dead_letters: {to: vip}\nflows:")
+        reloaded = await daemon.reload("test")
+        assert not reloaded.tables
+        push("other", 1, 2)
+        memory.source("other").push(memory.records("no json"))
+        await settled("other", 3)
+        assert keys == ["none", "one", "two"]
+        assert daemon.masked("it is a-new-secret") == "it is ***"
+        await until(lambda: any(b"undecodable" in value for value in memory.sink("vip").values))
+        (files.folder / "names.csv").write_text("id,nam\n1,one\n")
+        with pytest.raises(Refused, match="table `names` cannot be loaded"):
+            await daemon.reload("test")
+        push("other", 2)
+        await settled("other", 4)
+        assert keys[-1] == "two"
