@@ -10,6 +10,7 @@ from daemons import daemon_of
 from pydantic import JsonValue
 
 from connectors import memory
+from router.batch import Batch
 from router.daemon import Daemon
 from router.testing import until
 from rules.faults import Refused
@@ -74,6 +75,17 @@ def amounts(channel: str) -> list[int]:
 
 def sample(daemon: Daemon, name: str, **labels: str) -> float | None:
     return daemon.metrics.registry.get_sample_value(f"sluiceway_{name}", labels)
+
+
+def held(channel: str) -> asyncio.Event:
+    """Writes to this sink wait until the event is set."""
+    gate = asyncio.Event()
+
+    async def wait(_: Batch) -> None:
+        await gate.wait()
+
+    memory.sink(channel).on_write = wait
+    return gate
 
 
 async def settled(channel: str, batches: int) -> None:
@@ -230,8 +242,7 @@ async def test_a_paused_source_stays_paused_across_a_reload_even_of_its_own_sett
 
 
 async def test_a_sink_that_works_is_drained_before_another_takes_its_place(files: Files) -> None:
-    gate = asyncio.Event()
-    memory.sink("vip").on_write = lambda _: gate.wait()
+    gate = held("vip")
     async with daemon_of(files.daemon) as daemon:
         for amount in range(501, 505):
             push("orders", amount)
@@ -282,8 +293,7 @@ async def test_what_cannot_be_read_again_becomes_dead_letters_when_its_sink_is_r
 
 
 async def test_a_removed_sink_that_comes_back_while_it_is_drained_goes_on_in_order(files: Files) -> None:
-    gate = asyncio.Event()
-    memory.sink("vip").on_write = lambda _: gate.wait()
+    gate = held("vip")
     async with daemon_of(files.daemon) as daemon:
         push("orders", 501)
         push("orders", 502)
