@@ -96,7 +96,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._failed = False
         self._reloading = asyncio.Lock()
-        self._requests: asyncio.Queue[str] = asyncio.Queue()
+        self._requests: asyncio.Queue[tuple[str, Callable[[], None]]] = asyncio.Queue()
         self._kept: Mapping[str, int] = {}
         self._bytes = 0
         self._services: asyncio.TaskGroup
@@ -339,9 +339,10 @@ class Daemon:
 
     # Reloading
 
-    def request_reload(self, cause: str) -> None:
-        """Reload as soon as no other reload is under way; how it ends is told by the log, metrics and ``status()``."""
-        self._requests.put_nowait(cause)
+    def request_reload(self, cause: str, ended: Callable[[], None] = lambda: None) -> None:
+        """Reload as soon as no other reload is under way, and call ``ended`` then; how it ended is told by the log,
+        metrics and ``status()``."""
+        self._requests.put_nowait((cause, ended))
 
     async def reload(self, cause: str) -> Reloaded:
         """Read the files again, and go on with what they say now, if all of it is right: from the next batch on.
@@ -446,8 +447,11 @@ class Daemon:
 
     async def _serve_requests(self) -> None:
         while True:
-            cause = await self._requests.get()
-            await self._try_reload(cause)
+            cause, ended = await self._requests.get()
+            try:
+                await self._try_reload(cause)
+            finally:
+                ended()
 
     async def _watch(self) -> None:
         await watch(lambda: self._inputs, lambda: self._try_reload("files"))

@@ -117,6 +117,8 @@ class Fleet:
                 except Exception as error:  # noqa: BLE001 - a connector may raise anything
                     faults.append(Fault(spec.place, f"sink `{name}` cannot be made: {type(error).__name__}: {error}"))
         for name in prepared.assembly.read:
+            if name in self.intakes and name in old.sources and not is_source_changed(old, new, name):
+                continue
             try:
                 self._workshop.source(new, name)  # it is made when it is its turn; by now it is known that it can be
             except Exception as error:  # noqa: BLE001 - a connector may raise anything
