@@ -160,6 +160,47 @@ def explain(
     )  # fmt: skip
 
 
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The daemon's file as it is; several: a.yaml,b.yaml.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The daemon's file as it is to be; several likewise.")],
+    on: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|dead",
+            help="The records: of a file (`-` for stdin; one named dead is ./dead), or the dead letters of OLD.",
+        ),
+    ],
+    flow: Annotated[str | None, typer.Option(help="The flow that the records of FILE are for.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The source that they are from, and framed by; the first of the flow without it.")
+    ] = None,
+    meta: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help='What the source would know of each, such as \'{"topic": "orders"}\'.'),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Explain at most so many records of each group.")] = 3,
+    most: Annotated[int | None, typer.Option(min=1, help="Look at so many records at most.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON value, for tools.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 when a record would move or go out changed.")
+    ] = False,
+) -> None:
+    """Compare what two configurations do with the same records: who gets how many, and which records would move, or go
+    out changed, and why. Nothing is written or sent; gates begin anew.
+    """
+    from router.cli.diff import Asked
+    from router.cli.diff import diff as command
+
+    command(
+        [Path(part) for part in old.split(",")],
+        [Path(part) for part in new.split(",")],
+        Asked(
+            on=on, flow=flow, source=source, meta=meta, limit=limit, most=most, as_json=as_json, exit_code=exit_code
+        ),
+    )  # fmt: skip
+
+
 @app.command(name="eval", context_settings={"ignore_unknown_options": True})
 def evaluate(
     expression: Annotated[str, typer.Argument(metavar="EXPR", help="A CEL expression.")],

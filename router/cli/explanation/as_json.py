@@ -117,15 +117,19 @@ class AsJson:
         return made | self._shaping(parcel.changes, parcel.fillings)
 
     def _shaping(self, changes: Changes, fillings: Sequence[Filling]) -> Json:
-        listed = [
-            {"path": change.path} | self._value("before", change.before) | self._value("after", change.after)
-            for change in changes.listed
-        ]
+        listed = self.changes(changes)
         expressions = [
             {"what": filling.what, "evaluation": self.evaluation(filling.evaluation)} for filling in fillings
         ]
         more = changes.total - len(changes.listed)
         return _without_empty({"changes": listed, "more_changes": more, "expressions": expressions})
+
+    def changes(self, changes: Changes) -> list[Json]:
+        """The first of the differences between two events."""
+        return [
+            {"path": change.path} | self._value("before", change.before) | self._value("after", change.after)
+            for change in changes.listed
+        ]
 
     def _sending(self, sending: Sending) -> Json:
         made: Json = {"to": sending.to}
@@ -151,13 +155,14 @@ class AsJson:
         return made | _without_empty(
             {
                 "type": note.type,
-                "settings": {name: self._setting(value) for name, value in (settings | dict(note.settings)).items()},
+                "settings": {name: self.setting(value) for name, value in (settings | dict(note.settings)).items()},
                 "changed": value is not None,
                 "value": None if value is None else self.payload(value),
             }
         )
 
-    def _setting(self, value: object) -> Any:
+    def setting(self, value: object) -> Any:
+        """What a delivery chose of a setting, or its payload."""
         if isinstance(value, tuple):
             return {name: self._any(content) for name, content in value}
         return self._any(value)

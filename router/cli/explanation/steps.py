@@ -52,11 +52,20 @@ class Picture:
     def lines(self, explanation: Explanation) -> list[Line]:
         """All of it, from the payload to where it goes."""
         self._expressions = Expressions(self._values)
-        lines = [self._record(explanation), *self._contract(explanation.contract)]
+        return [self._record(explanation), *self._contract(explanation.contract), *self._decided(explanation)]
+
+    def decision(self, explanation: Explanation) -> list[Line]:
+        """The same without the record, and without a contract that holds."""
+        self._expressions = Expressions(self._values)
+        contract = explanation.contract
+        broken = self._contract(contract) if contract is not None and not contract.holds else ()
+        return [*self._unread(explanation), *broken, *self._decided(explanation)]
+
+    def _decided(self, explanation: Explanation) -> Iterator[Line]:
         if explanation.contract is not None:
-            lines += self._rules(explanation)
-        lines += [self._ending(ending) for ending in explanation.endings if _says_more(ending)]
-        return [*lines, self._goes(explanation)]
+            yield from self._rules(explanation)
+        yield from (self._ending(ending) for ending in explanation.endings if _says_more(ending))
+        yield self._goes(explanation)
 
     # The record
 
@@ -85,10 +94,15 @@ class Picture:
         line.add((values.payload(explanation.raw, _PAYLOAD), "cyan"))
         for name, value in _known(explanation.meta):
             line.add(f"meta.{values.text(name)} ", ("= ", "dim"), (values.value(value, self._room // 2), "cyan"))
+        line.below += self._unread(explanation)
+        return line
+
+    def _unread(self, explanation: Explanation) -> Iterator[Line]:
+        """Why a record has no event."""
         first = explanation.endings[0].because if explanation.endings else None
         if explanation.event is ABSENT and first is not None:
-            line.add((f"{first[2]}  ", "bold red"), (values.text(first[3], 400), "red"))
-        return line
+            detail = self._values.text(first[3], 400)
+            yield Line(Text.assemble((f"{first[2]}  ", "bold red"), (detail, "red")))
 
     # The contract
 

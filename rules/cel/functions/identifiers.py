@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from rules.cel import chance
 from rules.cel.errors import CelError
 from rules.cel.functions.hashing import octets
 from rules.cel.functions.registry import function
@@ -17,7 +18,7 @@ def _random() -> str:
     """
     import uuid
 
-    return str(uuid.uuid4())
+    return str(uuid.UUID(bytes=chance.noise(16), version=4))
 
 
 @function("uuid.v7", arity=0, pure=False)
@@ -26,12 +27,10 @@ def _by_time() -> str:
 
     Example: uuid.v7().matches("^[0-9a-f]{8}-[0-9a-f]{4}-7")
     """
-    import os
-    import time
     import uuid
 
-    milliseconds = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10))
+    milliseconds = chance.now() // 1_000_000
+    noise = int.from_bytes(chance.noise(10))
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | noise
     value = value & ~(0xF << 76) | 0x7 << 76
     return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))

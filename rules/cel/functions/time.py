@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
+from rules.cel import chance
 from rules.cel.errors import CelError
 from rules.cel.functions.registry import function, method
 from rules.cel.values import Duration, Timestamp
@@ -92,9 +93,7 @@ def _now() -> Timestamp:
 
     Example: now() > timestamp("2020-01-01T00:00:00Z")
     """
-    import time
-
-    return Timestamp.from_nanos(time.time_ns())
+    return Timestamp.from_nanos(chance.now())
 
 
 @function("time.format")

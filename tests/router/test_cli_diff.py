@@ -1,0 +1,191 @@
+"""``sluiceway diff``, as a person or a script runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from router.deadletters import DeadLetters
+from router.letter import Letter
+from router.state import StateDir
+
+SLUICEWAY = Path(sys.executable).with_name("sluiceway")
+CONFIG = """
+http: null
+sources:
+  orders: {type: file, path: in.ndjson}
+  rows: {type: file, path: in.csv, decode: csv}
+sinks: {vip: {type: file, path: out/vip.ndjson}, rest: {type: file, path: out/rest.ndjson}}
+flows: [rules/*.yaml]
+"""
+ORDERS = """
+flow: orders
+from: [orders]
+contract: {expect: {positive: event.amount > 0}}
+rules:
+  - {name: vip, when: event.amount > 500, to: vip}
+  - {name: rest, to: rest}
+"""
+ROWS = """
+flow: rows
+from: [rows]
+rules:
+  - {name: large, when: int(event.n) > 1 && meta.topic == "t", to: vip}
+  - {name: rest, to: drop}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A configuration, and beside it, in ``next``, one in which less is very important."""
+    write(tmp_path, ORDERS)
+    write(tmp_path / "next", ORDERS.replace("> 500", "> 200"))
+    (tmp_path / "in.ndjson").write_text('{"amount": 300}\n{"amount": 900}\n{"amount": -1}\n')
+    return tmp_path
+
+
+def write(folder: Path, orders: str) -> None:
+    (folder / "rules").mkdir(parents=True)
+    (folder / "sluiceway.yaml").write_text(CONFIG)
+    (folder / "rules/orders.yaml").write_text(orders)
+    (folder / "rules/rows.yaml").write_text(ROWS)
+
+
+def diff(*arguments: str, cwd: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SLUICEWAY, "diff", *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+
+
+BOTH = ("sluiceway.yaml", "next/sluiceway.yaml")
+
+
+def test_it_says_who_gets_how_many_and_shows_the_records_that_move(project: Path) -> None:
+    before = sorted(project.rglob("*"))
+    done = diff(*BOTH, "--on", "in.ndjson", "--flow", "orders", cwd=project)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "orders -> rest by rest: 1 -> 0 (-1)\n"
+        "orders -> vip by vip: 1 -> 2 (+1)\n"
+        "orders -> dead_letter (invalid): 1 -> 1 (0)\n"
+        "\n"
+        "rest → vip  1 record of flow orders\n"
+        "└ record 1 from orders\n"
+        '  ├ {"amount": 300}\n'
+        "  ├ before\n"
+        "  │ ├ rules\n"
+        "  │ │ ├ ✗ vip  does not match\n"
+        "  │ │ │ └ false  event.amount > 500   event.amount = 300\n"
+        "  │ │ └ ✓ rest  matches, and ends it\n"
+        "  │ │   └ → rest\n"
+        "  │ └ goes to\n"
+        "  │   └ rest (file)  by rule rest\n"
+        '  │     ├ path: "out/rest.ndjson"\n'
+        "  │     └ as it came\n"
+        "  └ after\n"
+        "    ├ rules\n"
+        "    │ ├ ✓ vip  matches, and ends it\n"
+        "    │ │ ├ true   event.amount > 200   event.amount = 300\n"
+        "    │ │ └ → vip\n"
+        "    │ └ · rest  not reached: vip ended it\n"
+        "    └ goes to\n"
+        "      └ vip (file)  by rule vip\n"
+        '        ├ path: "out/vip.ndjson"\n'
+        "        └ as it came\n"
+        "\n"
+        "3 records: 1 would move, 0 would go out changed\n"
+    )
+    assert sorted(project.rglob("*")) == before, "nothing is written"
+
+
+def test_with_exit_code_it_fails_only_when_something_moves(project: Path) -> None:
+    on = ("--on", "in.ndjson", "--source", "orders", "--exit-code")
+    assert diff(*BOTH, *on, cwd=project).returncode == 1
+    assert diff("sluiceway.yaml", "sluiceway.yaml", *on, cwd=project).returncode == 0
+
+
+def test_json_tells_all_of_it(project: Path) -> None:
+    done = diff(*BOTH, "--on", "-", "--flow", "orders", "--json", cwd=project, given='{"amount": 300}\n' * 5)
+    told = json.loads(done.stdout)
+    assert (told["records"], told["moved"], told["changed"]) == (5, 5, 0)
+    assert {"flow": "orders", "to": "vip", "reason": None, "rule": "vip", "old": 0, "new": 5, "difference": 5} in told[
+        "counts"
+    ]
+    [move] = told["moves"]
+    assert (move["from"], move["to"], move["records"], len(move["examples"])) == (["rest"], ["vip"], 5, 3)
+    assert move["examples"][0]["new"]["goes_to"][0]["by"] == "vip"
+
+
+def test_records_are_framed_as_the_source_frames_them_and_have_the_meta_that_is_given(project: Path) -> None:
+    (project / "in.csv").write_text("n,m\n1,x\n2,y\n3,z\n")
+    (project / "next/rules/rows.yaml").write_text(ROWS.replace("> 1", "> 2"))
+    done = diff(*BOTH, "--on", "in.csv", "--flow", "rows", "--meta", '{"topic": "t"}', "--limit", "0", cwd=project)
+    assert "rows -> vip by large: 2 -> 1 (-1)\n" in done.stdout, done.stderr
+    assert "record 2" not in done.stdout
+
+
+def test_several_files_on_a_side_are_merged(project: Path) -> None:
+    (project / "prod.yaml").write_text("sinks: {vip: {type: file, path: prod/vip.ndjson}}\n")
+    files = ("sluiceway.yaml", "sluiceway.yaml,prod.yaml")
+    done = diff(*files, "--on", "in.ndjson", "--flow", "orders", cwd=project)
+    assert "vip: path changed  1 record of flow orders" in done.stdout
+
+
+def test_every_fault_of_both_sides_is_told(project: Path) -> None:
+    (project / "rules/orders.yaml").write_text(ORDERS.replace("to: vip", "to: vup"))
+    (project / "next/rules/orders.yaml").write_text(ORDERS.replace("to: rest", "to: rust"))
+    done = diff(*BOTH, "--on", "in.ndjson", "--flow", "orders", cwd=project)
+    assert done.returncode == 2
+    assert "vup" in done.stderr
+    assert "rust" in done.stderr
+    assert done.stderr.endswith("refused: 2 faults\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("in.ndjson",), "which --flow, or --source? There is orders, rows"),
+        (("in.ndjson", "--flow", "x"), "there is no flow 'x'"),
+        (("in.ndjson", "--source", "x"), "no flow reads 'x'"),
+        (("nothing", "--flow", "orders"), "--on: nothing cannot be read: No such file"),
+        (("in.ndjson", "--flow", "orders", "--meta", '{"key": "k"}'), "neither a key"),
+    ],
+)
+def test_wrong_usage_says_what_would_be_right(project: Path, options: tuple[str, ...], says: str) -> None:
+    done = diff(*BOTH, "--on", *options, cwd=project)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_dead_letters_say_which_would_now_succeed(project: Path) -> None:
+    """Those of stage sink go by no rule, and are told apart; the letters stay as they are."""
+    with StateDir.open(project / "state") as state:
+        store = DeadLetters(state)
+        asyncio.run(store.add_many([letter(b'{"amount": -1}'), letter(b"{"), letter(b"{}", stage="sink", sink="vip")]))
+    (project / "next/rules/orders.yaml").write_text(ORDERS.replace("event.amount > 0", "event.amount > -5"))
+    done = diff(*BOTH, "--on", "dead", cwd=project)
+    assert "dead_letter (invalid) → rest  1 record of flow orders\n└ dead letter 1 from orders\n" in done.stdout
+    assert done.stdout.endswith(
+        "note: 1 dead letter(s) of stage sink are not among these: a replay sends them straight to sink vip\n"
+        "2 records: 1 would move, 0 would go out changed; 1 would be dead letters no more\n"
+        "replayed with the new configuration, 1 would succeed, 1 would not\n"
+    )
+    with StateDir.visit(project / "state") as state:
+        assert sum(DeadLetters(state).counts().values()) == 3
+
+
+def letter(value: bytes, stage: str = "contract", sink: str = "") -> Letter:
+    return Letter(time=0, flow="orders", stage=stage, source="orders", sink=sink, reason="invalid", value=value)  # type: ignore[arg-type]
+
+
+def test_without_a_state_folder_there_are_no_dead_letters(project: Path) -> None:
+    done = diff(*BOTH, "--on", "dead", cwd=project)
+    assert (done.returncode, "no daemon has run" in done.stdout) == (0, True)
+    assert not (project / "state").exists()
