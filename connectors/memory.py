@@ -175,6 +175,10 @@ class MemorySource:
         self._ended = True
         self._more.set()
 
+    def peek(self) -> str:
+        """Without ``replays``, what is read is gone."""
+        return "" if self.replays else "what it gives it gives once"
+
     async def open(self) -> None:
         """Begin at the first batch that is not acknowledged; without ``replays``, after what was read."""
         self.opens += 1

@@ -6,7 +6,7 @@ from router.batch import Batch, Headers, Lease
 from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
 from router.expression import Expression, Template, Variables
 from router.framing import FRAMINGS, PIECE, Framed, Framer, Framing, FramingSetting, framing_of
-from router.interfaces import Json, Lag, Positions, Rejects, Settles, Sink, Source
+from router.interfaces import Json, Lag, Peeks, Positions, Rejects, Settles, Sink, Source
 from router.settings import Context, MemoryPositions, PerRecord, Settings
 from router.tls import ClientTls, ServerTls
 from router.units import Address, Duration, Size, split_address
@@ -34,6 +34,7 @@ __all__ = [
     "Lease",
     "MemoryPositions",
     "NotConnected",
+    "Peeks",
     "PerRecord",
     "Positions",
     "Rejects",

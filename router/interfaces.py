@@ -87,6 +87,18 @@ class Settles(Protocol):
 
 
 @runtime_checkable
+class Peeks(Protocol):
+    """What a source has besides if it can be read by somebody who only looks: ``sluiceway run --dry-run``."""
+
+    def peek(self) -> str:
+        """Before the first ``open()``: nothing that is read from now on will be acknowledged, and nobody else may
+        notice that it is read. It begins where it would go on; the system gives nobody less for it.
+
+        Returns why that cannot be; empty when it can.
+        """
+
+
+@runtime_checkable
 class Sink(Protocol):
     """Where records go to. The class says ``Config`` (its settings, a subclass of ``Settings``); its docstring and an
     ``example`` are as with sources."""

@@ -136,6 +136,10 @@ class FileSource:
         self._files: FiniteFiles | FollowingFiles | None = None
         self._ahead: Future[Batch | None] | None = None
 
+    def peek(self) -> str:
+        """A file is read by any number of readers; what is kept of it are positions alone."""
+        return ""
+
     async def open(self) -> None:
         """Find the files and where to go on in each. Raises NotConnected."""
         await self.close()

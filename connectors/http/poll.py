@@ -226,6 +226,10 @@ sources:
         self._unacked: deque[_Unacked] = deque()
         self._keeping = asyncio.Lock()
 
+    def peek(self) -> str:
+        """To ask once more changes nothing for others; what is kept of it is the position alone."""
+        return ""
+
     async def open(self) -> None:
         """Connect, and begin at the position that is kept. Raises NotConnected."""
         await self.close()

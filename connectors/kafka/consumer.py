@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.client import ConnectionGroup
+from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -204,6 +204,43 @@ class GroupConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no 
             async with asyncio.timeout(_LEAVE_SECONDS):
                 await self._client.send(coordinator.coordinator_id, request, group=group)
             self.known_as = ""
+
+
+class LooseConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """A consumer of no group, which says where a group stands. ``arguments`` are aiokafka's."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(group_id=None, enable_auto_commit=False, auto_offset_reset="none", **arguments)
+        self._client.send = _told_rightly(self._client.send)
+
+    async def partitions_of(self, wanted: Callable[[str], bool]) -> set[TopicPartition]:
+        """All partitions of the topics that are wanted, asked of the cluster, which makes none of them. Raises
+        KafkaError."""
+        cluster = await self._client.fetch_all_metadata()
+        topics = (topic for topic in cluster.topics() if wanted(topic))
+        return {
+            TopicPartition(topic, number) for topic in topics for number in cluster.partitions_for_topic(topic) or ()
+        }
+
+    async def offsets_of(self, group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where a group stands, in those of the partitions in which it has committed anything. It need not exist, and
+        does not notice. Raises KafkaError."""
+        if not partitions:
+            return {}
+        by_topic: dict[str, list[int]] = {}
+        for topic, number in partitions:
+            by_topic.setdefault(topic, []).append(number)
+        node = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
+        if not await self._client.ready(node, group=ConnectionGroup.COORDINATION):
+            raise GroupCoordinatorNotAvailableError
+        request = OffsetFetchRequest(group, list(by_topic.items()))
+        answer = await self._client.send(node, request, group=ConnectionGroup.COORDINATION)
+        return {
+            TopicPartition(topic, number): offset
+            for topic, told in answer.topics
+            for number, offset, _, code in told
+            if not code and offset >= 0
+        }
 
 
 class _Unwrapped(OrderedDict[TopicPartition, Any]):

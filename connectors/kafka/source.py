@@ -14,6 +14,7 @@ from router import Batch, Duration, Lag, NotConnected, Settings, Size
 
 if TYPE_CHECKING:
     from connectors.kafka.member import Member
+    from connectors.kafka.onlooker import Onlooker
 
 _LARGEST = 2**31 - 1
 """What Kafka counts bytes with."""
@@ -157,15 +158,25 @@ sources:
         self._config = config
         # What a tombstone is to JSON; an empty text would be none.
         self._null = b"null" if config.context.format.type == "json" else b""
-        self._member: Member | None = None
+        self._member: Member | Onlooker | None = None
+        self._peeks = False
         self._known_as = ""
+
+    def peek(self) -> str:
+        """Read beside the group, from where it stands: join nothing, commit nothing."""
+        self._peeks = True
+        return ""
 
     async def open(self) -> None:
         """Connect and join the group. Raises NotConnected."""
         from connectors.kafka.member import Member
+        from connectors.kafka.onlooker import Onlooker
 
         arguments = await self._config.reach()
-        self._member = Member(self._config, arguments, self._known_as)
+        if self._peeks:
+            self._member = Onlooker(self._config, arguments)
+        else:
+            self._member = Member(self._config, arguments, self._known_as)
         await self._member.join()
 
     async def read(self) -> Batch:
@@ -178,7 +189,7 @@ sources:
 
     async def ack(self, token: Any) -> None:
         """Note that everything up to the end of a batch is to be committed, which happens at the next interval."""
-        member: Member
+        member: Member | Onlooker
         member, ends = token
         if member is self._member:
             member.ack(ends)
@@ -193,7 +204,7 @@ sources:
         if member is not None:
             self._known_as = await member.leave()
 
-    def _opened(self) -> Member:
+    def _opened(self) -> Member | Onlooker:
         if self._member is None:
             raise NotConnected("the source is not open")
         return self._member

@@ -74,12 +74,37 @@ def run(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     log_format: Annotated[str, typer.Option(help="auto, console or json; auto is console on a terminal.")] = "auto",
     watch: Annotated[bool, typer.Option(help="Reload when a file of the configuration changes.")] = True,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Read the sources and decide, but deliver and acknowledge nothing; print the counts at the end.",
+        ),
+    ] = False,
+    seconds: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="With --dry-run: end after that, such as 30s.")
+    ] = None,
+    records: Annotated[int | None, typer.Option(min=1, help="With --dry-run: end after so many records.")] = None,
+    consume: Annotated[
+        bool,
+        typer.Option(
+            "--consume", help="With --dry-run: also read sources of which others then do not get the records."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the counts as one JSON value.")] = False,
 ) -> None:
     """Run until SIGTERM or SIGINT; ends by itself, drained, when every source has ended.
 
     The first signal stops reading, delivers what was read and acknowledges it; a second one ends at once. SIGHUP reads
     the files again, and what they say is taken over if all of it is right.
     """
+    if dry:
+        from router.cli.dryrun import dry_run
+
+        dry_run(paths(config), log_level, log_format, seconds=seconds, most=records, consume=consume, as_json=as_json)
+        return
+    if seconds is not None or records is not None or consume or as_json:
+        raise typer.BadParameter("--for, --records, --consume and --json go with --dry-run")
     from router.cli.run import run as command
 
     command(paths(config), log_level, log_format, watch)

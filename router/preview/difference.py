@@ -35,6 +35,11 @@ class Count:
         """How many more there would be."""
         return self.new - self.old
 
+    @property
+    def label(self) -> str:
+        """Where it is, in words."""
+        return f"{self.to} ({self.reason})" if self.reason else self.to
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -119,8 +124,7 @@ class Difference:
     @property
     def counts(self) -> list[Count]:
         """By flow, sink and rule, sinks by name and ``drop`` and dead letters behind them."""
-        old, new = self.ends
-        return [Count(*where, old[where], new[where]) for where in sorted({**old, **new}, key=_place)]
+        return counted(*self.ends)
 
     @property
     def totals(self) -> list[Count]:
@@ -148,6 +152,11 @@ class Difference:
         from router.preview.telling import as_json
 
         return as_json(self)
+
+
+def counted(old: Counter[Where], new: Counter[Where]) -> list[Count]:
+    """Both sides together: by flow, sinks by name, and what is delivered nowhere behind them."""
+    return [Count(*where, old[where], new[where]) for where in sorted({**old, **new}, key=_place)]
 
 
 def labels(ends: Ends) -> tuple[str, ...]:

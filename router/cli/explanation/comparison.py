@@ -49,7 +49,7 @@ class Comparison:
             table.add_column(name, justify="right")
         for count in self._difference.counts:
             style = "" if count.difference == 0 else "bold"
-            told = (Text(self._values.text(text)) for text in (count.flow, _to(count), count.rule))
+            told = (Text(self._values.text(text)) for text in (count.flow, count.label, count.rule))
             table.add_row(*told, f"{count.old:,}", f"{count.new:,}", _signed(count), style=style)
         return table
 
@@ -57,7 +57,7 @@ class Comparison:
         """The same, a line each."""
         for count in self._difference.counts:
             by = f" by {self._values.text(count.rule)}" if count.rule else ""
-            to = f"{self._values.text(count.flow)} -> {self._values.text(_to(count))}"
+            to = f"{self._values.text(count.flow)} -> {self._values.text(count.label)}"
             yield f"{to}{by}: {count.old} -> {count.new} ({_signed(count)})"
 
     def lines(self) -> list[Line]:
@@ -126,10 +126,6 @@ class Comparison:
         if isinstance(value, bytes):
             return self._values.payload(value, room), "cyan"
         return "nothing" if value is None else self._values.value(value, room), "cyan"
-
-
-def _to(count: Count) -> str:
-    return f"{count.to} ({count.reason})" if count.reason else count.to
 
 
 def _signed(count: Count) -> str:
