@@ -58,7 +58,7 @@ class Change:
 class Example:
     """One record of a group. An explanation is missing on a side that does not read its source.
 
-    ``ends`` are where it goes on either side; ``changes`` say what differs of what goes out, of a record that stays.
+    ``ends`` are where it goes on either side; ``changes`` say what differs of what goes out to the same sink.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Final
 
 from router.config import Configuration
 from router.preview.difference import Change, Difference, Example, Group, Where, changes_of, labels
-from router.preview.ends import Ends, Side, Way, ends_of
+from router.preview.ends import End, Ends, Side, Way, ends_of
 from router.preview.records import Looked
 from rules.cel.chance import held
 from rules.cel.errors import CelError
@@ -150,10 +150,9 @@ class _Comparison:
         lost = [any(end.to == DEAD_LETTER for end in side) for side in ends]
         difference.healed += lost[0] and not lost[1]
         difference.spoilt += lost[1] and not lost[0]
-        changes: list[Change] = []
         changed: tuple[str, ...] = ()
+        changes = [change for one, other in _common(ends) for change in changes_of(one, other)]
         if before == after:
-            changes = [change for one, other in zip(*ends, strict=True) for change in changes_of(one, other)]
             if not changes:  # another rule sends it to the same place, which only the counts tell
                 return
             changed = tuple(dict.fromkeys(f"{change.to}: {change.what}" for change in changes))
@@ -175,6 +174,15 @@ def _explained(
     batch = looked.single(index)
     found = [None if way is None else way.explain(batch, 0) for way in (old, new)]
     return found[0], found[1]
+
+
+def _common(ends: tuple[Ends, Ends]) -> Iterator[tuple[End, End]]:
+    """The ends that both sides have, in pairs."""
+    left = list(ends[1])
+    for one in ends[0]:
+        place = next((place for place, other in enumerate(left) if other.label == one.label), None)
+        if place is not None:
+            yield one, left.pop(place)
 
 
 def _detailed(change: Change, ways: tuple[Way | None, Way | None]) -> Change:

@@ -93,6 +93,15 @@ def test_records_that_go_elsewhere_are_grouped_counted_and_explained_on_both_sid
     assert [name for name, _ in after.goes()] == ["vip"]
 
 
+def test_of_a_record_that_moves_it_is_told_too_how_the_rest_of_it_changes(tmp_path: Path) -> None:
+    new = ORDERS.replace("to: vip}", "to: vip, continue: true, set: {event.n: 1}}").replace("> 500", "> 100")
+    old = ORDERS.replace("to: rest}", "to: rest}\n")
+    difference = compared(tmp_path, new, looked(B), old=old)
+    assert told(difference) == [(("vip",), ("rest", "vip"), 1)]
+    [change] = difference.moves[0].examples[0].changes
+    assert (change.to, change.what, difference.changed) == ("vip", "payload", 0)
+
+
 def test_the_same_configuration_differs_in_nothing_whatever_is_random_or_of_the_moment(tmp_path: Path) -> None:
     """``now()``, ``uuid()`` and ``uuid.v7()`` are the same for both sides."""
     rules = ORDERS.replace(
