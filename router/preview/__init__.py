@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from router.preview.difference import Change, Count, Difference, Example, Group
 from router.preview.ends import End, Side, Way
-from router.preview.records import Looked, of_file, of_letters
+from router.preview.records import Looked, of_file, of_letters, of_samples, of_told
 from router.preview.run import preview
 
 __all__ = [
@@ -25,5 +25,7 @@ __all__ = [
     "Way",
     "of_file",
     "of_letters",
+    "of_samples",
+    "of_told",
     "preview",
 ]

@@ -53,6 +53,11 @@ class Change:
     after: object
     fields: Changes | None = None
 
+    @property
+    def paths(self) -> list[str]:
+        """Where two payloads differ, without what is there."""
+        return [] if self.fields is None else [field.path for field in self.fields.listed]
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -67,6 +72,17 @@ class Example:
     ends: tuple[Ends, Ends]
     explained: tuple[Explanation | None, Explanation | None]
     changes: tuple[Change, ...] = ()
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether something in the record must not be shown: an explanation then has another payload."""
+        return any(one is not None and one.raw != self.payload for one in self.explained)
+
+    @property
+    def shown(self) -> bytes:
+        """The payload, or what may be shown of it."""
+        raws = (one.raw for one in self.explained if one is not None)
+        return next((raw for raw in raws if raw != self.payload), self.payload)
 
 
 @dataclass(slots=True)

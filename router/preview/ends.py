@@ -168,9 +168,9 @@ class Way:
 
 def _keep(decisions: Decisions, found: list[list[End]]) -> None:
     """Add what is not delivered."""
-    for label, indices in zip(decisions.plan.labels, decisions.drops, strict=True):
+    for number, indices in decisions.drops.items():
         for index in indices:
-            found[index].append(End(DROP, "", label))
+            found[index].append(End(DROP, "", decisions.plan.labels[number]))
     for letter in decisions.letters:
         found[letter.index].append(End(DEAD_LETTER, letter.reason, letter.rule or ""))
     for rejection in decisions.rejections:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from router.batch import Batch
 from router.config import SourceSpec
 from router.deadletters import PAGE_LETTERS
 from router.framing import PIECE, Framed, framing_of
 from router.letter import Letter
+from rules.cel.errors import CelError
+from rules.cel.temporal import Timestamp
+from rules.codecs import Format
 from rules.columns import Constant
+from rules.meta import FIXED
 
 _BLOCK = 256 << 10
 
@@ -120,6 +125,76 @@ def of_letters(letters: Iterable[Letter]) -> Iterator[Looked]:
                 attributes={name: [letter.attributes.get(name) for letter in page] for name in names},
             )
             yield Looked(flow, source, batch, [f"dead letter {letter.id}" for letter in page], replayed=True)
+
+
+class Sampled(Protocol):
+    """A record that a daemon has kept of a flow, alone in its ``batch``."""
+
+    @property
+    def flow(self) -> str:
+        """The flow that it went through."""
+
+    @property
+    def source(self) -> str:
+        """Where it came from."""
+
+    @property
+    def batch(self) -> Batch:
+        """The record."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the batch holds its payload."""
+
+
+def of_samples(samples: Iterable[Sampled]) -> Iterator[Looked]:
+    """Records that a daemon has kept of its flows, each as if it had just come; one without payload is left out."""
+    for number, sampled in enumerate(samples, 1):
+        if sampled.is_whole:
+            yield Looked(sampled.flow, sampled.source, sampled.batch, [f"sample {number}"])
+
+
+def of_told(samples: Iterable[Mapping[str, Any]], sources: Mapping[str, SourceSpec]) -> Iterator[Looked]:
+    """The same of samples as ``GET /api/flows/NAME/samples`` tells them: events are written again as their sources
+    decode them. What cannot be, and what was too long to be kept, is left out."""
+    for number, told in enumerate(samples, 1):
+        spec = sources.get(str(told["source"]))
+        payload = None if spec is None else _payload(told, spec.decode)
+        if payload is not None:
+            value, known = payload
+            batch = _batch_of(value, {**known, **told.get("meta", {})})
+            yield Looked(str(told["flow"]), str(told["source"]), batch, [f"sample {number}"])
+
+
+def _payload(told: Mapping[str, Any], decode: Format) -> tuple[bytes, Mapping[str, object]] | None:
+    value = told.get("value")
+    if isinstance(value, str):
+        return value.encode(), {}
+    if isinstance(value, Mapping):
+        return base64.b64decode(value["base64"]), {}
+    if told.get("event") is None:
+        return None
+    try:
+        return decode.given(told["event"])
+    except (CelError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _batch_of(value: bytes, meta: Mapping[str, Any]) -> Batch:
+    """A record with what is told of it as expressions see it."""
+    key, time_ = meta.get("key"), meta.get("time")
+    headers = [(name, _octets(content)) for name, content in (meta.get("headers") or {}).items()]
+    return Batch(
+        values=[value],
+        keys=None if key is None else [_octets(key)],
+        headers=[headers] if headers else None,
+        times=None if time_ is None else [Timestamp.parse(time_).total_nanos],
+        attributes={name: [known] for name, known in meta.items() if name not in FIXED},
+    )
+
+
+def _octets(told: Any) -> bytes:
+    return base64.b64decode(told["base64"]) if isinstance(told, Mapping) else str(told).encode()
 
 
 def read_now(letters: AsyncIterator[Letter]) -> Iterator[Letter]:

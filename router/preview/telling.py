@@ -75,15 +75,17 @@ class _Teller:
         made: Json = {
             "name": example.name,
             "source": example.source,
-            "record": self._tellers[0].payload(example.payload),
+            "record": self._tellers[0].payload(example.shown),
             "old": None if old is None else self._tellers[0].explanation(old),
             "new": None if new is None else self._tellers[1].explanation(new),
         }
         if example.changes:
-            made["changes"] = [self._change(change) for change in example.changes]
+            made["changes"] = [self._change(change, is_hidden=example.is_hidden) for change in example.changes]
         return made
 
-    def _change(self, change: Change) -> Json:
+    def _change(self, change: Change, *, is_hidden: bool) -> Json:
+        if is_hidden:  # what goes out is made of what must not be shown
+            return {"to": change.to, "what": change.what, "fields": [{"path": path} for path in change.paths]}
         values = (self._tellers[0].setting(change.before), self._tellers[1].setting(change.after))
         made: Json = {"to": change.to, "what": change.what, "before": values[0], "after": values[1]}
         if change.fields is not None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from router.batch import Batch
 from router.config import Configuration, load
 from router.letter import Letter
-from router.preview import Difference, Looked, of_file, of_letters, preview
+from router.preview import Difference, Looked, of_file, of_letters, of_samples, of_told, preview
 from rules.faults import Refused
 
 DAEMON = """
@@ -281,3 +282,57 @@ def test_its_json_masks_the_secrets_of_both_sides(tmp_path: Path) -> None:
     assert difference.changed == 2
     assert "sesame" not in whole
     assert json.loads(whole)["changes"][0]["examples"][0]["changes"][0]["fields"][0]["path"] == "event.t"
+
+
+@dataclass
+class Kept:
+    """What a daemon has kept of a flow, as far as a preview asks for it."""
+
+    flow: str
+    source: str
+    batch: Batch
+    is_whole: bool = True
+
+
+def test_samples_of_a_daemon_are_looked_at_as_if_they_had_just_come(tmp_path: Path) -> None:
+    """Of one that was too long to be kept nothing can be said."""
+    batches = [looked(A)[0].batch, looked(B)[0].batch, Batch([b""])]
+    samples = [Kept("orders", "orders", batch, is_whole=bool(batch.values[0])) for batch in batches]
+    difference = compared(tmp_path, ORDERS.replace("> 500", "> 200"), of_samples(samples))
+    assert (difference.records, told(difference)) == (2, [(("rest",), ("vip",), 1)])
+    assert difference.moves[0].examples[0].name == "sample 1"
+
+
+def test_samples_as_the_api_tells_them_are_written_again_as_their_source_decodes_them(tmp_path: Path) -> None:
+    """With the key, the headers, the time and the attributes that they came with."""
+    rules = ORDERS.replace(
+        "event.amount > 500",
+        'meta.key == "k" && meta.headers.h == "v" && meta.topic == "t" && string(meta.time) == "2026-01-01T00:00:00Z"',
+    )
+    meta = {"key": "k", "headers": {"h": "v"}, "topic": "t", "time": "2026-01-01T00:00:00Z"}
+    common = {"flow": "orders", "source": "orders", "meta": meta, "value": None}
+    samples: list[dict[str, Any]] = [
+        {**common, "event": A},
+        {**common, "event": None, "value": "no json"},
+        {**common, "event": None, "value": {"base64": "/w=="}},
+        {**common, "event": None},
+        {**common, "event": A, "source": "gone"},
+    ]
+    configuration = made(tmp_path / "old", rules)
+    difference = preview(configuration, configuration, of_told(samples, configuration.sources))
+    assert [(c.to, c.reason, c.old) for c in difference.counts] == [("vip", "", 1), ("dead_letter", "undecodable", 2)]
+
+
+def test_of_a_record_that_must_not_be_shown_whole_only_the_places_that_differ_are_told(tmp_path: Path) -> None:
+    """An explanation that has another payload than the record says which one that is."""
+    old = ORDERS.replace("to: vip", "set: {event.tier: gold}, to: vip")
+    difference = compared(tmp_path, old.replace("gold", "silver"), looked(B), old=old)
+    [group] = difference.changes
+    [example] = group.examples
+    assert not example.is_hidden
+    before, after = example.explained
+    assert before is not None
+    group.examples[0] = replace(example, explained=(replace(before, raw=b'{"amount": "***"}'), after))
+    [shown] = json.loads(json.dumps(difference.as_json()))["changes"][0]["examples"]
+    assert shown["record"] == '{"amount": "***"}'
+    assert shown["changes"] == [{"to": "vip", "what": "payload", "fields": [{"path": "event.tier"}]}]

@@ -91,8 +91,8 @@ class Comparison:
     def _example(self, example: Example) -> Line:
         values = self._values
         line = Line(Text(f"{values.text(example.name)} from {values.text(example.source)}", "bold"))
-        line.add((values.payload(example.payload, _PAYLOAD), "cyan"))
-        line.below += [self._change(change) for change in example.changes]
+        line.add((values.payload(example.shown, _PAYLOAD), "cyan"))
+        line.below += [self._change(change, is_hidden=example.is_hidden) for change in example.changes]
         rules = {end.rule for ends in example.ends for end in ends}
         for when, explanation, sinks in zip(("before", "after"), example.explained, self._sinks, strict=True):
             below = line.add((when, "bold"))
@@ -105,8 +105,11 @@ class Comparison:
     def _decision(self, explanation: Explanation, sinks: Sinks, rules: set[str]) -> list[Line]:
         return Picture(self._values, self._room - 3 * GUIDE, sinks, only=rules).decision(explanation)
 
-    def _change(self, change: Change) -> Line:
+    def _change(self, change: Change, *, is_hidden: bool) -> Line:
         line = Line(Text.assemble(self._values.text(change.to), ": ", (self._values.text(change.what), "bold")))
+        if is_hidden:  # what goes out is made of what must not be shown
+            line.below += [Line(Text(self._values.text(path))) for path in change.paths]
+            return line
         if change.fields is not None and not change.fields.total:
             line.text.append("  the same event, written otherwise", "dim")
         if change.fields is None or not change.fields.total:
