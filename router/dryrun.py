@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from router.assembly import build_source
 from router.config import Configuration, SourceSpec
-from router.daemon import build_source
 from router.errors import EndOfStream, NotConnected, SluicewayError
 from router.interfaces import Json, Peeks, Source
 from router.preview.difference import Count, Where, counted

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from router.assembly import ruleset_of, tables_of
 from router.batch import Batch
 from router.config import Configuration, SourceSpec
-from router.daemon import ruleset_of, tables_of
 from rules.codecs import Format, Json
 from rules.decisions import Decisions, Delivery
 from rules.explain import Explanation
