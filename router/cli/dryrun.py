@@ -80,6 +80,7 @@ async def _run(configuration: Configuration, seconds: float | None, most: int | 
 def _shown(account: Account) -> Iterator[None]:
     """What shows how many records there were, on a terminal."""
     if not sys.stderr.isatty():
+        print("dry run: reading; SIGINT or SIGTERM ends it", file=sys.stderr, flush=True)
         yield
         return
     from rich.console import Console
