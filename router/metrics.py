@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from router.interfaces import Lag
@@ -46,6 +54,7 @@ class SourceMetrics:
     unacked: Gauge
     connected: Gauge
     paused: Gauge
+    ended: Gauge
     abandoned: Counter
 
 
@@ -60,6 +69,8 @@ class SinkMetrics:
     revoked: Counter
     queue_records: Gauge
     queue_bytes: Gauge
+    queue_limit_records: Gauge
+    queue_limit_bytes: Gauge
     connected: Gauge
 
 
@@ -111,14 +122,16 @@ class FlowMetrics:
     def __init__(self, name: str, families: Metrics) -> None:
         self._name = name
         self._families = families
+        self._records = families.flow_records.labels(name)
         self._route_seconds = families.route_seconds.labels(name)
         self._rules = _Children(families.rule_records, name)
         self._dropped = _Children(families.dropped, name)
         self._routed = _Children(families.routed, name)
 
-    def count(self, decisions: Decisions, seconds: float) -> None:
-        """Count what was decided about one batch, and how long that took."""
+    def count(self, decisions: Decisions, records: int, seconds: float) -> None:
+        """Count what was decided about one batch of so many records, and how long that took."""
         name, families = self._name, self._families
+        self._records.inc(records)
         self._route_seconds.observe(seconds)
         for rule, records in decisions.matched.items():
             self._rules[rule].inc(records)
@@ -151,6 +164,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         # The library takes a counter x_total for a claim on the name x, which the exposition format does not.
         self._kept_registry = CollectorRegistry()
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
         self._partitions: dict[str, set[str]] = {}
         self._collectors: list[tuple[tuple[str, ...], Counter | Gauge | Histogram]] = []
         self.families: list[Family] = []
@@ -196,12 +211,14 @@ class Metrics:
         self.lag_bytes = self._gauge("source_lag_bytes", "Bytes not yet acknowledged, of sources that count so.", *lag)
         self.source_paused = self._gauge("source_paused", "1 while the source is paused.", "source")
         self.connected = self._gauge("connected", "1 while the connector is connected.", "kind", "name")
+        self.source_ended = self._gauge("source_ended", "1 once the source has come to its end.", "source")
         self.connector_events = self._counter(
             "connector_events_total", "What a connector counts besides records.", "kind", "name", "event"
         )
 
     def _flows(self) -> None:
         rule = ("flow", "rule")
+        self.flow_records = self._counter("flow_records_total", "Records that a flow has decided about.", "flow")
         self.rule_records = self._counter("rule_records_total", "Records that a rule matched.", *rule)
         self.rule_errors = self._counter(
             "rule_errors_total",
@@ -257,6 +274,12 @@ class Metrics:
         )
         self.sink_queue_records = self._gauge("sink_queue_records", "Records waiting for the sink.", "sink")
         self.sink_queue_bytes = self._gauge("sink_queue_bytes", "Bytes waiting for the sink.", "sink")
+        self.sink_queue_limit_records = self._gauge(
+            "sink_queue_limit_records", "Records that the sink's queue holds at most.", "sink"
+        )
+        self.sink_queue_limit_bytes = self._gauge(
+            "sink_queue_limit_bytes", "Bytes that the sink's queue holds at most.", "sink"
+        )
         self.sink_buffer_records = self._gauge("sink_buffer_records", "Records in the sink's disk buffer.", "sink")
         self.sink_buffer_bytes = self._gauge("sink_buffer_bytes", "Bytes of payload in the sink's disk buffer.", "sink")
         self.sink_buffer_limit = self._gauge(
@@ -301,6 +324,7 @@ class Metrics:
             unacked=self.source_unacked.labels(name),
             connected=self.connected.labels("source", name),
             paused=self.source_paused.labels(name),
+            ended=self.source_ended.labels(name),
             abandoned=self.abandoned.labels(name),
         )
 
@@ -314,6 +338,8 @@ class Metrics:
             revoked=self.sink_revoked.labels(name),
             queue_records=self.sink_queue_records.labels(name),
             queue_bytes=self.sink_queue_bytes.labels(name),
+            queue_limit_records=self.sink_queue_limit_records.labels(name),
+            queue_limit_bytes=self.sink_queue_limit_bytes.labels(name),
             connected=self.connected.labels("sink", name),
         )
 
@@ -410,8 +436,9 @@ class Metrics:
                     family.labels(source, self._mask(lag.partition)).set(value)
 
     def page(self) -> tuple[bytes, str]:
-        """The exposition and its content type."""
-        return generate_latest(self.registry) + generate_latest(self._kept_registry), CONTENT_TYPE_PLAIN_0_0_4
+        """The exposition and its content type; what the process uses stands at its end."""
+        registries = (self.registry, self._kept_registry, self._process)
+        return b"".join(generate_latest(registry) for registry in registries), CONTENT_TYPE_PLAIN_0_0_4
 
 
 def families_of(kind: Literal["source", "sink"]) -> list[Family]:

@@ -92,6 +92,8 @@ class Outlet:
         self._letters = letters
         self._families = metrics
         self._metrics = metrics.sink(name)
+        self._metrics.queue_limit_records.set_function(lambda: self.policy.queue_records)
+        self._metrics.queue_limit_bytes.set_function(lambda: self.policy.queue_bytes)
         self._backoff = Backoff(initial=policy.backoff)
         self._queue: deque[Admitted] = deque()
         self._admission = Admission(self._has_room, self._take)

@@ -254,6 +254,7 @@ class Pipeline:
             self.since = time.time()
         self.connected, self.error = False, why
         self._metrics.connected.set(0)
+        self._metrics.ended.set(self.ended)
 
     async def _halt(self) -> None:
         """When the daemon stops, have a source finish that can; the reader of any other is interrupted where it may be:
@@ -395,7 +396,7 @@ class Pipeline:
             rest = batch.select(kept)
             decisions = await self._route(rest, entry)
         decisions.keep_rejected()
-        entry.routing.metrics.count(decisions, time.perf_counter() - began)
+        entry.routing.metrics.count(decisions, len(batch), time.perf_counter() - began)
         if entry.routing.gates is not None:
             entry.routing.gates.tell()
         return rest, decisions

@@ -186,7 +186,7 @@ class Replayer:
         try:
             decisions = ruleset.route(origin.batch, source, crossing=crossing)
             decisions.keep_rejected()  # who sent them has long had an answer
-            self._metrics.flow(flow).count(decisions, 0.0)
+            self._metrics.flow(flow).count(decisions, len(letters), 0.0)
             failed += [origin.letter_of(letter) for letter in decisions.letters]
             receipts = [await outlets[name].put(part) for name, part in parts_of(decisions, origin)]
             leaning = [] if gates is None or crossing is None else gates.follow(crossing, receipts)

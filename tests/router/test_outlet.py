@@ -45,6 +45,12 @@ async def test_what_is_admitted_is_written_in_order_and_its_receipts_complete(bo
     assert books.sample("sluiceway_sink_queue_records", sink="sink") == 0
 
 
+async def test_what_the_queue_holds_at_most_is_shown(books: Books) -> None:
+    outlet_to(new_sink(), books, queue_records=7, queue_bytes=900)
+    shown = [books.sample(f"sluiceway_sink_queue_limit_{unit}", sink="sink") for unit in ("records", "bytes")]
+    assert shown == [7, 900]
+
+
 @pytest.mark.parametrize("where", ["open", "write"])
 async def test_a_sink_that_has_ended_fails_the_receipts_of_all_that_it_did_not_get(books: Books, where: str) -> None:
     sink = new_sink()

@@ -76,6 +76,7 @@ async def test_every_record_goes_where_its_rule_says_and_the_batch_is_acknowledg
     assert [letter.value for letter in await books.letters()] == [batch.values[3]]
     assert [len(acked) for acked in line.source.acked] == [4]
     assert books.sample("sluiceway_source_records_total", source="source") == 4
+    assert books.sample("sluiceway_flow_records_total", flow="flow") == 4
     assert books.sample("sluiceway_unmatched_records_total", flow="flow") == 1
     assert books.sample("sluiceway_routed_deliveries_total", flow="flow", sink="a") == 2
 
@@ -133,6 +134,15 @@ async def test_of_a_source_that_cannot_send_back_rejected_records_are_dead_lette
     ]
     assert len(line.sinks["a"].values) == 1
     assert books.sample("sluiceway_contract_violations_total", flow="flow", check="to is text") == 1
+
+
+async def test_a_source_that_has_ended_is_told_from_one_that_is_away(books: Books) -> None:
+    """Both are not connected; nobody has to be woken by the first."""
+    line = Line(books)
+    line.source.end()
+    await line.run()
+    shown = [books.sample(f"sluiceway_source_{state}", source="source") for state in ("ended", "paused")]
+    assert (books.sample("sluiceway_connected", kind="source", name="source"), *shown) == (0, 1, 0)
 
 
 async def test_a_whole_batch_that_goes_to_one_sink_is_passed_on_not_copied(books: Books) -> None:
