@@ -17,7 +17,7 @@ help:
 	@echo 'make test     the tests'
 	@echo 'make outages  tests that kill, freeze and cut off a Kafka of their own, for minutes'
 	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
-	@echo 'make docs     the pages about connectors, formats, framings and functions, from their code'
+	@echo 'make docs     the pages about connectors, formats, framings and functions, and the dashboard, from their code'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
 	@echo 'make bench    the benchmarks, each beside its floor'
 	@echo 'make faults   kill -9, full disks, sinks that refuse, hang or go away; every record is looked for;'
@@ -46,12 +46,14 @@ check: $(VENV)/.stamp
 	$(BIN)/python -m scripts.connector_docs --check
 	$(BIN)/python -m scripts.format_docs --check
 	$(BIN)/python -m scripts.function_docs --check
+	$(BIN)/python -m scripts.dashboard --check
 	$(BIN)/python -m scripts.smoke
 
 docs: $(VENV)/.stamp
 	$(BIN)/python -m scripts.connector_docs
 	$(BIN)/python -m scripts.format_docs
 	$(BIN)/python -m scripts.function_docs
+	$(BIN)/python -m scripts.dashboard
 
 servers: $(VENV)/.stamp
 	@exec $(BIN)/python deploy/dev/servers $(ARGS)
