@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ HEADINGS = [
 SECONDS = 120
 
 
+@cache
 def loaded(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path)
 
@@ -146,12 +148,17 @@ def test_commands_of_a_page_exist_with_their_options(page: Path) -> None:
 
 
 def is_command(words: list[str]) -> bool:
-    command: Any = typer.main.get_command(app)
+    command = command_line()
     while command is not None and hasattr(command, "commands"):
         command = command.commands.get(words[0])
         words = words[1:]
     options = {option for parameter in (command.params if command else ()) for option in parameter.opts}
     return command is not None and {word for word in words if word.startswith("--")} <= options
+
+
+@cache
+def command_line() -> Any:
+    return typer.main.get_command(app)
 
 
 def queries_of(page: Path) -> list[str]:
@@ -181,6 +188,7 @@ def series_in(query: str) -> set[str]:
     return set(re.findall(r"\b(?:sluiceway|process)[_:][\w:]+|\bup\b", query))
 
 
+@cache
 def known_series() -> set[str]:
     """Every name that a scrape of a daemon, the rules and Prometheus itself make."""
     metrics = Metrics()
