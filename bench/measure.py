@@ -34,6 +34,15 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process that runs: a moment in seconds, the CPU (user and system) it has had, and its memory now."""
+
+    seconds: float
+    cpu: float
+    rss_mb: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Resident memory at some moment, in MB, and seconds since the start."""
 
@@ -64,8 +73,21 @@ def run(
     return cost
 
 
+def usage(pid: int) -> Usage:
+    """What a process has used so far, its children not counted. Raises OSError when it is gone."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc(5)
+    return Usage(time.monotonic(), cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
 def run_during(command: Sequence[str], work: Callable[[], T], *, log: Path) -> tuple[T, Cost]:
-    """Run a command for as long as ``work`` takes, and tell it to stop. What came of the work, and the cost.
+    """Run a command for as long as ``work`` takes, and tell it to stop, as ``run_beside`` does."""
+    return run_beside(command, lambda _pid: work(), log=log)
+
+
+def run_beside(command: Sequence[str], work: Callable[[int], T], *, log: Path) -> tuple[T, Cost]:
+    """Run a command for as long as ``work``, which gets its process id, takes, and tell it to stop. What came of the
+    work, and the cost.
 
     Work that raises TimeoutError, and a command that fails, end the benchmark with the end of the ``log``.
     """
@@ -74,7 +96,7 @@ def run_during(command: Sequence[str], work: Callable[[], T], *, log: Path) -> t
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
-            done = work()
+            done = work(process.pid)
         except BaseException as error:
             process.kill()
             process.wait()

@@ -19,6 +19,7 @@ from router.config import Inputs
 from router.daemon import Daemon
 from router.logs import configure
 from router.metrics import version
+from router.notify import ServiceManager, headline
 from rules.faults import Refused
 from rules.flow import DROP
 
@@ -52,6 +53,7 @@ def _tame_collector() -> None:
 
 
 async def _serve(daemon: Daemon) -> bool:
+    manager = ServiceManager.of(os.environ)
     loop = asyncio.get_running_loop()
     asked = False
 
@@ -62,11 +64,23 @@ async def _serve(daemon: Daemon) -> bool:
             os._exit(1)
         asked = True
         daemon.stop()
+        manager.stopping()
+
+    def on_ready() -> None:
+        _greet(daemon)
+        manager.ready()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     loop.add_signal_handler(signal.SIGHUP, daemon.request_reload, "SIGHUP")
-    return await daemon.run(lambda: _greet(daemon))
+    telling = manager.keep_informed(lambda: daemon.phase, lambda: headline(daemon.status()))
+    informing = loop.create_task(telling, name="service manager")
+    try:
+        return await daemon.run(on_ready)
+    finally:
+        informing.cancel()
+        manager.stopping()
+        manager.close()
 
 
 def _greet(daemon: Daemon) -> None:

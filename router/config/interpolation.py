@@ -1,4 +1,6 @@
-"""Filling ``${env:NAME}``, ``${env:NAME:-default}`` and ``${file:PATH}`` into the daemon's file, after parsing."""
+"""Filling ``${env:NAME}``, ``${env:NAME:-default}``, ``${file:PATH}`` and ``${credential:NAME}`` into the daemon's
+file, after parsing.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,13 @@ from rules.faults import Fault
 from rules.model import Outside
 from rules.templates import Verbatim, expression_end
 
-_MARK = re.compile(r"\$\$\{|\$\{(?P<kind>env|file):(?P<rest>[^}]*)\}|\$\{")
+_MARK = re.compile(r"\$\$\{|\$\{(?P<kind>env|file|credential):(?P<rest>[^}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LARGEST = 1 << 20
+_CREDENTIALS = "CREDENTIALS_DIRECTORY"
+"""The variable that names the folder of credentials: systemd.exec(5), LoadCredential=."""
+FILLED_IN = "`${env:NAME}`, `${file:PATH}` and `${credential:NAME}`"
+"""What is filled in, as messages say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
 
 def _not_filled(mixed: Mixed, taking: Collection[str]) -> Fault:
     start = next(piece.start for piece in mixed.pieces if piece.is_cel)
-    hint = "only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`"
+    hint = f"only {FILLED_IN} are; a plain `${{` is written `$${{`"
     if taking:
         hint = f"only some settings take CEL: {', '.join(sorted(taking))}; a plain `${{` is written `$${{`"
     place = mixed.written.origin.place(mixed.written.text_index(start - 2))
@@ -176,7 +182,9 @@ class _Filler:
     def _got(self, node: Node, found: re.Match[str]) -> tuple[str | None, bool]:
         """What is filled in, None where it cannot be had, and whether that is a default, which the file shows."""
         if found["kind"] == "file":
-            return self._file(node, found), False
+            return self._file(node, found, self.folder / found["rest"]), False
+        if found["kind"] == "credential":
+            return self._credential(node, found), False
         name, has_default, default = found["rest"].partition(":-")
         if not _NAME.fullmatch(name):
             self._fault(
@@ -193,8 +201,20 @@ class _Filler:
         self._fault(node, found.start(), f"the environment has no `{name}`", hint)
         return None, False
 
-    def _file(self, node: Node, found: re.Match[str]) -> str | None:
-        path = self.folder / found["rest"]
+    def _credential(self, node: Node, found: re.Match[str]) -> str | None:
+        name, folder = found["rest"], self.environment.get(_CREDENTIALS)
+        if not name or "/" in name or name in {".", ".."}:
+            self._fault(
+                node, found.start(), f"`{name}` is no name of a credential", "should be like `${credential:NAME}`"
+            )
+            return None
+        if not folder:
+            hint = "should be the folder with the credentials, as systemd sets it for `LoadCredential=`"
+            self._fault(node, found.start(), f"the environment has no `{_CREDENTIALS}`", hint)
+            return None
+        return self._file(node, found, self.folder / folder / name)
+
+    def _file(self, node: Node, found: re.Match[str], path: Path) -> str | None:
         self.inputs.note(path)
         try:
             with path.open("rb") as file:

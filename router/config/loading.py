@@ -39,8 +39,8 @@ class Top(Part):
     vars: dict[str, JsonValue] = {}  # noqa: RUF012 - pydantic copies it
     """Values that expressions see as `vars`."""
     secrets: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}  # noqa: RUF012 - pydantic copies it
-    """Secrets that `hash.hmac` and `mask.token` know by these names, each filled in by `${env:NAME}` or
-    `${file:PATH}`."""
+    """Secrets that `hash.hmac` and `mask.token` know by these names, each filled in by `${env:NAME}`, `${file:PATH}` or
+    `${credential:NAME}`."""
 
 
 def load(

@@ -54,6 +54,8 @@ def check_secrets(form: Form) -> None:
     node = form.document.node(("secrets",))
     for name, (_, value) in ({} if node is None else node.entries).items():
         written = str(value.source)
-        if isinstance(value.data, str) and "${env:" not in written and "${file:" not in written:
+        if isinstance(value.data, str) and not any(mark in written for mark in ("${env:", "${file:", "${credential:")):
             what = f"the secret `{name}` stands in this file"
-            form.fault(("secrets", name), what, "should be filled in, by `${env:NAME}` or `${file:PATH}`")
+            form.fault(
+                ("secrets", name), what, "should be filled in, by `${env:NAME}`, `${file:PATH}` or `${credential:NAME}`"
+            )

@@ -17,6 +17,7 @@ from router.config.inputs import Inputs
 from router.config.interpolation import fill
 from rules.codecs import Json
 from rules.document import load as load_document
+from rules.faults import Refused
 from rules.flow import Template
 
 RULES = "from: a\nrules: [{to: x}]\n"
@@ -145,6 +146,34 @@ def test_text_from_a_file_loses_its_last_line_end(tmp_path: Path) -> None:
     found = config(tmp_path, BASE + "http: {token: '${file:token}', listen: '0.0.0.0:9600'}\n")
     assert found.http is not None
     assert found.http.token_text == "one\ntwo"
+
+
+def test_a_credential_is_a_file_of_the_folder_that_the_service_manager_names(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "http-token").write_text("from the manager\n")
+    text = BASE + "http: {token: '${credential:http-token}', listen: '0.0.0.0:9600'}\n"
+    found = config(tmp_path, text, environment={"CREDENTIALS_DIRECTORY": str(tmp_path / "given")})
+    assert found.http is not None
+    assert found.http.token_text == "from the manager"
+    assert found.secrets.mask("it is from the manager") == "it is ***"
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "what"),
+    [
+        ("token", {}, "the environment has no `CREDENTIALS_DIRECTORY`; should be the folder with the credentials"),
+        ("gone", {"CREDENTIALS_DIRECTORY": "."}, "`gone` cannot be read: No such file or directory"),
+        ("../token", {"CREDENTIALS_DIRECTORY": "."}, "`../token` is no name of a credential; should be like"),
+        ("..", {"CREDENTIALS_DIRECTORY": "."}, "`..` is no name of a credential"),
+    ],
+)
+def test_a_credential_that_cannot_be_had_is_a_fault(
+    tmp_path: Path, name: str, environment: dict[str, str], what: str
+) -> None:
+    (tmp_path / "token").write_text("secret")
+    with pytest.raises(Refused) as refused:
+        config(tmp_path, BASE + f"http: {{token: '${{credential:{name}}}'}}\n", environment=environment)
+    assert what in str(refused.value)
 
 
 def test_what_is_filled_in_is_never_read_as_an_expression(tmp_path: Path) -> None:

@@ -340,7 +340,7 @@ rules:
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nvars: {a: '${event.x}'}\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:4:12: `${...}` is not filled in here; only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`",
+            "sluiceway.yaml:4:12: `${...}` is not filled in here; only `${env:NAME}`, `${file:PATH}` and `${credential:NAME}` are; a plain `${` is written `$${`",
         ],
     ),
     (
@@ -578,7 +578,7 @@ rules:
         "sources: {a: {type: memory, channel: '${event.x}'}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\n",
         "from: a\nrules: [{to: x}]\n",
         [
-            "sluiceway.yaml:1:39: `${...}` is not filled in here; only `${env:NAME}` and `${file:PATH}` are; a plain `${` is written `$${`",
+            "sluiceway.yaml:1:39: `${...}` is not filled in here; only `${env:NAME}`, `${file:PATH}` and `${credential:NAME}` are; a plain `${` is written `$${`",
         ],
     ),
     (

@@ -1,0 +1,93 @@
+"""The units are what systemd takes, are as hardened as is promised, and start what they name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from router.daemon import MOVE_SECONDS
+from tests.deploy.units import SLUICEWAY, SYSTEMD, Host, lines_of
+
+UNITS = ["sluiceway.service", "sluiceway@.service"]
+EXPOSURE = 20
+"""Tenths: 2.0 of 10."""
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze of systemd")
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_takes_the_unit_without_a_word(unit: str, tmp_path: Path) -> None:
+    program = tmp_path / "sluiceway"
+    program.symlink_to(SLUICEWAY)
+    text = (SYSTEMD / unit).read_text().replace("/opt/sluiceway/bin/sluiceway", str(program))
+    (tmp_path / unit).write_text(text)
+    done = analyze("verify", "--man=no", tmp_path / unit.replace("@.", "@1.") if "@" in unit else tmp_path / unit)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_systemd
+def test_a_setting_that_systemd_does_not_know_is_told(tmp_path: Path) -> None:
+    """So that silence about the units means something."""
+    text = (SYSTEMD / UNITS[0]).read_text().replace("/opt/sluiceway/bin/sluiceway", SLUICEWAY)
+    (tmp_path / UNITS[0]).write_text(text.replace("PrivateTmp=yes", "PrivateTemp=yes"))
+    assert "PrivateTemp" in analyze("verify", "--man=no", tmp_path / UNITS[0]).stderr
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_is_hardened(unit: str, tmp_path: Path) -> None:
+    shutil.copy(SYSTEMD / unit, tmp_path / unit)
+    done = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", tmp_path / unit)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_template_differs_from_the_unit_in_what_an_instance_has_for_itself_alone() -> None:
+    unit, template = (dict.fromkeys(lines_of(SYSTEMD / name)) for name in UNITS)
+    differing = {name for _, name, _ in unit.keys() ^ template.keys()}
+    instance = {"Environment", "StateDirectory", "WorkingDirectory", "ExecStart", "ExecReload", "Description"}
+    assert differing == instance
+
+
+@pytest.mark.parametrize(("unit", "instance"), [("sluiceway.service", ""), ("sluiceway@.service", "1")])
+def test_the_shipped_configuration_is_right_and_so_are_its_tests(unit: str, instance: str, tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.install()
+    started = host.started(unit, instance)
+    files = [argument for argument in started.command if argument.endswith(".yaml")]
+    for command in ("check", "test"):
+        done = subprocess.run(
+            [SLUICEWAY, command, *files], env=started.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_credential_of_the_configuration_is_loaded() -> None:
+    wanted = set(re.findall(r"\$\{credential:([^}]+)\}", (SYSTEMD / "sluiceway.yaml").read_text()))
+    for unit in UNITS:
+        loaded = {value.partition(":")[0] for _, name, value in lines_of(SYSTEMD / unit) if name == "LoadCredential"}
+        assert loaded == wanted
+
+
+def test_a_reload_looks_at_the_files_that_run(tmp_path: Path) -> None:
+    for unit in UNITS:
+        found = {name: value for _, name, value in reversed(lines_of(SYSTEMD / unit)) if name.startswith("Exec")}
+        files = [part for part in found["ExecStart"].split() if part.endswith(".yaml")]
+        assert found["ExecReload"].split()[1:] == ["check", *files]
+
+
+def test_a_drain_without_signs_of_life_ends_before_systemd_does_that() -> None:
+    """``drain_timeout`` is 30 s, and dead letters have some seconds more."""
+    for unit in UNITS:
+        found = {name: value for _, name, value in lines_of(SYSTEMD / unit)}
+        assert float(found["TimeoutStopSec"].removesuffix("s")) > 30 + MOVE_SECONDS
