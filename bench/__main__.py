@@ -25,6 +25,7 @@ NAMES = (
     "latency",
     "mqtt",
     "dead",
+    "scale",
     "idle",
 )
 MODERATE = {
@@ -41,6 +42,7 @@ MODERATE = {
     "latency": ["--seconds", "20", "--runs", "3"],
     "mqtt": ["--records", "100000", "--runs", "3"],
     "dead": ["--records", "500000", "--runs", "3"],
+    "scale": ["--runs", "3"],
     "idle": [],
 }
 

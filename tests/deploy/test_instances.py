@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,9 +56,9 @@ def routed(instances: list[Instance]) -> float:
     return sum(total(instance.metrics(), name) for instance in instances for name in names)
 
 
-def wait_for(what: str, holds: object) -> None:
+def wait_for(what: str, holds: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
-    while not holds():  # type: ignore[operator]
+    while not holds():
         assert time.monotonic() < end, f"{what} did not come"
         time.sleep(0.2)
 
