@@ -9,7 +9,7 @@ ARGS ?=
 # Tests start hundreds of processes: each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test outages check docs servers bench faults
+.PHONY: help run test outages check docs servers bench faults deploy-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
 	@echo 'make docs     the pages about connectors, formats, framings and functions, and the dashboard, from their code'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
+	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kustomize, schemas), for the tests of it'
 	@echo 'make bench    the benchmarks, each beside its floor'
 	@echo 'make faults   kill -9, full disks, sinks that refuse, hang or go away; every record is looked for;'
 	@echo '              others with ARGS=kafka, mqtt, http, kafka-group, kill, ... (docs/architecture.md)'
@@ -57,6 +58,9 @@ docs: $(VENV)/.stamp
 
 servers: $(VENV)/.stamp
 	@exec $(BIN)/python deploy/dev/servers $(ARGS)
+
+deploy-tools: $(VENV)/.stamp
+	$(BIN)/python -m scripts.deploy_tools
 
 bench: $(VENV)/.stamp
 	$(BIN)/python -m bench $(ARGS)
