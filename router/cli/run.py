@@ -66,13 +66,17 @@ async def _serve(daemon: Daemon) -> bool:
         daemon.stop()
         manager.stopping()
 
+    def on_reload() -> None:
+        manager.reloading()
+        daemon.request_reload("SIGHUP", manager.ready)
+
     def on_ready() -> None:
         _greet(daemon)
         manager.ready()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, daemon.request_reload, "SIGHUP")
+    loop.add_signal_handler(signal.SIGHUP, on_reload)
     telling = manager.keep_informed(lambda: daemon.phase, lambda: headline(daemon.status()))
     informing = loop.create_task(telling, name="service manager")
     try:

@@ -76,7 +76,11 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 @contextmanager
 def daemon(
-    folder: Path, environment: dict[str, str], sink: str = "{type: file, path: out.ndjson}", follow: str = "true"
+    folder: Path,
+    environment: dict[str, str],
+    sink: str = "{type: file, path: out.ndjson}",
+    follow: str = "true",
+    watch: bool = True,
 ) -> Iterator[subprocess.Popen[bytes]]:
     (folder / "orders.ndjson").write_text('{"id": 1}\n')
     (folder / "sluiceway.yaml").write_text(CONFIG.replace("SINK", sink).replace("FOLLOW", follow))
@@ -84,7 +88,11 @@ def daemon(
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen(
-            [SLUICEWAY, "run"], cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log
+            [SLUICEWAY, "run", *([] if watch else ["--no-watch"])],
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=log,
         ) as process,
     ):
         try:
@@ -104,6 +112,20 @@ def test_a_daemon_says_that_it_runs_that_it_lives_and_that_it_stops(tmp_path: Pa
         manager.until("STOPPING=1")
         assert process.wait(PATIENCE) == 0
         assert not any("READY" in told or "STOPPING" in told for told in manager.waiting())
+
+
+@pytest.mark.parametrize("rules", [RULES + "# changed\n", "from: nowhere\n"], ids=["taken", "refused"])
+def test_a_reload_is_told_and_ends_ready_whether_it_was_taken_or_not(rules: str, tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    with daemon(tmp_path, {"NOTIFY_SOCKET": manager.address}, watch=False) as process:
+        manager.until("READY=1")
+        (tmp_path / "flow.yaml").write_text(rules)
+        process.send_signal(signal.SIGHUP)
+        assert "MONOTONIC_USEC=" in manager.until("RELOADING=1")[-1]
+        manager.until("READY=1")
+        assert process.poll() is None
+    assert ("is refused (SIGHUP)" in (tmp_path / "log").read_text()) == ("nowhere" in rules)
+    manager.close()
 
 
 def test_a_daemon_that_ends_by_itself_says_so(tmp_path: Path, manager: Manager) -> None:
