@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from router.admin import AdminServer
 from router.assembly import Assembly, Workshop, has_same_letters, tables_of
+from router.audit import Audit, os_user
+from router.audit_details import begun, ended, refused, taken
 from router.buffer import BufferedOutlet
 from router.config import Configuration, Inputs, load
 from router.deadletters import DeadLetters
@@ -99,6 +101,7 @@ class Daemon:
         self._requests: asyncio.Queue[tuple[str, Callable[[], None]]] = asyncio.Queue()
         self._kept: Mapping[str, int] = {}
         self._bytes = 0
+        self.audit: Audit
         self._services: asyncio.TaskGroup
         self._running: dict[str, asyncio.Task[None]] = {}
         self._refreshing: Mapping[str, Callable[[], Awaitable[None]]] = {}
@@ -186,11 +189,13 @@ class Daemon:
         with StateDir.open(self.configuration.state_dir) as state:
             self.store = DeadLetters(state, _retention(self.configuration))
             self.letters = LetterBox(self.store, self.metrics, self.masked)
+            self.audit = Audit(state, lambda: self.configuration.version, self.masked, self.metrics)
             if not await self._load_tables():
                 return True
             async with contextlib.AsyncExitStack() as exits:
                 fleet, prepared = await self._prepare_first(state, exits)
                 await self._start_admin(exits)
+                await self.audit.record("start", os_user(), begun(self.configuration))
                 async with asyncio.TaskGroup() as self._services:
                     fleet.begin(prepared, self._services)
                     self._tell_configuration(None)
@@ -200,6 +205,8 @@ class Daemon:
                     for task in self._running.values():
                         task.cancel()
                     fleet.cancel()
+                how = ended(asked=self._stop.is_set(), failed=self._failed, drained=drained)
+                await self.audit.record("stop", "the daemon", how)
             return drained and not self._failed
 
     async def replay(self, state: StateDir, stop: asyncio.Event) -> None:
@@ -344,18 +351,19 @@ class Daemon:
         metrics and ``status()``."""
         self._requests.put_nowait((cause, ended))
 
-    async def reload(self, cause: str) -> Reloaded:
+    async def reload(self, cause: str, actor: str = "the daemon") -> Reloaded:
         """Read the files again, and go on with what they say now, if all of it is right: from the next batch on.
 
-        ``cause`` says who asked: ``files``, ``SIGHUP``, ``api``. Raises ``Refused`` with every fault, and then nothing
+        ``cause`` says why: ``files``, ``SIGHUP``, ``api``; ``actor`` who asked, for the audit. Raises ``Refused`` with every fault, and then nothing
         changes; SluicewayError while the daemon starts or stops. May be cancelled; it then is taken whole, or not at
         all. Sources and sinks that are changed or removed are drained after it has returned.
         """
+        old = self.configuration
         async with self._reloading:
             try:
                 reloaded = await self._reload(cause)
-            except Refused as refused:
-                self._tell_refusal(cause, refused)
+            except Refused as error:
+                await self._tell_refusal(cause, actor, error)
                 raise
             except Exception as error:
                 if isinstance(error, SluicewayError) and not isinstance(error, StateError):
@@ -363,12 +371,13 @@ class Daemon:
                 log.error("a reload (%s) has failed: %s", cause, error, exc_info=error)
                 what = f"cannot be taken: {type(error).__name__}: {error}"
                 unforeseen = Refused([Fault(Place(str(self.configuration.files[0])), self.masked(what))])
-                self._tell_refusal(cause, unforeseen)
+                await self._tell_refusal(cause, actor, unforeseen)
                 raise unforeseen from error
         self.metrics.reloads.labels("taken").inc()
         self.metrics.last_reload_successful.set(1)
         self.last_reload = LastReload(cause)
         log.info("configuration %s runs instead of %s (%s): %s", reloaded.version, reloaded.previous, cause, reloaded)
+        await self.audit.record("reload", actor, taken(old, self.configuration, reloaded))
         return reloaded
 
     async def _reload(self, cause: str) -> Reloaded:
@@ -401,16 +410,17 @@ class Daemon:
         await asyncio.to_thread(new.compile, old)
         return new
 
-    def _tell_refusal(self, cause: str, refused: Refused) -> None:
+    async def _tell_refusal(self, cause: str, actor: str, why: Refused) -> None:
         self.metrics.reloads.labels("refused").inc()
         self.metrics.last_reload_successful.set(0)
-        self.last_reload = LastReload(cause, tuple(refused.faults))
+        self.last_reload = LastReload(cause, tuple(why.faults))
         version = self.configuration.version
         log.error(
-            "a new configuration is refused (%s), and %s runs on: %d fault(s)", cause, version, len(refused.faults)
+            "a new configuration is refused (%s), and %s runs on: %d fault(s)", cause, version, len(why.faults)
         )
-        for fault in refused.faults:
+        for fault in why.faults:
             log.error("%s", fault)
+        await self.audit.record("reload_refused", actor, refused(cause, why.faults))
 
     def _tell_configuration(self, old: Assembly | None) -> None:
         """Another configuration runs than before: what depends on it is that of the new one from now on."""

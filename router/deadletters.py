@@ -90,13 +90,18 @@ class DeadLetters:
             last = ids[-1]
             left = None if left is None else left - len(ids)
 
-    async def purge(self, pages: AsyncIterator[Collection[int]]) -> int:
+    async def purge(
+        self, pages: AsyncIterator[Collection[int]], also: Callable[[sqlite3.Connection], object] | None = None
+    ) -> int:
         """Delete the letters with these ids; how many there were. The space is given back to the disk. Cancelled, or
-        failed, some are deleted and others not."""
+        failed, some are deleted and others not.
+
+        ``also`` is done in the transaction that deletes the first ones, once there is room: both happen, or neither.
+        """
         purged = 0
         async for ids in pages:
-            deleted = await self.state.write(partial(delete, ids=ids))
-            purged += deleted.total()
+            deleted = await self.state.write(partial(_purge, ids=ids, also=also))
+            purged, also = purged + deleted.total(), None
         while purged and await self.give_back():
             pass
         return purged
@@ -164,6 +169,15 @@ def _add(
     delete(connection, [id_ for id_ in replayed if id_ not in again], "delivered")
     delete(connection, again, "again")
     return expired
+
+
+def _purge(
+    connection: sqlite3.Connection, *, ids: Collection[int], also: Callable[[sqlite3.Connection], object] | None
+) -> Counter[str]:
+    deleted = delete(connection, ids)
+    if also is not None:
+        also(connection)
+    return deleted
 
 
 def _movable(

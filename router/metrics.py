@@ -312,6 +312,9 @@ class Metrics:
         self.flow_info = self._gauge(
             "flow_info", "The flows that run, and the version of their rules.", "flow", "version"
         )
+        self.audit_failures = self._counter(
+            "audit_failures_total", "Entries of the audit that could not be written when they were made.", "action"
+        )
         running = {"version": version(), "python": platform.python_version()}
         self._family("build_info", "info", "What is running.", tuple(running))
         Info("sluiceway_build", "What is running.", registry=self.registry).info(running)

@@ -18,13 +18,14 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from router.audit_chain import SCHEMA as AUDIT
 from router.errors import StateError
 from router.group_commit import Writer
 from router.interfaces import Json, Positions
@@ -38,7 +39,7 @@ T = TypeVar("T")
 FILE = "sluiceway.db"
 LOCK = "lock"
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE positions (
@@ -84,9 +85,13 @@ CREATE TABLE jobs (
     again INTEGER NOT NULL DEFAULT 0,
     gone INTEGER NOT NULL DEFAULT 0
 );
+{AUDIT}
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """  # letters.id is AUTOINCREMENT: the id of a letter that is gone never names another one
+
+_UPGRADES = {2: f"BEGIN IMMEDIATE; {AUDIT} PRAGMA user_version = {_VERSION}; COMMIT;"}
+"""What makes of a file of an older version, that is still known, one of this version."""
 
 _HOLDING = "dead letters and positions"
 _SMALL = 100  # entries of a save that the loop itself may write
@@ -313,20 +318,24 @@ def _identity(file: Path) -> tuple[int, int] | None:
 
 
 def _prepare(file: Path) -> None:
-    if _version(file):
+    """Make the file, or bring it up to this version."""
+    found = _version(file, _UPGRADES)
+    if found == _VERSION:
         return
     with translated(file, _HOLDING):
         connection = connect(file, "FULL", wait=WAIT)
         try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a purge can give space back
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
+            if not found:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that a purge can give space back
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_UPGRADES[found] if found else _SCHEMA)
         finally:
             connection.close()
 
 
-def _version(file: Path) -> int:
-    """The version of the schema in the file, 0 when there is none yet. Raises StateError for one that is not known."""
+def _version(file: Path, taken: Collection[int] = ()) -> int:
+    """The version of the schema in the file, 0 when there is none yet. Raises StateError for one that is neither this
+    one nor among those ``taken``."""
     if not file.exists():
         return 0
     with translated(file, _HOLDING):
@@ -336,7 +345,9 @@ def _version(file: Path) -> int:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # reads the schema: is it a database?
         finally:
             connection.close()
-    if version not in (0, _VERSION):
+    if version in _UPGRADES and version not in taken:
+        raise StateError(f"{file} is of an older version of sluiceway; `sluiceway run` brings it up to date")
+    if version not in (0, _VERSION, *taken):
         which = "a newer" if version > _VERSION else "an older"
         raise StateError(
             f"{file} is of {which} version of sluiceway (schema {version}; this one knows {_VERSION}); "

@@ -34,6 +34,11 @@ dead = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(dead, name="dead")
+audit = typer.Typer(
+    help="The audit: who started, stopped, reloaded, paused, replayed and purged, in a table that only grows.",
+    no_args_is_help=True,
+)
+app.add_typer(audit, name="audit")
 
 Configs = Annotated[
     list[Path] | None,
@@ -359,6 +364,54 @@ def dead_purge(config: Configs = None, *, chosen: Chosen, everything: Everything
     from router.cli.dead import purge_letters
 
     purge_letters(paths(config), chosen, everything)
+
+
+Since = Annotated[str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")]
+Until = Annotated[str | None, typer.Option(help="Only those before then: a time or an age.")]
+Actions = Annotated[
+    list[str] | None, typer.Option("--action", help="Only those of this action, such as reload; may be repeated.")
+]
+
+
+@audit.command(name="list")
+def audit_list(
+    config: Configs = None,
+    since: Since = None,
+    until: Until = None,
+    action: Actions = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what was done, the oldest first."""
+    from router.cli.audit import Options, list_entries
+
+    list_entries(paths(config), Options(since, until, action or ()), as_json)
+
+
+@audit.command(name="export")
+def audit_export(config: Configs = None, since: Since = None, until: Until = None, action: Actions = None) -> None:
+    """Print the entries with their hashes, one JSON object a line, to be kept elsewhere."""
+    from router.cli.audit import Options, export
+
+    export(paths(config), Options(since, until, action or ()))
+
+
+@audit.command(name="verify")
+def audit_verify(
+    config: Configs = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="A hash that an earlier `verify` printed, and that must be there."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """See whether every entry is as it was written. Exit status 1, and the first one that is not.
+
+    Whoever can write the file can take entries off its end, or write all of it anew, without a trace in it: keep the
+    head that this prints somewhere else, and give it to --head.
+    """
+    from router.cli.audit import verify
+
+    verify(paths(config), head, as_json)
 
 
 def paths(config: list[Path] | None) -> list[Path]:

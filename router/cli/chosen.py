@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn, get_args
 
@@ -15,7 +15,7 @@ import typer
 from router.cli.record import of_letter
 from router.config import Configuration
 from router.deadletters import PAGE_LETTERS, DeadLetters
-from router.letter import Letter, Stage
+from router.letter import Letter, Stage, time_text
 from router.letter_filter import Where
 from router.units import parse_duration
 from rules import cel
@@ -43,13 +43,21 @@ class Chosen:
             if stage not in stages:
                 _refuse(f"--stage: there is no stage {stage!r}; there is {', '.join(stages)}")
         given = {name: value or None for name, value in exact.items()}
-        where = Where(since=_moment(since, "--since"), until=_moment(until, "--until"), **given)
+        where = Where(since=moment(since, "--since"), until=moment(until, "--until"), **given)
         return cls(where, None if when is None else _condition(when))
 
     @property
     def is_everything(self) -> bool:
         """Whether no option says which."""
         return self == Chosen()
+
+    def as_json(self) -> dict[str, Any]:
+        """What the options say, as JSON values."""
+        said = {field.name: getattr(self.where, field.name) for field in fields(Where)}
+        for bound in ("since", "until"):
+            said[bound] = None if said[bound] is None else time_text(said[bound])
+        said["when"] = None if self.when is None else self.when.text
+        return {name: value for name, value in said.items() if value is not None}
 
     async def find(self, letters: DeadLetters, configuration: Configuration) -> AsyncIterator[Letter]:
         """The letters there are now, oldest first. What the condition fails on is told on stderr, and not chosen."""
@@ -146,7 +154,8 @@ def _condition(text: str) -> cel.Expression:
     return made
 
 
-def _moment(text: str | None, option: str) -> int | None:
+def moment(text: str | None, option: str) -> int | None:
+    """What a time or an age means, in Unix nanoseconds. Exit status 2 where it means nothing."""
     if text is None:
         return None
     try:

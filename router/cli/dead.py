@@ -12,8 +12,10 @@ from typing import NoReturn
 
 import typer
 
+from router.audit import Audit, os_user
 from router.cli.chosen import Chosen
 from router.cli.faults import load_or_exit
+from router.cli.lines import inert
 from router.config import Configuration
 from router.deadletters import DeadLetters
 from router.letter import SUMMARY, Letter, time_text
@@ -46,7 +48,7 @@ async def _print_lines(letters: AsyncIterator[Letter], as_json: bool) -> None:
         else:
             to = f" to {letter.sink}" if letter.sink else ""
             at = f" at {letter.rule}" if letter.rule else ""
-            why = f"{letter.reason}: {_inert(letter.detail)}"
+            why = f"{letter.reason}: {inert(letter.detail)}"
             print(f"{letter.id} {time_text(letter.time)} {letter.flow} {letter.stage}{at}{to} {why}")
 
 
@@ -60,7 +62,7 @@ async def _print_table(letters: AsyncIterator[Letter]) -> None:
     )
     async for letter in letters:
         row = (letter.flow, letter.stage, letter.rule, letter.sink, letter.reason, letter.detail[:200])
-        texts = [Text(_inert(text)) for text in row]
+        texts = [Text(inert(text)) for text in row]
         table.add_row(str(letter.id), time_text(letter.time)[:19], *texts, str(letter.attempts))
     Console().print(table if table.row_count else "no dead letters")
 
@@ -75,7 +77,7 @@ def show_letter(files: Sequence[Path], number: int, as_json: bool) -> None:
     for name, value in whole.items():
         if value not in (None, "", {}, []):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            print(f"{name:>12}  {_inert(text)}")
+            print(f"{name:>12}  {inert(text)}")
 
 
 def find_letter(configuration: Configuration, number: int) -> Letter:
@@ -99,8 +101,20 @@ def purge_letters(files: Sequence[Path], chosen: Chosen, everything: bool) -> No
     see_that_it_is_meant(chosen, everything, "purge")
     configuration = load_or_exit(files)
     with letters_of(configuration) as letters:
-        purged = asyncio.run(letters.purge(chosen.pages(letters, configuration))) if letters else 0
+        purged = asyncio.run(_purge(letters, chosen, configuration)) if letters else 0
     print(f"purged {purged} dead letter(s)")
+
+
+async def _purge(letters: DeadLetters, chosen: Chosen, configuration: Configuration) -> int:
+    """Nothing goes unless the audit says so; how many went is told there, too."""
+    audit = Audit(letters.state, lambda: configuration.version, configuration.secrets.mask)
+    which = {"letters": chosen.as_json() or "all"}
+    purged = await letters.purge(
+        chosen.pages(letters, configuration), audit.writing("purge", os_user(), {"step": "begun", **which})
+    )
+    if purged:
+        await audit.record("purge", os_user(), {"step": "ended", "purged": purged})
+    return purged
 
 
 @contextlib.contextmanager
@@ -111,11 +125,6 @@ def letters_of(configuration: Configuration) -> Iterator[DeadLetters | None]:
         return
     with StateDir.visit(configuration.state_dir) as state:
         yield DeadLetters(state)
-
-
-def _inert(text: str) -> str:
-    """A payload must not drive the terminal that it is shown on."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if c not in "\n\t" else " " for c in text)
 
 
 def refuse(message: str) -> NoReturn:

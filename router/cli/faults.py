@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from router.config import Configuration, Inputs, load
+from router.config import Configuration, Inputs, Whereabouts, load, whereabouts
 from router.tables import Tables
 from rules.faults import Fault, Refused
 
@@ -21,6 +21,16 @@ def load_or_exit(files: Sequence[Path], inputs: Inputs | None = None) -> Configu
         return load(files, inputs=inputs)
     except Refused as refused:
         show(refused.faults, refused.warnings)
+        raise typer.Exit(2) from refused
+
+
+def whereabouts_or_exit(files: Sequence[Path]) -> Whereabouts:
+    """Where the instance of a configuration is, whatever else is wrong with it; or what is wrong with that on stderr,
+    and exit status 2."""
+    try:
+        return whereabouts(files)
+    except Refused as refused:
+        show(refused.faults)
         raise typer.Exit(2) from refused
 
 

@@ -9,11 +9,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
 
+from router.audit import Audit, os_user
 from router.cli.chosen import Chosen
 from router.cli.dead import letters_of, refuse, see_that_it_is_meant
 from router.cli.faults import load_or_exit, show
@@ -106,6 +107,7 @@ class _Replay:
         self._patience = patience + (1 / rate if rate else 0)
         self._letters = DeadLetters(state)
         self._jobs = ReplayJobs(self._letters)
+        self._audit = Audit(state, lambda: configuration.version, configuration.secrets.mask)
         self._stop = asyncio.Event()
 
     async def there(self) -> _Replayed:
@@ -134,6 +136,8 @@ class _Replay:
             return await self._result(job)
 
     async def _request(self) -> int:
+        what = {"step": "begun", "letters": self._chosen.as_json() or "all", "rate": self._rate}
+        await self._audit.record("replay", os_user(), what, required=True)
         job = await self._jobs.begin(self._rate)
         async for ids in self._chosen.pages(self._letters, self._configuration):
             if self._stop.is_set():
@@ -160,7 +164,10 @@ class _Replay:
     async def _result(self, job: int) -> _Replayed:
         if self._stop.is_set():
             await self._jobs.withdraw(job)
-        return _Replayed(self._jobs.progress(job), self._stop.is_set())
+        progress = self._jobs.progress(job)
+        how = {"step": "ended", **asdict(progress), "waiting": progress.waiting, "interrupted": self._stop.is_set()}
+        await self._audit.record("replay", os_user(), how)
+        return _Replayed(progress, self._stop.is_set())
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

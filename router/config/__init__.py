@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.config.inputs import Inputs
-from router.config.loading import load
+from router.config.loading import Whereabouts, load, whereabouts
 from router.config.model import (
     BatchPolicy,
     Configuration,
@@ -31,7 +31,9 @@ __all__ = [
     "SinkCommon",
     "SinkSpec",
     "SourceSpec",
+    "Whereabouts",
     "incoming_format",
     "json_schema",
     "load",
+    "whereabouts",
 ]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +66,31 @@ def load(
     if faults or configuration is None:
         raise Refused(map(filled.masked, faults), map(filled.masked, loading.warnings))
     return configuration
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where an instance keeps its state, and where it is asked how it is; files of ``http`` are relative to
+    ``folder``."""
+
+    folder: Path
+    state_dir: Path
+    http: Http | None
+
+
+def whereabouts(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Whereabouts:
+    """What the daemon's files say of these alone: for whoever talks to a daemon that runs, while the files may have
+    faults that it has refused. Raises ``rules.faults.Refused`` with the faults of these."""
+    faults: list[Fault] = []
+    inputs = Inputs()
+    document = _read(paths, faults, inputs)
+    if document is None:
+        raise Refused(faults)
+    folder = Path(paths[0]).parent
+    filled = fill(
+        document_of(document, ("state_dir", "http")), os.environ if environment is None else environment, folder, inputs
+    )
+    return _Loading(tuple(map(Path, paths)), folder, filled, inputs).whereabouts()
 
 
 def _read(paths: Sequence[Path], faults: list[Fault], inputs: Inputs) -> Document | None:
@@ -138,6 +164,14 @@ class _Loading:
             version=self._version(flows),
             secrets=self._filled.secrets,
         )
+
+    def whereabouts(self) -> Whereabouts:
+        """Where the instance is. Raises ``Refused``."""
+        top, http = self._validated((), Top, ("state_dir",)), self._http()
+        faults = [*self._filled.faults, *self.faults]
+        if faults or top is None:
+            raise Refused(map(self._filled.masked, faults))
+        return Whereabouts(self._folder.resolve(), (self._folder / top.state_dir).resolve(), http)
 
     def _validated(self, path: Key, model: type[Any], keys: Any = None) -> Any:
         below = self._document.below(path)
