@@ -5,16 +5,17 @@ Modules are imported by the command that needs them: starting costs users, too.
 
 from __future__ import annotations
 
-import functools
 import gc
-import inspect
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from router.cli.completion import flow_names, sink_names, source_names
+from router.cli.options import AsJson, Configs, expanded, paths
+from router.cli.running import running
 
 if TYPE_CHECKING:
     from router.cli.chosen import Chosen  # only the commands about dead letters need the store
@@ -39,13 +40,9 @@ audit = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(audit, name="audit")
+app.add_typer(running)
 
-Configs = Annotated[
-    list[Path] | None,
-    typer.Argument(help="The daemon's file; several are merged, later over earlier. [default: ./sluiceway.yaml]"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value a line, for tools.")]
-FlowOption = Annotated[str | None, typer.Option(help="Only those of this flow.")]
+FlowOption = Annotated[str | None, typer.Option(help="Only those of this flow.", autocompletion=flow_names)]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
@@ -151,6 +148,7 @@ def explain(
             metavar="CONFIG|FLOW",
             help="The daemon's files, ./sluiceway.yaml without any: what ends in .yaml, .yml or .json, or has a / in "
             "it. The flow: anything else. It may be left out where there is but one, or --source or --dead tells it.",
+            autocompletion=flow_names,
         ),
     ] = None,
     file: Annotated[
@@ -160,7 +158,11 @@ def explain(
     limit: Annotated[int, typer.Option(min=1, help="At most so many records of --file PATH, or of CSV.")] = 10,
     letter: Annotated[int | None, typer.Option("--dead", metavar="ID", help="The record of this dead letter.")] = None,
     source: Annotated[
-        str | None, typer.Option(help="The source that the record is from; without it, the first one that FLOW reads.")
+        str | None,
+        typer.Option(
+            help="The source that the record is from; without it, the first one that FLOW reads.",
+            autocompletion=source_names,
+        ),
     ] = None,
     key: Annotated[str | None, typer.Option(help="The record's key.")] = None,
     header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be repeated.")] = None,
@@ -270,9 +272,14 @@ def _filters(
     stage: Annotated[
         list[str] | None, typer.Option(help="Only those of this stage: decode, contract, rule, sink; may be repeated.")
     ] = None,
-    sink: Annotated[list[str] | None, typer.Option(help="Only those for this sink; may be repeated.")] = None,
+    sink: Annotated[
+        list[str] | None, typer.Option(help="Only those for this sink; may be repeated.", autocompletion=sink_names)
+    ] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Only those of this rule; may be repeated.")] = None,
-    source: Annotated[list[str] | None, typer.Option(help="Only those from this source; may be repeated.")] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Only those from this source; may be repeated.", autocompletion=source_names),
+    ] = None,
     reason: Annotated[list[str] | None, typer.Option(help="Only those with this reason; may be repeated.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only those since then: a time (RFC 3339) or an age (10m, 2h).")
@@ -298,21 +305,8 @@ def _filters(
     )  # fmt: skip
 
 
-def filtered(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with every option of ``_filters`` in the place of its parameter ``chosen``."""
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        options = {name: given.pop(name) for name in filters}
-        command(chosen=_filters(**options), **given)
-
-    filters = inspect.signature(_filters, eval_str=True).parameters
-    own = inspect.signature(command, eval_str=True).parameters
-    chosen = list(own).index("chosen")
-    every = [*list(own.values())[:chosen], *filters.values(), *list(own.values())[chosen + 1 :]]
-    vars(run)["__signature__"] = inspect.Signature(every)
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
-    return run
+filtered = expanded("chosen", _filters)
+"""A command with every option of ``_filters`` in the place of its parameter ``chosen``."""
 
 
 @dead.command(name="list")
@@ -412,11 +406,6 @@ def audit_verify(
     from router.cli.audit import verify
 
     verify(paths(config), head, as_json)
-
-
-def paths(config: list[Path] | None) -> list[Path]:
-    """The daemon's files: those given, or the one that is there by convention."""
-    return config or [Path("sluiceway.yaml")]
 
 
 def _occupy_standard_streams() -> None:

@@ -1,0 +1,63 @@
+"""``sluiceway pause``, ``resume`` and ``reload``: what a daemon that runs is told to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from router.cli.faults import as_json as lines_of
+from router.cli.faults import show
+from router.cli.lines import inert
+from router.cli.reach import Reach
+from router.client import Faulty, named
+
+
+def pause(reach: Reach, source: str) -> None:
+    """Have no more read from a source; what was read is still delivered."""
+    reach.client().post(named("sources", source, "pause"))
+    print(f"source {inert(source)} is paused: nothing more is read from it until `sluiceway resume {inert(source)}`")
+
+
+def resume(reach: Reach, source: str) -> None:
+    """Have a source read again."""
+    reach.client().post(named("sources", source, "resume"))
+    print(f"source {inert(source)} is read again")
+
+
+def reload(reach: Reach, as_json: bool) -> None:
+    """Have the files taken as they are now. Exit status 2, with every fault, when they are refused."""
+    try:
+        told = reach.client().post(named("reload"))
+    except Faulty as faulty:
+        if as_json:
+            print("\n".join(lines_of(faulty.faults, "fault")))
+        else:
+            show(faulty.faults)
+        raise typer.Exit(2) from faulty
+    if as_json:
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    print(*_changes(told), sep="\n")
+
+
+def _changes(told: Mapping[str, Any]) -> list[str]:
+    version, previous = told.get("version"), told.get("previous")
+    changed = [
+        f"  {kind}: {how} {', '.join(map(inert, names))}"
+        for kind, changes in (told.get("changes") or {}).items()
+        for how, names in changes.items()
+        if names
+    ]
+    warnings = [f"  warning: {inert(_text(warning))}" for warning in told.get("warnings") or ()]
+    first = f"nothing has changed: version {version}" if version == previous else f"reloaded: {previous} -> {version}"
+    return [first, *changed, *warnings]
+
+
+def _text(warning: Any) -> str:
+    if not isinstance(warning, Mapping):
+        return str(warning)
+    hint = f"; {warning['hint']}" if warning.get("hint") else ""
+    return f"{warning.get('file')}:{warning.get('line')}:{warning.get('column')}: {warning.get('what')}{hint}"
