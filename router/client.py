@@ -152,6 +152,13 @@ class Client:
             return f"{self.url}: {what}{asks}"
         if isinstance(error, TimeoutError):
             return f"{self.url} does not answer in time"
+        if (
+            self._tls is not None
+            and isinstance(error, ConnectionError)
+            and not isinstance(error, ConnectionRefusedError)
+        ):
+            # What is wrong with a certificate of ours is found after the handshake (RFC 8446, 4.4.2.4).
+            return f"{self.url} ended the connection ({error}); if it asks for a certificate: --cert and --key"
         if isinstance(error, http.client.HTTPException | ConnectionResetError):
             return f"{self.url} does not answer as a daemon does; with `http.tls` it is https:// ({error})"
         why = error.strerror or error

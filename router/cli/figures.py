@@ -21,10 +21,19 @@ Value = float | str | None
 KINDS = ("sources", "flows", "rules", "sinks")
 """What there are figures of."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "sources": ("flow", "state", "records/s", "bytes/s", "lag", "lag seconds", "on the way", "error"),
-    "flows": ("records/s", "deliveries/s", "dropped/s", "dead/s", "errors/s", "letters", "version"),
-    "rules": ("flow", "records/s", "dropped/s", "errors/s", "records"),
-    "sinks": ("state", "records/s", "bytes/s", "write ms", "queued", "queued bytes", "buffered", "retries/s", "error"),
+    "sources": (
+        *("flow", "state", "records_per_second", "bytes_per_second", "lag_records", "lag_seconds"),
+        *("unsettled_records", "error"),
+    ),
+    "flows": (
+        *("records_per_second", "deliveries_per_second", "dropped_per_second", "dead_letters_per_second"),
+        *("errors_per_second", "dead_letters", "version"),
+    ),
+    "rules": ("flow", "records_per_second", "dropped_per_second", "errors_per_second", "records"),
+    "sinks": (
+        *("state", "records_per_second", "bytes_per_second", "write_milliseconds", "queue_records", "queue_bytes"),
+        *("buffer_records", "retries_per_second", "error"),
+    ),
 }
 """The figures of each kind, in the order in which they are shown."""
 
@@ -86,17 +95,17 @@ class _Figures:
         return [self._source(name, told) for name, told in self._told("sources")]
 
     def _source(self, name: str, told: Mapping[str, Any]) -> Row:
-        state, trouble = state_of(told, time.time())
+        state, trouble = state_of(told)
         lag = told.get("lag") or ()
         figures: dict[str, Value] = {
             "flow": told.get("flow"),
             "state": state,
-            "records/s": self._rate("source_records_total", source=name),
-            "bytes/s": self._rate("source_bytes_total", source=name),
-            "lag": _combined(sum, (part.get("records") for part in lag)),
-            "lag seconds": _combined(max, (part.get("seconds") for part in lag)),
-            "on the way": (told.get("unsettled") or {}).get("records"),
-            "error": trouble,
+            "records_per_second": self._rate("source_records_total", source=name),
+            "bytes_per_second": self._rate("source_bytes_total", source=name),
+            "lag_records": _combined(sum, (part.get("records") for part in lag)),
+            "lag_seconds": _combined(max, (part.get("seconds") for part in lag)),
+            "unsettled_records": (told.get("unsettled") or {}).get("records"),
+            "error": trouble or None,
         }
         return Row(name, figures, trouble)
 
@@ -107,12 +116,12 @@ class _Figures:
     def _flow(self, name: str, told: Mapping[str, Any], letters: float) -> Row:
         reads = [self._rate("source_records_total", source=source) for source in told.get("sources") or ()]
         figures: dict[str, Value] = {
-            "records/s": _combined(sum, reads),
-            "deliveries/s": self._rate("routed_deliveries_total", flow=name),
-            "dropped/s": self._rate("dropped_records_total", flow=name),
-            "dead/s": self._rate("dead_letters_total", flow=name),
-            "errors/s": self._errors(name),
-            "letters": letters,
+            "records_per_second": _combined(sum, reads),
+            "deliveries_per_second": self._rate("routed_deliveries_total", flow=name),
+            "dropped_per_second": self._rate("dropped_records_total", flow=name),
+            "dead_letters_per_second": self._rate("dead_letters_total", flow=name),
+            "errors_per_second": self._errors(name),
+            "dead_letters": letters,
             "version": told.get("version"),
         }
         return Row(name, figures)
@@ -124,9 +133,9 @@ class _Figures:
     def _rule(self, flow: str, rule: str) -> Row:
         figures: dict[str, Value] = {
             "flow": flow,
-            "records/s": self._rate("rule_records_total", flow=flow, rule=rule),
-            "dropped/s": self._rate("dropped_records_total", flow=flow, rule=rule),
-            "errors/s": self._errors(flow, rule),
+            "records_per_second": self._rate("rule_records_total", flow=flow, rule=rule),
+            "dropped_per_second": self._rate("dropped_records_total", flow=flow, rule=rule),
+            "errors_per_second": self._errors(flow, rule),
             "records": self._sum(self._now, "rule_records_total", {"flow": flow, "rule": rule}),
         }
         return Row(rule, figures)
@@ -135,20 +144,20 @@ class _Figures:
         return [self._sink(name, told) for name, told in self._told("sinks")]
 
     def _sink(self, name: str, told: Mapping[str, Any]) -> Row:
-        state, trouble = state_of(told, time.time())
+        state, trouble = state_of(told)
         queue, buffer = told.get("queue") or {}, told.get("buffer") or {}
         writes = self._rate("sink_write_seconds_count", sink=name)
         spent = self._rate("sink_write_seconds_sum", sink=name)
         figures: dict[str, Value] = {
             "state": state,
-            "records/s": self._rate("sink_records_total", sink=name),
-            "bytes/s": self._rate("sink_bytes_total", sink=name),
-            "write ms": 1000 * spent / writes if writes and spent is not None else None,
-            "queued": queue.get("records"),
-            "queued bytes": queue.get("bytes"),
-            "buffered": buffer.get("records"),
-            "retries/s": self._rate("sink_retries_total", sink=name),
-            "error": trouble or buffer.get("error") or "",
+            "records_per_second": self._rate("sink_records_total", sink=name),
+            "bytes_per_second": self._rate("sink_bytes_total", sink=name),
+            "write_milliseconds": 1000 * spent / writes if writes and spent is not None else None,
+            "queue_records": queue.get("records"),
+            "queue_bytes": queue.get("bytes"),
+            "buffer_records": buffer.get("records"),
+            "retries_per_second": self._rate("sink_retries_total", sink=name),
+            "error": trouble or buffer.get("error") or None,
         }
         return Row(name, figures, trouble)
 

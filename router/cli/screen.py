@@ -17,7 +17,26 @@ from router.cli.lines import inert
 KEYS = "q quit   ←→ table   s sort   r reverse   f filter   ↑↓ scroll"
 _FRAME = 3
 """Lines of a table besides its rows: its borders and its heading."""
-_TEXTS = frozenset({"flow", "state", "version", "error"})
+_HEADINGS = {
+    "records_per_second": "rec/s",
+    "bytes_per_second": "B/s",
+    "lag_records": "lag",
+    "lag_seconds": "lag s",
+    "unsettled_records": "unsettled",
+    "deliveries_per_second": "routed/s",
+    "dropped_per_second": "drop/s",
+    "dead_letters_per_second": "dead/s",
+    "errors_per_second": "err/s",
+    "dead_letters": "letters",
+    "write_milliseconds": "write ms",
+    "queue_records": "queue",
+    "queue_bytes": "queue B",
+    "buffer_records": "buffer",
+    "retries_per_second": "retry/s",
+}
+_WIDE = frozenset({"name", "error"})
+"""What takes the room that is left."""
+_TEXTS = frozenset({"name", "flow", "state", "version", "error"})
 
 
 @dataclass(slots=True)
@@ -80,14 +99,16 @@ class Screen:
             return sorted(left, key=lambda row: str(row.figures.get(by) or ""), reverse=kind in self.reversed)
         return sorted(left, key=lambda row: _number(row.figures.get(by)), reverse=kind not in self.reversed)
 
-    def drawn(self, title: str, rows: Mapping[str, Sequence[Row]], height: int, note: str = "") -> RenderableType:
-        """All of it, in so many lines; ``note`` is what is wrong with all of it."""
+    def drawn(
+        self, title: str, rows: Mapping[str, Sequence[Row]], height: int, note: str = "", *, keys: bool = True
+    ) -> RenderableType:
+        """All of it, in so many lines; ``note`` is what is wrong with all of it, ``keys`` whether any are heard."""
         chosen = {kind: self.chosen(kind, rows.get(kind, ())) for kind in KINDS}
         sizes = self._sizes({kind: len(found) for kind, found in chosen.items()}, height - 2 - bool(note))
         self.first = min(self.first, max(0, len(chosen[self.kind]) - sizes[self.kind]))
         tables = [self._table(kind, chosen[kind], sizes[kind]) for kind in KINDS if sizes[kind] > 0]
         notes = [Text(inert(note), "bold red", no_wrap=True)] if note else []
-        return Group(Text(inert(title), "bold", no_wrap=True), *notes, *tables, self._foot())
+        return Group(Text(inert(title), "bold", no_wrap=True), *notes, *tables, *([self._foot()] if keys else []))
 
     def _sizes(self, rows: Mapping[str, int], height: int) -> dict[str, int]:
         """How many rows each table gets: what it has, as far as there is room; the chosen one first."""
@@ -105,12 +126,11 @@ class Screen:
         first = self.first if is_chosen else 0
         table = Table(box=None, expand=True, header_style="bold", pad_edge=False)
         for name in ("name", *COLUMNS[kind]):
-            mark = (
-                ("↓" if (name in _TEXTS or name == "name") == (kind in self.reversed) else "↑") if name == sort else ""
-            )
-            justify: Literal["left", "right"] = "left" if name in _TEXTS or name == "name" else "right"
-            ratio = 2 if name in ("name", "error") else 1
-            table.add_column(f"{name}{mark}", justify=justify, no_wrap=True, overflow="ellipsis", ratio=ratio)
+            mark = ("↓" if (name in _TEXTS) == (kind in self.reversed) else "↑") if name == sort else ""
+            justify: Literal["left", "right"] = "left" if name in _TEXTS else "right"
+            ratio = 1 if name in _WIDE else None
+            heading = f"{_HEADINGS.get(name, name)}{mark}"
+            table.add_column(heading, justify=justify, no_wrap=True, overflow="ellipsis", ratio=ratio)
         for row in rows[first : first + size]:
             style = "red" if row.trouble else "yellow" if row.figures.get("state") == "paused" else ""
             cells = [shown(name, row.figures.get(name)) for name in COLUMNS[kind]]

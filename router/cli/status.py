@@ -76,7 +76,7 @@ def _daemon(told: Mapping[str, Any], now: float) -> Line:
 
 
 def _source(name: str, source: Mapping[str, Any], now: float) -> Line:
-    state, trouble = state_of(source, now)
+    state, trouble = _state(source, now)
     lag = source.get("lag") or ()
     records = [part["records"] for part in lag if part.get("records") is not None]
     seconds = [part["seconds"] for part in lag if part.get("seconds") is not None]
@@ -88,7 +88,7 @@ def _source(name: str, source: Mapping[str, Any], now: float) -> Line:
 
 
 def _sink(name: str, sink: Mapping[str, Any], now: float) -> Line:
-    state, trouble = state_of(sink, now)
+    state, trouble = _state(sink, now)
     queue, buffer = sink.get("queue") or {}, sink.get("buffer")
     facts = [f"{queue['records']} queued"] if queue.get("records") else []
     if buffer is not None:
@@ -98,7 +98,7 @@ def _sink(name: str, sink: Mapping[str, Any], now: float) -> Line:
     return Line("sink", name, state, tuple(facts), trouble)
 
 
-def state_of(component: Mapping[str, Any], now: float) -> tuple[str, str]:
+def state_of(component: Mapping[str, Any]) -> tuple[str, str]:
     """The state of a source or sink in a word, and why it is down."""
     if component.get("state") in ("paused", "pausing"):
         return component["state"], ""
@@ -106,10 +106,15 @@ def state_of(component: Mapping[str, Any], now: float) -> tuple[str, str]:
         return "ended", ""
     if component.get("connected"):
         return "connected", ""
+    return "not connected", str(component.get("error") or "not connected yet")
+
+
+def _state(component: Mapping[str, Any], now: float) -> tuple[str, str]:
+    """The same, with how long it has been so where it is down."""
+    state, trouble = state_of(component)
     since = component.get("since")
-    age = f" for {span(now - since)}" if isinstance(since, int | float) and since > 0 else ""
-    error = str(component.get("error") or "not connected yet")
-    return f"not connected{age}", error
+    age = f" for {span(now - since)}" if trouble and isinstance(since, int | float) else ""
+    return state + age, trouble
 
 
 def span(seconds: float) -> str:

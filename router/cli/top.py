@@ -14,6 +14,7 @@ import typer
 
 from router.cli.figures import COLUMNS, KINDS, Look, Row, rows_of
 from router.cli.keyboard import Keyboard
+from router.cli.lines import inert
 from router.cli.reach import Reach
 from router.cli.status import span
 from router.client import Client
@@ -69,16 +70,19 @@ def _values(look: Look, rows: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
 
 
 def _print(look: Look, rows: Mapping[str, Sequence[Row]]) -> None:
-    from rich.console import Console
+    from router.cli.screen import Screen, shown
 
-    from router.cli.screen import KEYS, Screen
+    if sys.stdout.isatty():
+        from rich.console import Console
 
-    # Whole, and as wide as it needs to be where nobody scrolls.
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    height = sum(map(len, rows.values())) + 100
-    with console.capture() as capture:
-        console.print(Screen().drawn(_title(look), rows, height))
-    print("\n".join(line.rstrip() for line in capture.get().splitlines() if KEYS not in line))
+        everything = sum(map(len, rows.values())) + 100
+        Console().print(Screen().drawn(_title(look), rows, everything, keys=False))
+        return
+    print(_title(look))
+    for kind in KINDS:
+        for row in rows[kind]:
+            told = ((name, shown(name, row.figures[name])) for name in COLUMNS[kind])
+            print(kind.removesuffix("s"), inert(row.name), *(f"{name}={inert(text)}" for name, text in told if text))
 
 
 def _title(look: Look) -> str:
