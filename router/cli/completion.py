@@ -45,7 +45,8 @@ def _beginning(incomplete: str, names: Callable[[Path, Any], Any], context: type
 
 def _files(context: typer.Context) -> list[Path]:
     """The daemon's files, as far as they are typed already."""
-    given = context.params.get("config") or context.params.get("arguments") or ()
+    # Behind an option that still lacks its value, click leaves arguments where they are.
+    given = [*(context.params.get("config") or context.params.get("arguments") or ()), *context.args]
     files = [Path(str(item)) for item in given if str(item).endswith(_SUFFIXES)]
     return files or [Path("sluiceway.yaml")]
 
