@@ -85,7 +85,7 @@ def tap_flow(
     *,
     reach: Reach,
     where: Annotated[
-        str | None, typer.Option(metavar="CEL", help="Only records of which this is true; sees event and meta.")
+        str | None, typer.Option(metavar="CEL", help="Only records of which this is true; sees event, meta and vars.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="End after so many records.")] = None,
     as_json: AsJson = False,

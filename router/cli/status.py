@@ -100,7 +100,7 @@ def _sink(name: str, sink: Mapping[str, Any], now: float) -> Line:
 
 def state_of(component: Mapping[str, Any]) -> tuple[str, str]:
     """The state of a source or sink in a word, and why it is down."""
-    if component.get("state") in ("paused", "pausing"):
+    if component.get("state") in ("paused", "pausing", "draining"):
         return component["state"], ""
     if component.get("ended"):
         return "ended", ""

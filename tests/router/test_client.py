@@ -126,6 +126,12 @@ class _Double(BaseHTTPRequestHandler):
         status, text = self.answers.get(self.path.partition("?")[0], (404, "404: Not Found"))
         body = text.encode()
         self.send_response(status)
+        if status == 200 and self.path.partition("?")[0].endswith("/tap"):  # goes on until the other side has enough
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body)
+            self.connection.recv(1)
+            return
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -151,14 +157,14 @@ def double() -> Iterator[str]:
 
 
 def test_names_and_queries_arrive_whatever_they_hold(double: str) -> None:
-    _Double.answers = {"/api/flows/a%2Fb%20%C3%A9/tap": (200, "{}")}
+    _Double.answers = {"/api/flows/a%2Fb%20%C3%A9": (200, "{}")}
     client = Client(double)
-    client.get(named("flows", "a/b é", "tap"), where='event.x == "&"', limit=None)
-    client.post(named("flows", "a/b é", "tap"), {"x": 1})
+    client.get(named("flows", "a/b é"), where='event.x == "&"', limit=None)
+    client.post(named("flows", "a/b é"), {"x": 1})
     client.close()
     assert [asked[1] for asked in _Double.asked] == [
-        "/api/flows/a%2Fb%20%C3%A9/tap?where=event.x+%3D%3D+%22%26%22",
-        "/api/flows/a%2Fb%20%C3%A9/tap",
+        "/api/flows/a%2Fb%20%C3%A9?where=event.x+%3D%3D+%22%26%22",
+        "/api/flows/a%2Fb%20%C3%A9",
     ]
     assert _Double.asked[1][::2] == ("POST", b'{"x": 1}')
     assert _Double.asked[1][3] == "application/json"
@@ -214,6 +220,40 @@ def test_pause_and_resume_name_the_source(double: str, tmp_path: Path) -> None:
     assert [asked[:2] for asked in _Double.asked] == [
         ("POST", "/api/sources/o/pause"), ("POST", "/api/sources/o/resume"),
     ]  # fmt: skip
+
+
+RECORD = {
+    "time": 1_700_000_000.5,
+    "source": "o",
+    "event": {"n": 1},
+    "ends": [
+        {"to": "vip", "rule": "big", "settings": {"key": "k"}, "changed": True, "reason": None, "detail": None},
+        {"to": "dead_letter", "rule": None, "settings": {}, "changed": False, "reason": "error", "detail": "no"},
+    ],
+}
+UNDECODED = {"time": 1_700_000_001, "source": "o", "event": None, "value": "\x1b[2J", "size": 4, "ends": []}
+
+
+def stream(*records: object) -> str:
+    events = [f"event: record\ndata: {json.dumps(record)}\n\n" for record in records]
+    return 'retry: 1\n\n: nothing yet\n\nevent: skipped\ndata: {"records": 7}\n\n' + "".join(events)
+
+
+def test_tap_prints_records_with_their_ends_until_there_were_enough(double: str, tmp_path: Path) -> None:
+    """As they come, in a line each, or as JSON; what went by unseen is told on stderr."""
+    _Double.answers = {"/api/flows/f/tap": (200, stream(RECORD, UNDECODED, RECORD))}
+    told = sluiceway("tap", "f", "--where", "event.n > 0", "--limit", "2", "--url", double, cwd=tmp_path)
+    assert (told.returncode, told.stderr) == (0, "sluiceway: 7 more went by\n")
+    assert told.stdout.splitlines() == [
+        '2023-11-14T22:13:20.500Z o -> vip by big {"key": "k"}, changed; dead_letter (error: no): {"n": 1}',
+        "2023-11-14T22:13:21.000Z o -> : \\u001b[2J",
+    ]
+    assert _Double.asked[0][1] == "/api/flows/f/tap?where=event.n+%3E+0"
+    as_json = sluiceway("tap", "f", "--json", "--limit", "1", "--url", double, cwd=tmp_path)
+    assert json.loads(as_json.stdout) == RECORD
+    _Double.answers = {"/api/flows/g/tap": (404, '{"error": "there is no flow g"}')}
+    none = sluiceway("tap", "g", "--url", double, cwd=tmp_path)
+    assert (none.returncode, none.stderr) == (1, f"sluiceway: {double}: there is no flow g\n")
 
 
 def test_a_connection_that_was_closed_meanwhile_is_made_again() -> None:
