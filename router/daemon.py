@@ -354,12 +354,13 @@ class Daemon:
     async def reload(self, cause: str, actor: str = "the daemon") -> Reloaded:
         """Read the files again, and go on with what they say now, if all of it is right: from the next batch on.
 
-        ``cause`` says why: ``files``, ``SIGHUP``, ``api``; ``actor`` who asked, for the audit. Raises ``Refused`` with every fault, and then nothing
-        changes; SluicewayError while the daemon starts or stops. May be cancelled; it then is taken whole, or not at
-        all. Sources and sinks that are changed or removed are drained after it has returned.
+        ``cause`` says why: ``files``, ``SIGHUP``, ``api``; ``actor`` who asked, for the audit. Raises ``Refused`` with
+        every fault, and then nothing changes; SluicewayError while the daemon starts or stops. May be cancelled; it
+        then is taken whole, or not at all. Sources and sinks that are changed or removed are drained after it has
+        returned.
         """
-        old = self.configuration
         async with self._reloading:
+            old = self.configuration
             try:
                 reloaded = await self._reload(cause)
             except Refused as error:
@@ -415,9 +416,7 @@ class Daemon:
         self.metrics.last_reload_successful.set(0)
         self.last_reload = LastReload(cause, tuple(why.faults))
         version = self.configuration.version
-        log.error(
-            "a new configuration is refused (%s), and %s runs on: %d fault(s)", cause, version, len(why.faults)
-        )
+        log.error("a new configuration is refused (%s), and %s runs on: %d fault(s)", cause, version, len(why.faults))
         for fault in why.faults:
             log.error("%s", fault)
         await self.audit.record("reload_refused", actor, refused(cause, why.faults))

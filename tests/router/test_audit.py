@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daemons import daemon_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from router.errors import StateError
 from router.letter import Letter
 from router.metrics import Metrics
 from router.state import FILE, StateDir
+from rules.faults import Refused
 
 SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 
@@ -347,6 +349,31 @@ def test_start_stop_replay_and_purge_are_recorded_with_who_and_what(project: Pat
     assert verified == [f"ok: 6 entry(s), the last of {entries[-1]['time']}", f"head {entries[-1]['hash']}"]
     as_json = json.loads(sluiceway("audit", "verify", "--head", entries[3]["hash"], "--json", cwd=project).stdout)
     assert as_json == {"ok": True, "broken": None, "entries": 6, "head": entries[-1]["hash"], "found": 4}
+
+
+async def test_reloads_are_recorded_with_what_they_change(project: Path) -> None:
+    """By whom, from which version to which; a refused one with its faults, and the version that runs on."""
+    (project / "in.ndjson").touch()
+    config = project / "sluiceway.yaml"
+    config.write_text(CONFIG.replace("path: in.ndjson", "path: in.ndjson, follow: true"))
+    async with daemon_of(config) as daemon:
+        rules = project / "orders.yaml"
+        before = daemon.configuration
+        rules.write_text(rules.read_text().replace("name: all", "name: every"))
+        await daemon.reload("api", "http 127.0.0.1")
+        after = daemon.configuration
+        rules.write_text(rules.read_text().replace("to: out", "to: nowhere"))
+        with pytest.raises(Refused):
+            await daemon.reload("api", "http 127.0.0.1")
+    _, taken, refused, stop = await every(project / "state")
+    assert (taken.action, taken.actor, taken.version) == ("reload", "http 127.0.0.1", after.version)
+    detail = json.loads(taken.detail)
+    assert (detail["from"], detail["to"], detail["cause"]) == (before.version, after.version, "api")
+    assert detail["changes"]["flows"]["changed"] == ["orders"]
+    assert detail["flows"] == {"orders": {"from": before.flows[0].version, "to": after.flows[0].version}}
+    assert (refused.action, refused.version) == ("reload_refused", after.version)
+    assert "there is no sink `nowhere`" in json.loads(refused.detail)["faults"][0]
+    assert stop.action == "stop"
 
 
 def test_verify_fails_where_the_chain_is_broken(project: Path) -> None:
