@@ -28,10 +28,10 @@ from tests.deploy.units import Host
 from tests.servers.kafka import own_cluster
 from tests.servers.topics import create_topic
 
-RECORDS = 300_000
+RECORDS = 100_000
 PARTITIONS = 6
 BLOCK = 500
-ITEMS = 24
+ITEMS = 96
 PROMISED = 1.7
 CORES = 2
 PATIENCE = 600.0
