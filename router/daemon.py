@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from router.admin import AdminServer
+from router.aside import aside
 from router.assembly import Assembly, Workshop, has_same_letters, tables_of
 from router.audit import Audit, os_user
 from router.audit_details import begun, ended, refused, taken
@@ -403,12 +404,12 @@ class Daemon:
     async def _assembled(self, old: Assembly) -> Assembly:
         """What the files say now, checked whole. Raises Refused."""
         self._inputs = inputs = Inputs()  # of one that is refused, too: when they change, it may be right
-        configuration = await asyncio.to_thread(load, self.configuration.files, None, inputs)
+        configuration = await aside(load, self.configuration.files, None, inputs)
         if faults := needs_restart(old.configuration, configuration):
             raise Refused(faults, configuration.warnings)
         new = Assembly(configuration, tables_of(configuration, old.tables))
         await new.tables.load()
-        await asyncio.to_thread(new.compile, old)
+        await aside(new.compile, old)
         return new
 
     async def _tell_refusal(self, cause: str, actor: str, why: Refused) -> None:
@@ -452,7 +453,9 @@ class Daemon:
                 metrics.forget("table", table)
         metrics.config_info.labels(configuration.version).set(1)
         for flow in configuration.flows:
-            metrics.begin(flow, None if old is None else old.flow(flow.name))
+            before = None if old is None else old.flow(flow.name)
+            if before is None or before.version != flow.version:
+                metrics.begin(flow, before)
 
     async def _serve_requests(self) -> None:
         while True:

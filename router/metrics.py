@@ -398,12 +398,15 @@ class Metrics:
                     self.routed.labels(flow.name, target.sink)
 
     def _forget_rules(self, before: Flow, flow: Flow) -> None:
-        self._remove(flow=before.name, version=before.version)
-        rules = {rule.name: {gate.kind for gate in rule.gates} for rule in flow.rules}
+        if before.version != flow.version:
+            self.flow_info.remove(before.name, before.version)
+        kinds = {rule.name: {gate.kind for gate in rule.gates} for rule in flow.rules}
         for rule in before.rules:
-            if rule.name not in rules:
-                self._remove(flow=flow.name, rule=rule.name)
-            for gate in {gate.kind for gate in rule.gates} - rules.get(rule.name, set()):
+            if rule.name not in kinds:
+                self.rule_records.remove(flow.name, rule.name)
+                self.dropped.remove(flow.name, rule.name)
+                self.rule_errors.remove_by_labels({"flow": flow.name, "rule": rule.name})
+            for gate in {gate.kind for gate in rule.gates} - kinds.get(rule.name, set()):
                 self._remove(flow=flow.name, rule=rule.name, gate=gate)
 
     def forget(self, kind: Literal["source", "sink", "flow", "table"], name: str) -> None:

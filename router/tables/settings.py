@@ -22,8 +22,8 @@ class TableSettings(Model):
     value: Name | None = None
     """The column that is the value of a row. Without it, a row is a map of all columns but the key."""
     refresh: Annotated[Duration, Field(gt=0)] | None = None
-    """How often the table is read again. A file that has not changed is not. Without it, it is read at the start
-    alone."""
+    """How often the table is read again. A file that has not changed is not. Without it, it is read at the start and
+    with a reload, and a file that changes makes one; a database is read at the start alone."""
     timeout: Annotated[Duration, Field(gt=0)] = 60.0
     """How long one reading may take."""
     max_rows: Annotated[int, Field(gt=0)] = 1_000_000

@@ -2,7 +2,7 @@
 requests in great number. ``kill-http``: clients that post with retries, many kills. ``kafka``: faults in and around
 Kafka. ``kafka-group``: members of a group that are killed. ``mqtt``: faults of every party from MQTT to Kafka.
 ``http``: random faults with a server of HTTP, which answers nonsense, too. ``dedupe``: kills and outages over a flow
-that lets one record of each key pass."""
+that lets one record of each key pass. ``reload``: reloads, right and wrong ones by turns, under full load."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import fuzz_http
 import kafka_group
 import kill
 import kill_http
+import reloads
 import run
 import run_kafka
 import run_mqtt
@@ -32,6 +33,7 @@ MAINS: dict[str, Callable[[list[str]], int]] = {
     "mqtt": run_mqtt.main,
     "kafka-group": kafka_group.main,
     "dedupe": dedupe.main,
+    "reload": reloads.main,
 }
 
 if __name__ == "__main__":

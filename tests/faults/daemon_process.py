@@ -29,6 +29,7 @@ Version: 1
 _ENTRY_POINTS = """\
 [sluiceway.sinks]
 wire = sluiceway_wire:WireSink
+pulse = sluiceway_pulse:PulseSink
 [sluiceway.sources]
 leased_kafka = sluiceway_leases:LeasedKafkaSource
 """
@@ -70,11 +71,11 @@ class Daemon:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self, *, wait: bool = True, seconds: float = 30.0) -> None:
+    def start(self, *, wait: bool = True, seconds: float = 30.0, options: Sequence[str] = ()) -> None:
         """Start it, and wait until its banner says where it is."""
         self.starts += 1
         with tempfile.TemporaryFile() as out, self.log.open("ab") as log:
-            command = [SLUICEWAY, "run", str(self.config), "--log-format", "json"]
+            command = [SLUICEWAY, "run", str(self.config), "--log-format", "json", *options]
             self._process = subprocess.Popen(command, stdout=out, stderr=log, env=self._environment)
             deadline = time.monotonic() + seconds
             while wait:
@@ -94,6 +95,10 @@ class Daemon:
     def freeze(self) -> None:
         """SIGSTOP."""
         self._signal(signal.SIGSTOP)
+
+    def hang_up(self) -> None:
+        """SIGHUP."""
+        self._signal(signal.SIGHUP)
 
     def thaw(self) -> None:
         """SIGCONT."""
