@@ -199,8 +199,9 @@ def diff(
     on: Annotated[
         str,
         typer.Option(
-            metavar="FILE|dead",
-            help="The records: of a file (`-` for stdin; one named dead is ./dead), or the dead letters of OLD.",
+            metavar="FILE|live|dead",
+            help="The records: of a file (`-` for stdin; one named live is ./live), some that flow through the "
+            "daemon now, or the dead letters of OLD.",
         ),
     ],
     flow: Annotated[str | None, typer.Option(help="The flow that the records of FILE are for.")] = None,
@@ -217,18 +218,30 @@ def diff(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 1 when a record would move or go out changed.")
     ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Where the daemon of `live` is, if it is not to be taken from OLD.")
+    ] = None,
+    token: Annotated[str | None, typer.Option(envvar="SLUICEWAY_TOKEN", help="Its `http.token`, likewise.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="A file of certificates (PEM) that vouch for the daemon.")] = None,
+    cert: Annotated[
+        Path | None, typer.Option(help="Our own certificate (PEM), for a daemon that asks for one.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM), if it is not in the file of --cert.")] = None,
 ) -> None:
     """Compare what two configurations do with the same records: who gets how many, and which records would move, or go
     out changed, and why. Nothing is written or sent; gates begin anew.
     """
     from router.cli.diff import Asked
     from router.cli.diff import diff as command
+    from router.cli.reach import Reach
 
+    files = [Path(part) for part in old.split(",")]
     command(
-        [Path(part) for part in old.split(",")],
+        files,
         [Path(part) for part in new.split(",")],
         Asked(
-            on=on, flow=flow, source=source, meta=meta, limit=limit, most=most, as_json=as_json, exit_code=exit_code
+            on=on, flow=flow, source=source, meta=meta, limit=limit, most=most, as_json=as_json, exit_code=exit_code,
+            reach=Reach(files, url, token, ca, cert, key),
         ),
     )  # fmt: skip
 

@@ -15,11 +15,13 @@ import typer
 
 from router.cli.dead import letters_of, refuse
 from router.cli.faults import show
+from router.cli.reach import Reach
 from router.cli.record import about_of
+from router.client import named
 from router.config import Configuration, SourceSpec, load
 from router.letter import Letter
 from router.letter_filter import Where
-from router.preview import Difference, Looked, of_file, of_letters, preview
+from router.preview import Difference, Looked, of_file, of_letters, of_told, preview
 from router.preview.records import read_now
 from rules.faults import Fault, Refused
 
@@ -36,6 +38,8 @@ class Asked:
     most: int | None = None
     as_json: bool = False
     exit_code: bool = False
+    reach: Reach | None = None
+    """The daemon whose samples are looked at; by default that of the old configuration."""
 
 
 def diff(old: Sequence[Path], new: Sequence[Path], asked: Asked) -> None:
@@ -84,6 +88,8 @@ def _records(old: Configuration, new: Configuration, asked: Asked) -> Iterator[_
         case "dead":
             with _letters(old, asked) as found:
                 yield found
+        case "live":
+            yield _samples(old, asked)
         case _:
             with _file(old, new, asked) as found:
                 yield found
@@ -159,6 +165,20 @@ def _shown(size: int) -> Iterator[Tell]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("", total=size)
         yield lambda read: bars.update(bar, completed=read)
+
+
+# What flows now
+
+
+def _samples(old: Configuration, asked: Asked) -> _Found:
+    """What the daemon has kept of the flows of the old configuration. Raises NoDaemon, NotGranted."""
+    reach = asked.reach or Reach(old.files)
+    client = reach.client()
+    flows = [flow.name for flow in old.flows if asked.flow in (None, flow.name)]
+    kept = [told for flow in flows for told in client.get(named("flows", flow, "samples"))["samples"]]
+    wanted = [told for told in kept if asked.source in (None, told["source"])]
+    note = f"these are {len(wanted)} record(s) of the sample that the daemon keeps of each flow, written anew"
+    return of_told(wanted, old.sources), [f"{note}; what a contract marks as sensitive is *** in them"], _nobody
 
 
 # Dead letters

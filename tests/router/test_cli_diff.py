@@ -7,7 +7,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -189,3 +192,44 @@ def test_without_a_state_folder_there_are_no_dead_letters(project: Path) -> None
     done = diff(*BOTH, "--on", "dead", cwd=project)
     assert (done.returncode, "no daemon has run" in done.stdout) == (0, True)
     assert not (project / "state").exists()
+
+
+@pytest.fixture
+def daemon() -> Iterator[str]:
+    """A daemon's API, as far as samples go: the address of it."""
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kept = [
+                {"flow": "orders", "source": "orders", "event": {"amount": amount}, "value": None, "meta": {}}
+                for amount in (300, 900)
+            ]
+            found = {"/api/flows/orders/samples": kept, "/api/flows/rows/samples": []}.get(self.path)
+            allowed = self.headers["Authorization"] == "Bearer sesame"
+            body = json.dumps({"samples": found} if allowed else {"error": "no"}).encode()
+            self.send_response(200 if allowed and found is not None else 401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_flows_through_a_daemon_now_is_looked_at(project: Path, daemon: str) -> None:
+    at = ("--on", "live", "--url", daemon)
+    done = diff(*BOTH, *at, "--token", "sesame", "--limit", "0", cwd=project)
+    assert "orders -> vip by vip: 1 -> 2 (+1)\n" in done.stdout, done.stderr
+    assert "note: these are 2 record(s) of the sample" in done.stdout
+    refused = diff(*BOTH, *at, "--token", "wrong", cwd=project)
+    assert (refused.returncode, "the token is refused" in refused.stderr) == (1, True)
+    nobody = diff(*BOTH, "--on", "live", cwd=project)
+    assert (nobody.returncode, "has no `http`" in nobody.stderr) == (1, True)
