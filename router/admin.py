@@ -12,14 +12,22 @@ import socket
 from importlib import import_module
 from pathlib import Path
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from router.config.model import Http
+from router.config.model import Configuration, Http
+from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError
 from router.metrics import Metrics
+from router.sampling import Samples
+from router.tables import Tables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiohttp import web
+
+    from router.reload import Reloaded
+    from rules.ruleset import Ruleset
 
 _BACKLOG = 128
 _WARM_SECONDS = 30.0
@@ -30,12 +38,41 @@ class Subject(Protocol):
     """The daemon, as far as these pages show it."""
 
     @property
+    def configuration(self) -> Configuration:
+        """The one that runs; after a reload, another one."""
+
+    @property
     def metrics(self) -> Metrics:
         """What ``/metrics`` shows."""
 
     @property
+    def store(self) -> DeadLetters:
+        """The dead letters."""
+
+    @property
+    def samples(self) -> Samples:
+        """Some of the records that flow."""
+
+    @property
+    def tables(self) -> Tables:
+        """What rules look up."""
+
+    def running_ruleset(self, flow: str, source: str) -> Ruleset | None:
+        """The ruleset of a flow for a source, or for any of its sources when that one is gone."""
+
+    @property
     def not_ready(self) -> str:
         """Why the daemon takes nothing in; empty when it does."""
+
+    async def reload(self, cause: str) -> Reloaded:
+        """Take the files as they are now. Raises ``rules.faults.Refused``, and goes on as before; SluicewayError while
+        it starts or stops."""
+
+    async def pause(self, source: str) -> None:
+        """Read no more from a source."""
+
+    async def resume(self, source: str) -> None:
+        """Read from it again."""
 
     def refresh(self) -> None:
         """Bring up to date what is not counted as it happens."""
@@ -45,6 +82,23 @@ class Subject(Protocol):
 
     def masked(self, text: str) -> str:
         """The text without what must not be shown."""
+
+
+class Recorder(Protocol):
+    """What writes down who did what."""
+
+    async def record(self, action: str, actor: str, detail: Mapping[str, Any], *, required: bool = False) -> None:
+        """Write an entry. With ``required`` it raises StateError where it cannot be written: then the thing must not
+        happen."""
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """A daemon that keeps an audit."""
+
+    @property
+    def audit(self) -> Recorder:
+        """The audit."""
 
 
 class AdminServer:

@@ -11,6 +11,7 @@ from router.letterbox import LetterBox
 from router.metrics import Metrics
 from router.mover import letters_ruleset
 from router.outlet import Outlet, Policy
+from router.sampling import Samples
 from router.settings import Context
 from router.state import StateDir
 from router.tables import Tables
@@ -131,6 +132,7 @@ class Workshop:
     metrics: Metrics
     failed: Callable[[], None]
     """Called when a sink never will take anything again."""
+    samples: Samples = field(default_factory=Samples)
 
     def source(self, configuration: Configuration, name: str) -> Source:
         """A source, not yet open."""

@@ -31,6 +31,7 @@ from router.pipeline import Pipeline
 from router.reload import Reloaded, compare, needs_restart
 from router.replay import Replayer
 from router.retention import Retention
+from router.sampling import Samples
 from router.state import StateDir
 from router.stranded import remove_leftovers, stranded
 from router.supervision import supervise
@@ -90,6 +91,7 @@ class Daemon:
         self.admin: AdminServer | None = None
         self.started = time.time()
         self.last_reload: LastReload | None = None
+        self.samples = Samples()
         self.letters: LetterBox
         self.store: DeadLetters
         self._secrets = configuration.secrets
@@ -222,14 +224,15 @@ class Daemon:
         sinks = configuration.sinks
         outlets = {name: workshop.outlet(spec, workshop.sink(configuration, name)) for name, spec in sinks.items()}
         gates = await gatekeepers(configuration.flows, state, self.metrics)
-        replayer = Replayer(store, outlets, self._ruleset, gates, letters=letters, metrics=self.metrics)
+        replayer = Replayer(store, outlets, self.running_ruleset, gates, letters=letters, metrics=self.metrics)
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
             await replayer.drain(stop)
             for task in running:
                 task.cancel()
 
-    def _ruleset(self, flow: str, source: str) -> Ruleset | None:
+    def running_ruleset(self, flow: str, source: str) -> Ruleset | None:
+        """The ruleset of a flow for a source, or for any of its sources when that one is gone."""
         return self.assembly.ruleset(flow, source)
 
     async def _load_tables(self) -> bool:
@@ -250,7 +253,7 @@ class Daemon:
         remove_leftovers(self.configuration)
         self.assembly.compile()
         self._mover = self._made_mover({})
-        fleet = Fleet(self.assembly, Workshop(state, self.letters, self.metrics, self._fail))
+        fleet = Fleet(self.assembly, Workshop(state, self.letters, self.metrics, self._fail, self.samples))
         prepared = await fleet.prepare(self.assembly)
         self._mover = self._made_mover(fleet.outlets)
         exits.callback(prepared.close)
@@ -273,7 +276,7 @@ class Daemon:
     def _start_services(self, fleet: Fleet) -> None:
         # Past the buffers: a letter stays in its own store until it is delivered.
         replayer = Replayer(
-            self.store, fleet.outlets, self._ruleset, fleet.gates, letters=self.letters, metrics=self.metrics
+            self.store, fleet.outlets, self.running_ruleset, fleet.gates, letters=self.letters, metrics=self.metrics
         )
         self._serve("replayer", replayer.run)
         self._serve("keeper", Keeper(self.store, self.metrics).run)

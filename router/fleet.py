@@ -273,6 +273,7 @@ class Fleet:
             metrics=self._workshop.metrics,
             stop=stop,
             gates=self.gates.get(flow),
+            samples=self._workshop.samples,
         )
 
     def _is_used(self, way: Way) -> bool:

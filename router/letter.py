@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from router.batch import Headers
+from router.batch import Batch, Headers
 
 Stage = Literal["decode", "contract", "rule", "sink"]
 
@@ -80,11 +80,11 @@ def as_json(letter: Letter) -> dict[str, Any]:
         "key": _bytes(letter.key),
         "headers": _headers(letter.headers),
         "record_time": None if letter.record_time is None else time_text(letter.record_time),
-        "attributes": _plain(letter.attributes),
+        "attributes": plain(letter.attributes),
         "out_value": _bytes(letter.out_value),
         "out_key": _bytes(letter.out_key),
         "out_headers": _headers(letter.out_headers),
-        "out_settings": _plain(letter.out_settings),
+        "out_settings": plain(letter.out_settings),
     }
 
 
@@ -92,6 +92,18 @@ def to_bytes(letter: Letter) -> bytes:
     """A letter as one line of JSON: all of ``SUMMARY``, and what else there is."""
     whole = {name: value for name, value in as_json(letter).items() if name in _SUMMARY or value not in _NOTHING}
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def batch_of(letter: Letter) -> Batch:
+    """The record of a letter, as it was read, as a batch of its own."""
+    return Batch(
+        values=[letter.value],
+        keys=[letter.key],
+        headers=[letter.headers],
+        times=[letter.record_time],
+        attributes={name: [value] for name, value in letter.attributes.items()},
+        spoiled={0: letter.detail} if letter.reason == "spoiled" else {},
+    )
 
 
 def time_text(nanoseconds: int) -> str:
@@ -112,7 +124,7 @@ def _headers(headers: Sequence[tuple[str, bytes]] | None) -> Any:
     return None if headers is None else [[name, _bytes(value)] for name, value in headers]
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
     """The value as JSON has it."""
     if value is None or isinstance(value, str | bool | int):
         return value
@@ -121,5 +133,5 @@ def _plain(value: object) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, Sequence) else str(value)
+        return {str(name): plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, Sequence) else str(value)

@@ -13,7 +13,7 @@ from router.storable import tame_text
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
     """Which letters: those that agree with everything given, where several texts are given with any of them. ``since``
-    and ``until`` (exclusive) are Unix nanoseconds; ``limit`` takes the oldest."""
+    and ``until`` (exclusive) are Unix nanoseconds; ``limit`` takes the oldest, of those with an id above ``after``."""
 
     flow: str | Collection[str] | None = None
     stage: str | Collection[str] | None = None
@@ -25,10 +25,11 @@ class Where:
     until: int | None = None
     ids: Collection[int] | None = None
     limit: int | None = None
+    after: int = 0
 
     def condition(self, after: int, end: int) -> tuple[str, list[object]]:
         """A condition on ``letters``, of those with an id above ``after`` up to ``end``, and what is bound in it."""
-        conditions, arguments = ["letters.id > ?", "letters.id <= ?"], list[object]([after, end])
+        conditions, arguments = ["letters.id > ?", "letters.id <= ?"], list[object]([max(after, self.after), end])
         for bound, value in (("time >= ?", self.since), ("time < ?", self.until)):
             if value is not None:
                 conditions.append(bound)

@@ -24,6 +24,7 @@ from router.load import Way
 from router.metrics import FlowMetrics, Metrics
 from router.part import Origin, parts_of
 from router.retry import Backoff
+from router.sampling import Samples
 from router.settling import Share, safe_in_turn
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
@@ -101,6 +102,7 @@ class Pipeline:
         metrics: Metrics,
         stop: asyncio.Event,
         gates: Gatekeeper | None = None,
+        samples: Samples | None = None,
     ) -> None:
         self.name = name
         self.source = source
@@ -120,6 +122,7 @@ class Pipeline:
         self._unsettled_batches = 0
         self._unsettled_bytes = 0
         self._letters = letters
+        self._samples = samples or Samples()
         self._metrics = metrics.source(name)
         self._stop = stop
         self._room = asyncio.Event()
@@ -397,6 +400,8 @@ class Pipeline:
             decisions = await self._route(rest, entry)
         decisions.keep_rejected()
         entry.routing.metrics.count(decisions, len(batch), time.perf_counter() - began)
+        ruleset = entry.routing.ruleset
+        self._samples.of(ruleset.name).look(rest, decisions, self.name, ruleset)
         if entry.routing.gates is not None:
             entry.routing.gates.tell()
         return rest, decisions

@@ -61,11 +61,15 @@ class ReplayJobs:
         while await self._state.write(partial(_withdraw, job=job)):
             pass
 
-    def progress(self, job: int) -> Progress:
-        """How it stands. Takes microseconds."""
+    def find(self, job: int) -> Progress | None:
+        """How it stands; None when there is no such job. Takes microseconds."""
         columns = "requested, delivered, again, gone"
         found = self._state.look_up(f"SELECT {columns} FROM jobs WHERE id = ?", (job,))  # noqa: S608 - constants
-        return Progress(*found[0]) if found else Progress(0, 0, 0, 0)
+        return Progress(*found[0]) if found else None
+
+    def progress(self, job: int) -> Progress:
+        """How it stands; as if nothing had been requested when there is no such job. Takes microseconds."""
+        return self.find(job) or Progress(0, 0, 0, 0)
 
     def waiting(self) -> list[tuple[int, float | None]]:
         """The jobs whose letters wait, and their rates. Takes microseconds."""

@@ -59,6 +59,11 @@ Path = tuple[str | int | EachItem, ...]
 """A path below ``event``: ``event.items[*].price`` is ``("items", EachItem(), "price")``; ``event`` is ``()``."""
 
 
+Marked = tuple[str | int | EachItem, ...]
+"""A path of a record, from its root on: ``event.card.*`` is ``("event", "card", EachItem())``, in which the last step
+is every element of a list and every field of a map."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """One entry of ``set``."""
@@ -208,6 +213,8 @@ class Contract:
     model: str | None = None
     model_place: Place | None = None
     expect: tuple[Check, ...] = ()
+    sensitive: tuple[Marked, ...] = ()
+    """What must not be shown: what the file names, and what the schema marks."""
 
 
 Disposition = Literal["pass"] | tuple[Target, ...]

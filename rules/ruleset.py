@@ -23,6 +23,7 @@ from rules.interpret import Interpreter
 from rules.lets import Lets
 from rules.plan import Columns, Plan, SinkFacts, make_plan, sink_targets
 from rules.reader.values import expressions
+from rules.sensitive import NOTHING, guarded_validator, hidden_settings, sensitive_of
 from rules.shaping import Filler
 from rules.suggest import did_you_mean
 
@@ -51,7 +52,7 @@ class Ruleset:
         decode: Format,
         interpreter: Interpreter,
         generated: Generated,
-        explainer: Callable[[], Explainer],
+        explainer: Callable[[bool], Explainer],
     ) -> None:
         self.name = flow.name
         self.version = flow.version
@@ -109,9 +110,13 @@ class Ruleset:
         """What is decided about one record, by the exact interpreter."""
         return self._interpreter.decide(columns, index, source, self.gates().cross(columns.arrived))
 
-    def explain(self, columns: Columns, index: int, source: str, crossing: Crossing | None = None) -> Explanation:
-        """Why that is decided about one record: each step of the exact interpreter."""
-        return self._explainer().explain(columns, index, source, crossing or self.gates().cross(columns.arrived))
+    def explain(
+        self, columns: Columns, index: int, source: str, crossing: Crossing | None = None, *, shows_all: bool = False
+    ) -> Explanation:
+        """Why that is decided about one record: each step of the exact interpreter. What the contract marks as
+        sensitive, and what is made of it, is ``rules.sensitive.HIDDEN`` there, unless it ``shows_all``."""
+        crossing = crossing or self.gates().cross(columns.arrived)
+        return self._explainer(shows_all).explain(columns, index, source, crossing)
 
     def _decisions(self, columns: Columns, crossing: Crossing | None) -> Decisions:
         if crossing is None:
@@ -156,14 +161,18 @@ def compile_flow(
     faults += _unwritable(flow, plan)
     if faults:
         raise Refused(faults)
-    interpreter = Interpreter(flow, plan, Filler(lets), validator, decode, vars)
+    sensitive = sensitive_of(flow)
+    validator = validator and guarded_validator(validator, sensitive)
+    interpreter = Interpreter(flow, plan, Filler(lets, sensitive=sensitive), validator, decode, vars)
     generated = generate(flow, plan, lets, validator, decode, vars)
 
     @cache
-    def explainer() -> Explainer:
+    def explainer(shows_all: bool) -> Explainer:
         from rules.explain import Explainer
 
-        return Explainer(flow, plan, lets, validator, decode, vars)
+        hidden = {} if shows_all else hidden_settings(flow, sensitive, sinks.values())
+        shown = NOTHING if shows_all else sensitive
+        return Explainer(flow, plan, lets, validator, decode, vars, sensitive=shown, hidden_settings=hidden)
 
     return Ruleset(flow, plan, decode, interpreter, generated, explainer)
 

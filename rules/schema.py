@@ -82,6 +82,11 @@ def _contract() -> Schema:
             "schema": _name("A JSON Schema file, relative to this file."),
             "model": _name("A pydantic model, declared in the daemon's file under `models`."),
             "expect": _expect(),
+            "sensitive": _one_or_more(
+                {"type": "string", "pattern": r"^(event|meta)\W"},
+                "Paths that are never shown, with all that is made of them: `event.user.email`, `event.card.*`, "
+                '`meta.headers["authorization"]`. In the JSON Schema: `"sensitive": true`.',
+            ),
         },
         "What a record must satisfy before any rule sees it.",
     ) | {"minProperties": 1, "not": {"required": ["schema", "model"]}}

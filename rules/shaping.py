@@ -14,6 +14,7 @@ from rules.codecs import in_text
 from rules.flow import Expr, Path, Shape, Template, Value
 from rules.lets import Lets
 from rules.paths import assign, remove, write
+from rules.sensitive import NOTHING, Sensitive
 from rules.watch import UNWATCHED, Watch
 
 Bindings = Mapping[str, object]
@@ -43,11 +44,15 @@ class Filler:
 
     lets: Lets
     watch: Watch = UNWATCHED
+    sensitive: Sensitive = NOTHING
 
     def run(self, expr: Expr) -> Run:
         """The exact closure of an expression."""
         node = self.lets.inline(expr.cel.node)
-        return self.watch.expression(expr, node, evaluator(node, self.watch.around))
+        return self._watched(expr, node, evaluator(node, self.watch.around))
+
+    def _watched(self, expr: Expr, node: Node, run: Run) -> Run:
+        return self.sensitive.guarded(node, self.watch.expression(expr, node, run))
 
     def fill(self, value: Value) -> Fill:
         """What makes a value of the file into the value for a record; it raises CelError."""
@@ -66,7 +71,7 @@ class Filler:
             node = self.lets.inline(template.whole.cel.node)
             path = copied_path(node)
             run = evaluator(node, self.watch.around)
-            return self.watch.expression(template.whole, node, run if path is None else _copy(path, run))
+            return self._watched(template.whole, node, run if path is None else _copy(path, run))
         parts = [part if isinstance(part, str) else self.run(part) for part in template.parts]
         return lambda bindings: "".join(part if isinstance(part, str) else in_text(part(bindings)) for part in parts)
 

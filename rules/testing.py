@@ -135,7 +135,7 @@ def _explained(
     """These records, each with the gates as they were when it came to them."""
     gates = Gates(flow)
     found = {
-        number: rulesets[source].explain(batch, 0, source, gates.cross(batch.arrived))
+        number: rulesets[source].explain(batch, 0, source, gates.cross(batch.arrived), shows_all=True)
         for number, (batch, source) in enumerate(batches[: max(suspects) + 1])
     }
     return [Explained(number, found[number]) for number in suspects]

@@ -36,7 +36,7 @@ def _compare(found: Changes, path: Path, before: object, after: object) -> None:
     if not _same(before, after):
         found.total += 1
         if len(found.listed) < _LISTED:
-            found.listed.append(Change(write(path), before, after))
+            found.listed.append(Change(write(path), before, after, path))
 
 
 def _has_names(value: Mapping[object, object]) -> bool:

@@ -14,6 +14,7 @@ from rules.cel.scope import static_path
 from rules.cel.values import TYPES
 from rules.explain.model import Element, Evaluation, State
 from rules.lets import Lets
+from rules.sensitive import HIDDEN, NOTHING, REASON, Sensitive
 
 FIRST: Final = 3
 """So many elements of a macro are kept in any case."""
@@ -158,11 +159,15 @@ class Recorder:
 
 
 class Teller:
-    """Makes evaluations of events, in the words of the rules file. ``texts`` are those of the flow's ``let``."""
+    """Makes evaluations of events, in the words of the rules file. ``texts`` are those of the flow's ``let``. What is
+    ``sensitive`` is not in them."""
 
-    def __init__(self, lets: Lets, texts: Mapping[str, str]) -> None:
+    def __init__(self, lets: Lets, texts: Mapping[str, str], sensitive: Sensitive = NOTHING) -> None:
         self._lets = lets
         self._texts = texts
+        self._sensitive = sensitive
+        self._hidden: frozenset[str] = frozenset()
+        """The variables of macros around an expression that hold what is sensitive."""
 
     def whole(self, event: Event, text: str) -> Evaluation:
         """What a whole expression came to, of which ``text`` is the text."""
@@ -173,6 +178,18 @@ class Teller:
         return self._told(event, text, _DEEPEST)
 
     def _told(self, event: Event, text: str, depth: int) -> Evaluation:
+        told = self._all_told(event, text, depth)
+        told.value = self._sensitive.shown(event.node, told.value, self._hidden)
+        if told.error and self._sensitive.derives(event.node, self._hidden):
+            told.error = f"a field is missing; {REASON}" if told.state == "missing" else f"it fails; {REASON}"
+        return told
+
+    def _within(self, value: Node, names: Iterable[str]) -> frozenset[str]:
+        """The hidden variables where these are bound to a value."""
+        is_hidden = self._sensitive.derives(value, self._hidden)
+        return self._hidden.union(names) if is_hidden else self._hidden.difference(names)
+
+    def _all_told(self, event: Event, text: str, depth: int) -> Evaluation:
         node = event.node
         name = self._lets.name_of(node)
         if name is not None:
@@ -195,13 +212,22 @@ class Teller:
         if isinstance(event, MacroEvent) and isinstance(event.node, nodes.Macro):
             told.parts = self._parts((event.node.target,), event.parts, text, depth)
             told.visited = event.visited
+            around, self._hidden = self._hidden, self._within(event.node.target, event.node.variables)
             told.elements = [self._element(event, visit, text, depth) for visit in event.kept]
+            self._hidden = around
         elif _is_sum(event.node):
             told.parts = self._parts(*self._sum(event), text, depth)
         else:
             told.binds = event.node.name if isinstance(event.node, nodes.Bind) else ""
             base = self._base(event)
-            told.parts = self._parts(nodes.children(base.node), base.parts, text, depth)
+            around = self._hidden
+            if isinstance(event.node, nodes.Bind):
+                told.parts = self._parts((event.node.value,), base.parts[:1], text, depth)
+                self._hidden = self._within(event.node.value, (event.node.name,))
+                told.parts += self._parts((event.node.body,), base.parts[1:], text, depth)
+            else:
+                told.parts = self._parts(nodes.children(base.node), base.parts, text, depth)
+            self._hidden = around
 
     def _sum(self, event: Event) -> tuple[list[Node], list[Event]]:
         """The terms of ``a + b + c``, which is a sum of a sum, and the events of those that were evaluated."""
@@ -249,7 +275,9 @@ class Teller:
         macro = event.node
         bodies = macro.bodies if isinstance(macro, nodes.Macro) else ()
         parts = self._parts(bodies[: len(visit.parts)], visit.parts, text, depth)
-        variables = {_plain_name(name): value for name, value in visit.variables.items()}
+        variables = {
+            _plain_name(name): HIDDEN if name in self._hidden else value for name, value in visit.variables.items()
+        }
         return Element(visit.number, variables, parts, _decides(event, visit))
 
     def _culprit(self, event: Event, text: str) -> str:

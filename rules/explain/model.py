@@ -13,6 +13,7 @@ from rules.cel.values import ABSENT
 from rules.contract import Violation
 from rules.decisions import Because, Dispatch, Outcome
 from rules.faults import Place
+from rules.flow import Path
 
 State = Literal["value", "missing", "error", "skipped"]
 """What came of a sub-expression: a value, a field that is not there, another error, or it was not needed."""
@@ -72,6 +73,8 @@ class Change:
     path: str
     before: object
     after: object
+    steps: Path = ()
+    """The path, step by step."""
 
 
 @dataclass(slots=True)
@@ -180,8 +183,9 @@ class Explanation:
     """The whole decision about one record.
 
     ``decode`` is the codec; ``event`` what it made of ``raw``, ``ABSENT`` where it made nothing of it, and the first
-    of the ``endings`` says why. ``rules`` are all rules in order, ``endings`` the parts of ``otherwise`` that had a
-    say, in order; one without a name holds the dead letter of a record that the source could not frame.
+    of the ``endings`` says why. ``size`` is the payload's; ``raw`` is what may be shown of it. ``rules`` are all rules
+    in order, ``endings`` the parts of ``otherwise`` that had a say, in order; one without a name holds the dead letter
+    of a record that the source could not frame.
     """
 
     flow: str
@@ -189,6 +193,7 @@ class Explanation:
     source: str
     decode: str
     raw: bytes
+    size: int
     meta: Mapping[str, object]
     outcome: Outcome
     rules: list[Step]

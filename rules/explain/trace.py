@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from rules.cel.evaluator import Around, Run
@@ -18,6 +19,7 @@ from rules.explain.model import Change, Changes, Check, Contract, Evaluation, Fi
 from rules.flow import PASS, Expr, Flow, Rule
 from rules.lets import Lets
 from rules.plan import Plan
+from rules.sensitive import HIDDEN, NOTHING, Sensitive
 from rules.watch import Watch
 
 SHOWN_ELEMENTS: Final = 5
@@ -27,10 +29,20 @@ SHOWN_ELEMENTS: Final = 5
 class Trace(Watch):
     """Listens to the decision about one record; then ``contract``, ``rules`` and ``endings`` hold it."""
 
-    def __init__(self, flow: Flow, plan: Plan, lets: Lets) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        plan: Plan,
+        lets: Lets,
+        sensitive: Sensitive = NOTHING,
+        hidden_settings: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         self._flow = flow
+        self._sensitive = sensitive
+        self._hidden_settings = hidden_settings or {}
+        self._splits = {rule.name: rule.split.name for rule in flow.rules if rule.split is not None}
         self._recorder = Recorder()
-        self._teller = Teller(lets, {name: expr.cel.text for name, expr in flow.lets.items()})
+        self._teller = Teller(lets, {name: expr.cel.text for name, expr in flow.lets.items()}, sensitive)
         self._meanings = meanings(flow, plan)
         self._gates = {rule.name: rule.gates for rule in flow.rules}
         self.begin()
@@ -79,7 +91,7 @@ class Trace(Watch):
 
     def decoded(self, event: object) -> None:
         """The contract comes next."""
-        self.event = event
+        self.event = self._sensitive.redacted(event)
         contract = self._flow.contract
         self.contract = Contract(passes=self._flow.otherwise.invalid == PASS)
         if contract.model is not None:
@@ -146,14 +158,26 @@ class Trace(Watch):
         step.elements += 1
         self._recorder.listening = step.elements <= SHOWN_ELEMENTS
         if self._recorder.listening:
-            step.parcels.append(Parcel(element))
+            is_hidden = self._splits[step.name] in self._sensitive.names
+            step.parcels.append(Parcel(HIDDEN if is_hidden else element))
 
     def shaped(self, before: object, after: object, *, anew: bool) -> None:
         """What the rule, or the target, made of an event; of a whole new one, all is different."""
         if self._at is None or not self._recorder.listening:
             return
         shaped = self._at.parcels[-1] if self._sending is None else self._sending
-        shaped.changes = Changes([Change("event", before, after)], 1) if anew else changes_between(before, after)
+        redacted = self._sensitive.redacted
+        if anew:
+            shaped.changes = Changes([Change("event", redacted(before), redacted(after))], 1)
+            return
+        shaped.changes = changes_between(before, after)
+        if self._sensitive:
+            shaped.changes.listed = [self._shown(change) for change in shaped.changes.listed]
+
+    def _shown(self, change: Change) -> Change:
+        redacted, path = self._sensitive.redacted, ("event", *change.steps)
+        before, after = (value if value is ABSENT else redacted(value, path) for value in (change.before, change.after))
+        return replace(change, before=before, after=after)
 
     # Ends
 
@@ -171,7 +195,17 @@ class Trace(Watch):
     def sent(self, dispatch: Dispatch) -> None:
         """It will be made."""
         if self._sending is not None:
-            self._sending.dispatch = dispatch
+            self._sending.dispatch = self._shown_dispatch(dispatch, self._sending.to)
+
+    def _shown_dispatch(self, dispatch: Dispatch, sink: str) -> Dispatch:
+        """What goes out is in the encoding of its sink: where anything in it is sensitive, none of it is shown."""
+        if not self._sensitive:
+            return dispatch
+        hidden = self._hidden_settings.get(sink, ())
+        settings = {
+            name: HIDDEN if name in hidden and value is not None else value for name, value in dispatch.settings.items()
+        }
+        return replace(dispatch, value=None if dispatch.value is None else b"***", settings=settings)
 
     def ended(self, to: str, because: Because | None = None) -> None:
         """An end of the rule or ending that is reached; of neither, where there was no record to decide about."""

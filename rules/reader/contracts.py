@@ -13,9 +13,10 @@ from rules.faults import Fault, Place
 from rules.flow import Contract
 from rules.form import Form
 from rules.reader.decisions import read_checks
+from rules.reader.sensitive import marked_in, read_sensitive
 from rules.reader.values import Scope
 
-_CONTRACT = ("schema", "model", "expect")
+_CONTRACT = ("schema", "model", "expect", "sensitive")
 _WANTED = "a mapping such as {schema: orders.schema.json, expect: {...}}"
 _PATH: Key = ("contract",)
 
@@ -36,12 +37,14 @@ def read_contract(form: Form, data: object, scope: Scope, read_file: ReadFile) -
     if "schema" in mapping:
         schema, raw = _schema(form, schema_path, mapping["schema"], read_file)
     model = form.name(model_path, mapping["model"], "the name of a model") if "model" in mapping else None
+    marked = read_sensitive(form, (*_PATH, "sensitive"), mapping.get("sensitive", []), schema)
     contract = Contract(
         schema=schema,
         schema_place=form.document.place(schema_path) if "schema" in mapping else None,
         model=model,
         model_place=form.document.place(model_path) if "model" in mapping else None,
         expect=read_checks(form, (*_PATH, "expect"), mapping["expect"], scope) if "expect" in mapping else (),
+        sensitive=(*marked, *marked_in(schema)),
     )
     return contract, raw
 

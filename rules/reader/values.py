@@ -251,8 +251,12 @@ def read_path(form: Form, text: str, at: Callable[[int], Place]) -> Path | None:
     if root is None or root[0] != "event":
         form.faults.append(Fault(at(0), *_not_event(text, root[0] if root else "")))
         return None
+    return read_steps(form, text, root.end(), at)
+
+
+def read_steps(form: Form, text: str, index: int, at: Callable[[int], Place]) -> Path | None:
+    """The steps of a path, of which the first begins at ``index``."""
     steps: list[str | int | EachItem] = []
-    index = root.end()
     while index < len(text):
         found = _STEP.match(text, index)
         if found is None:

@@ -15,6 +15,7 @@ from rules.contract import Violation
 from rules.explain import Explanation
 from rules.explain.model import Changes, Check, Contract, Element, Evaluation, Filling, Gate, Parcel, Sending, Step
 from rules.flow import DEAD_LETTER
+from rules.sensitive import HIDDEN
 
 Json = dict[str, Any]
 _LONGEST: Final = 4096
@@ -216,6 +217,8 @@ class AsJson:
             raise TypeError("too deep")
         if isinstance(value, str):
             return self._values.masked(value)
+        if value is HIDDEN:
+            return MASK
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):

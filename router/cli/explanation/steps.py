@@ -88,7 +88,7 @@ class Picture:
 
     def _record(self, explanation: Explanation) -> Line:
         values = self._values
-        size = f"{len(explanation.raw):,} byte{'' if len(explanation.raw) == 1 else 's'}"
+        size = f"{explanation.size:,} byte{'' if explanation.size == 1 else 's'}"
         flow, source = values.text(explanation.flow), values.text(explanation.source)
         line = Line(Text.assemble(("record", "bold"), f"  {size} from {source}, through flow {flow}"))
         line.add((values.payload(explanation.raw, _PAYLOAD), "cyan"))

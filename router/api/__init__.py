@@ -1,0 +1,18 @@
+"""The admin HTTP API: one module for each subject, a table of endpoints, and what is made of it."""
+
+from __future__ import annotations
+
+from router.api import control, expressions, letters, live, status
+from router.api.endpoint import Endpoint
+from router.api.openapi import DOCUMENT
+
+__all__ = ["ENDPOINTS"]
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *status.ENDPOINTS,
+    *live.ENDPOINTS,
+    *letters.ENDPOINTS,
+    *control.ENDPOINTS,
+    *expressions.ENDPOINTS,
+    DOCUMENT,
+)

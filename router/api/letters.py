@@ -1,0 +1,287 @@
+"""Dead letters: list, show, replay, purge, by the filters of the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from router.admin import Subject
+from router.api.control import Nothing, record
+from router.api.endpoint import NO_STATE, Call, Endpoint, Failed, Said
+from router.letter import SUMMARY
+from router.letter_choice import Choice
+from router.letter_filter import Where
+from router.redaction import Redaction
+from router.replay_jobs import ReplayJobs
+from rules.model import Model
+
+STEPS = 10_000
+"""What a condition may cost of each letter."""
+SCANNED = 5_000
+"""So many letters are held against a condition for one page."""
+_EVER = 1 << 62
+
+Name = Annotated[str, Field(max_length=500)]
+Stages = Literal["decode", "contract", "rule", "sink"]
+Id = Annotated[int, Field(ge=1, le=_EVER)]
+
+
+class Filter(Model):
+    """Which letters: those that agree with everything given; of several texts of one kind, with any of them."""
+
+    id: Annotated[list[Id], Field(max_length=10_000)] = Field(default_factory=list)
+    flow: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
+    stage: Annotated[list[Stages], Field(max_length=4)] = Field(default_factory=list)
+    sink: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
+    rule: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
+    source: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
+    reason: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
+    since: Annotated[str, Field(max_length=100)] | None = None
+    """Those since then: a time such as `2026-01-31T12:00:00Z`, or an age such as `10m`."""
+    until: Annotated[str, Field(max_length=100)] | None = None
+    """Those before then: a time or an age."""
+    when: Annotated[str, Field(max_length=2_000)] | None = None
+    """A condition in CEL over the letter's fields, `event`, `meta` and `vars`: `attempts > 3 && event.type == "order"`.
+    It may not read what a contract marks as sensitive."""
+
+    def choice(self) -> Choice:
+        """What it means. Raises BadChoice."""
+        kinds = ("flow", "stage", "sink", "rule", "source", "reason")
+        exact: dict[str, Any] = {name: list(getattr(self, name)) for name in kinds}
+        return Choice.by(self.since, self.until, self.when, STEPS, ids=list(self.id), **exact)
+
+
+class Page(Filter):
+    """Some of these letters, oldest first."""
+
+    after: Annotated[int, Field(ge=0, le=_EVER)] = 0
+    """Those with an id above this one: `next` of the page before."""
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+    """So many at most."""
+
+
+class Meant(Filter):
+    """Which letters; all of them only if that is said."""
+
+    all: bool = False
+    """Every letter; needed where no filter is given."""
+
+
+class ReplayOf(Meant):
+    """Which letters to replay, and how fast."""
+
+    rate: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    """So many a second at most; as fast as they go by default."""
+
+
+class Listed(Said):
+    """What a letter says in a list of many. Bytes are text where they are UTF-8, else `{"base64": ...}`; what a
+    contract marks as sensitive is `***`."""
+
+    id: int
+    time: str
+    flow: str
+    stage: str
+    source: str
+    rule: str | None
+    sink: str | None
+    reason: str
+    detail: str
+    attempts: int
+    version: str
+    size: int
+    """How many bytes the payload has."""
+    value: Any
+    """The payload; null where none of it may be shown."""
+
+
+class Letter(Listed):
+    """All of a letter: what it says in a list; the record's key, headers, time and attributes; and, at stage `sink`,
+    what was to go out."""
+
+    key: Any
+    headers: list[list[Any]] | None
+    record_time: str | None
+    attributes: dict[str, Any]
+    out_value: Any
+    out_key: Any
+    out_headers: list[list[Any]] | None
+    out_settings: dict[str, Any]
+
+
+class Letters(Said):
+    """A page of letters."""
+
+    letters: list[Listed]
+    next: int | None
+    """What to give as `after` for the next page; null when there is none. A page may be short, or empty, where a
+    condition takes few of many."""
+
+
+class Replay(Said):
+    """A replay that was asked for, in letters."""
+
+    job: int
+    """What to ask by how it goes on."""
+    requested: int
+    waiting: int
+    """Still to be replayed, or on their way."""
+    delivered: int
+    again: int
+    """Came back as letters of their own."""
+    gone: int
+    """Purged, withdrawn, or taken over by another job."""
+
+
+class Purged(Said):
+    """What was purged."""
+
+    purged: int
+
+
+async def _list(subject: Subject, call: Call) -> Letters:
+    query: Page = call.query
+    choice, redaction = query.choice(), Redaction(subject.configuration)
+    redaction.refuse_probes(choice.when, "when")
+    last, seen, listed = query.after, 0, list[Listed]()
+    judge = choice.judge(subject.configuration)
+    most = query.limit if judge is None else SCANNED
+    async for letter in subject.store.find(replace(choice.where, after=query.after, limit=most)):
+        seen += 1
+        last = letter.id
+        if judge is not None and judge.is_due:
+            await asyncio.sleep(0)
+        if judge is None or judge.takes(letter):
+            whole = redaction.letter(letter)
+            listed.append(Listed(**{name: whole[name] for name in (*SUMMARY, "size")}))
+            if len(listed) == query.limit:
+                break
+    is_end = seen < most and len(listed) < query.limit
+    return Letters(letters=listed, next=None if is_end else last)
+
+
+async def _show(subject: Subject, call: Call) -> Letter:
+    redaction = Redaction(subject.configuration)
+    async for letter in subject.store.find(Where(ids=[_number(call.names["id"], "dead letter")])):
+        return Letter(**redaction.letter(letter))
+    raise Failed(404, f"there is no dead letter {call.names['id']}")
+
+
+async def _replay(subject: Subject, call: Call) -> Replay:
+    asked: ReplayOf = call.body
+    choice = _meant(subject, asked, "replay")
+    await record(subject, "replay", call, {"step": "begun", "letters": choice.as_json() or "all", "rate": asked.rate})
+    jobs = ReplayJobs(subject.store)
+    job = await jobs.begin(asked.rate)
+    async for ids in choice.pages(subject.store, subject.configuration):
+        await jobs.request(job, ids)
+    return _progress(jobs, job)
+
+
+async def _replayed(subject: Subject, call: Call) -> Replay:
+    return _progress(ReplayJobs(subject.store), _number(call.names["job"], "replay"))
+
+
+async def _withdraw(subject: Subject, call: Call) -> Replay:
+    job, jobs = _number(call.names["job"], "replay"), ReplayJobs(subject.store)
+    _progress(jobs, job)
+    await record(subject, "replay", call, {"step": "withdrawn", "job": job})
+    await jobs.withdraw(job)
+    return _progress(jobs, job)
+
+
+async def _purge(subject: Subject, call: Call) -> Purged:
+    choice = _meant(subject, call.body, "purge")
+    await record(subject, "purge", call, {"step": "begun", "letters": choice.as_json() or "all"})
+    purged = await subject.store.purge(choice.pages(subject.store, subject.configuration))
+    await record(subject, "purge", call, {"step": "ended", "purged": purged})
+    return Purged(purged=purged)
+
+
+def _meant(subject: Subject, asked: Meant, action: str) -> Choice:
+    choice = asked.choice()
+    Redaction(subject.configuration).refuse_probes(choice.when, "when")
+    if choice.is_everything and not asked.all:
+        raise Failed(400, f'say which letters to {action}: a filter such as flow, sink or id, or "all": true')
+    return choice
+
+
+def _progress(jobs: ReplayJobs, job: int) -> Replay:
+    progress = jobs.find(job)
+    if progress is None:
+        raise Failed(404, f"there is no replay {job}")
+    return Replay(
+        job=job,
+        requested=progress.requested,
+        waiting=progress.waiting,
+        delivered=progress.delivered,
+        again=progress.again,
+        gone=progress.gone,
+    )
+
+
+def _number(text: str, kind: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
+        raise Failed(404, f"there is no {kind} {text!r}")
+    return int(text)
+
+
+_JOB = {404: "There is no such replay.", 503: NO_STATE}
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/dead_letters",
+        summary="Some of the dead letters, oldest first",
+        handle=_list,
+        answer=Letters,
+        query=Page,
+        failures={503: NO_STATE},
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/dead_letters/{id}",
+        summary="All of one dead letter",
+        handle=_show,
+        answer=Letter,
+        failures={404: "There is no such dead letter.", 503: NO_STATE},
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/dead_letters/replay",
+        summary="Replay dead letters, each once: those of stage sink straight to it, others through their flow",
+        handle=_replay,
+        answer=Replay,
+        body=ReplayOf,
+        failures={503: NO_STATE},
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/dead_letters/replays/{job}",
+        summary="How a replay goes on",
+        handle=_replayed,
+        answer=Replay,
+        failures=_JOB,
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/dead_letters/replays/{job}/withdraw",
+        summary="What is not on its way yet stays a dead letter",
+        handle=_withdraw,
+        answer=Replay,
+        body=Nothing,
+        failures=_JOB,
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/dead_letters/purge",
+        summary="Delete dead letters",
+        handle=_purge,
+        answer=Purged,
+        body=Meant,
+        failures={503: NO_STATE},
+    ),
+)

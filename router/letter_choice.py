@@ -1,0 +1,201 @@
+"""Which dead letters somebody means: filters that the store knows, and a condition in CEL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from router.config import Configuration
+from router.deadletters import PAGE_LETTERS, DeadLetters
+from router.letter import Letter, Stage, batch_of, time_text
+from router.letter_filter import Where
+from router.units import parse_duration
+from rules import cel
+from rules.cel.budget import bounded
+from rules.codecs import Format, Json
+from rules.meta import meta_of
+from rules.suggest import did_you_mean
+
+_PLAIN = ("id", "flow", "stage", "source", "rule", "sink", "reason", "detail", "attempts", "version")
+_VARIABLES = (*_PLAIN, "time", "event", "meta", "vars")
+"""What a condition sees of a letter."""
+_AT_ONCE = 50
+"""So many letters are judged before others have their turn."""
+
+
+class BadChoice(ValueError):
+    """One of the filters means nothing: its name, and what would be right."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The letters that filters name. ``steps`` bounds what the condition may cost of each letter."""
+
+    where: Where = field(default_factory=Where)
+    when: cel.Expression | None = None
+    steps: int | None = None
+
+    @classmethod
+    def by(
+        cls, since: str | None, until: str | None, when: str | None, steps: int | None = None, **exact: Any
+    ) -> Choice:
+        """What these filters mean. Raises BadChoice for one that means nothing."""
+        stages = get_args(Stage)
+        for stage in exact.get("stage") or ():
+            if stage not in stages:
+                raise BadChoice("stage", f"there is no stage {stage!r}; there is {', '.join(stages)}")
+        given: dict[str, Any] = {name: value or None for name, value in exact.items()}
+        where = Where(since=moment(since, "since"), until=moment(until, "until"), **given)
+        return cls(where, None if when is None else condition(when, _VARIABLES, "a letter"), steps)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no filter says which."""
+        return self.where == Where() and self.when is None
+
+    def as_json(self) -> dict[str, Any]:
+        """What the filters say, as JSON values."""
+        said = {field.name: getattr(self.where, field.name) for field in fields(Where)}
+        for bound in ("since", "until"):
+            said[bound] = None if said[bound] is None else time_text(said[bound])
+        said["when"] = None if self.when is None else self.when.text
+        return {name: value for name, value in said.items() if value not in (None, 0)}
+
+    def judge(self, configuration: Configuration) -> Judge | None:
+        """What evaluates the condition over letters; None without one."""
+        return None if self.when is None else Judge(self.when, self.steps, configuration)
+
+    async def find(
+        self, letters: DeadLetters, configuration: Configuration, tell: Callable[[str], None] = lambda _: None
+    ) -> AsyncIterator[Letter]:
+        """The letters there are now, oldest first. What the condition fails on is not chosen, and told at the end."""
+        judge, left = self.judge(configuration), self.where.limit
+        if judge is None:
+            async for letter in letters.find(self.where):
+                yield letter
+            return
+        async for letter in letters.find(replace(self.where, limit=None)):
+            if judge.is_due:
+                await asyncio.sleep(0)
+            if judge.takes(letter):
+                yield letter
+                left = None if left is None else left - 1
+                if left == 0:
+                    break
+        if judge.failed:
+            tell(f"when fails on {judge.failed} letter(s), such as {judge.example}")
+
+    async def pages(
+        self, letters: DeadLetters, configuration: Configuration, tell: Callable[[str], None] = lambda _: None
+    ) -> AsyncIterator[list[int]]:
+        """Their ids, some at a time."""
+        if self.when is None:
+            async for ids in letters.ids(self.where):
+                yield ids
+            return
+        page: list[int] = []
+        async for letter in self.find(letters, configuration, tell):
+            page.append(letter.id)
+            if len(page) == PAGE_LETTERS:
+                yield page
+                page = []
+        if page:
+            yield page
+
+
+class Judge:
+    """Evaluates a condition over letters, and remembers where it could not."""
+
+    def __init__(self, when: cel.Expression, steps: int | None, configuration: Configuration) -> None:
+        self._variables = when.variables
+        self._evaluate: Callable[[Mapping[str, object]], object] = (
+            when.evaluate if steps is None else bounded(when.node, steps)
+        )
+        self._configuration = configuration
+        self.judged = 0
+        self.failed = 0
+        self.example = ""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether others should have their turn before it judges on."""
+        return self.judged % _AT_ONCE == _AT_ONCE - 1
+
+    def takes(self, letter: Letter) -> bool:
+        """Whether the condition is true. As in rules, it is not where it meets a field that is missing."""
+        self.judged += 1
+        bindings = self._bindings(letter)
+        try:
+            value = self._evaluate(bindings)
+        except cel.CelMissing:
+            return False
+        except cel.CelError as error:
+            if "event" in bindings or "event" not in self._variables:
+                self._fail(letter, str(error))
+            return False
+        if not isinstance(value, bool):
+            self._fail(letter, "it is neither true nor false")
+        return value is True
+
+    def _fail(self, letter: Letter, why: str) -> None:
+        self.failed += 1
+        self.example = self.example or f"{letter.id}: {why}"
+
+    def _bindings(self, letter: Letter) -> dict[str, object]:
+        found: dict[str, object] = {name: getattr(letter, name) for name in _PLAIN}
+        found["time"] = cel.Timestamp.from_nanos(letter.time)
+        found["vars"] = self._configuration.vars
+        batch = batch_of(letter)
+        if "meta" in self._variables:
+            found["meta"] = meta_of(batch, 0, letter.source)
+        if "event" in self._variables:
+            with contextlib.suppress(ValueError):  # a letter of stage decode has no event
+                found["event"] = format_of(letter, self._configuration).codec.decode_at(batch, 0)
+        return found
+
+
+def format_of(letter: Letter, configuration: Configuration) -> Format:
+    """The format of a letter's source; of one that is gone, that of the first source of its flow, as a replay takes
+    it."""
+    sources = configuration.sources
+    flows = (flow for flow in configuration.flows if flow.name == letter.flow)
+    names = [letter.source, *(name for flow in flows for name, _ in flow.sources)]
+    return next((sources[name].decode for name in names if name in sources), Json())
+
+
+def condition(text: str, known: tuple[str, ...], what: str, name: str = "when") -> cel.Expression:
+    """A condition over the variables that are ``known`` of ``what``. Raises BadChoice, for the filter ``name``."""
+    try:
+        made = cel.compile(text)
+    except cel.CelError as error:
+        raise BadChoice(name, str(error)) from error
+    for variable in sorted(made.variables - set(known)):
+        hint = did_you_mean(variable, known)
+        raise BadChoice(name, f"{what} has no `{variable}`" + (f"; {hint}" if hint else ""))
+    return made
+
+
+def moment(text: str | None, name: str) -> int | None:
+    """What a time or an age means, in Unix nanoseconds. Raises BadChoice, for the filter ``name``."""
+    if text is None:
+        return None
+    try:
+        return time.time_ns() - int(parse_duration(text) * 1e9)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)
+    except (ValueError, OverflowError) as error:
+        why = f"{text!r} should be a time such as 2026-01-31T12:00:00Z, or an age such as 10m"
+        raise BadChoice(name, why) from error

@@ -1,0 +1,191 @@
+"""What may be shown of records: all but what contracts mark as sensitive, and what is made of it.
+
+Whoever shows a record to somebody else than the owner of the state folder goes through here. Of a flow with sensitive
+fields, a payload is shown as the event that it is, with ``***`` in the place of each of them; one that cannot be
+decoded is not shown, since it cannot be told where in it they are, nor is what was to go out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from router.batch import Batch
+from router.config import Configuration, SinkSpec
+from router.config.secrets import MASK, Secrets
+from router.letter import Letter, as_json, batch_of, plain
+from router.letter_choice import BadChoice, format_of
+from router.sampling import End, Sampled
+from rules.cel import Expression
+from rules.cel.errors import CelError
+from rules.cel.output import to_json
+from rules.codecs import Format
+from rules.flow import Flow
+from rules.plan import SinkFacts
+from rules.sensitive import HIDDEN, NOTHING, Sensitive, hidden_settings, sensitive_of
+
+Json = dict[str, Any]
+_SHORTEST = 4
+"""Texts that are shorter are part of every other word, and are not looked for in messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a flow: what is sensitive in it, and the settings, by sink, that are made of that."""
+
+    sensitive: Sensitive
+    settings: Mapping[str, frozenset[str]]
+
+
+class Redaction:
+    """Shows records of a configuration's flows."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._flows = {flow.name: flow for flow in configuration.flows}
+        self._known: dict[str, _Known] = {}
+
+    def refuse_probes(self, condition: Expression | None, name: str, flow: str | None = None) -> None:
+        """A condition that reads what must not be shown would tell it by what it takes: raises BadChoice, for the
+        parameter ``name``, if it does so in this flow, or in any."""
+        for known in [self._flows[flow]] if flow in self._flows else self._flows.values():
+            if condition is not None and self._of(known).sensitive.derives(condition.node):
+                raise BadChoice(name, f"it reads what the contract of the flow {known.name} marks as sensitive")
+
+    def letter(self, letter: Letter) -> Json:
+        """A dead letter as JSON values: those of ``router.letter.as_json``, and its ``size``. Of a flow that is no more
+        it is not known what is sensitive: neither the record nor what was to go out is shown."""
+        shown: Json = {**as_json(letter), "size": len(letter.value)}
+        flow = self._flows.get(letter.flow)
+        if flow is None:
+            hidden = dict.fromkeys(("value", "out_value"))
+            names = ("key", "out_key", "detail")
+            masked = {name: MASK for name in names if shown[name] is not None}
+            empty: Json = {"headers": None, "out_headers": None, "attributes": {}, "out_settings": {}}
+            return shown | hidden | masked | empty
+        known = self._of(flow)
+        return self._shown_letter(shown, letter, known) if known.sensitive else shown
+
+    def sampled(self, sampled: Sampled) -> Json:
+        """A sampled record as JSON values: what it is, where it came from, and its ``ends``."""
+        flow = self._flows.get(sampled.flow)
+        known = _Known(NOTHING, {}) if flow is None else self._of(flow)
+        batch, event = sampled.batch, None
+        if sampled.is_whole and flow is not None:
+            event, _ = self._event(sampled.decode, batch, known.sensitive)
+        shown: Json = {
+            "time": sampled.time,
+            "flow": sampled.flow,
+            "source": sampled.source,
+            "version": sampled.version,
+            "size": sampled.size,
+            "event": event,
+            "value": None,
+            "meta": {} if flow is None else _meta(batch, sampled.source, known.sensitive),
+            "ends": [_end(end, known) for end in sampled.ends] if flow is not None else [],
+        }
+        if event is None and sampled.is_whole and flow is not None and not known.sensitive:
+            shown["value"] = plain(batch.values[0])
+        return shown
+
+    def _of(self, flow: Flow) -> _Known:
+        if flow.name not in self._known:
+            sensitive = sensitive_of(flow)
+            facts = [_facts(name, spec) for name, spec in self._configuration.sinks.items()]
+            self._known[flow.name] = _Known(sensitive, hidden_settings(flow, sensitive, facts))
+        return self._known[flow.name]
+
+    def _event(self, decode: Format, batch: Batch, sensitive: Sensitive) -> tuple[Any, list[str]]:
+        """The event as JSON values, None where it is none, and the texts in it that are not shown."""
+        if batch.spoiled:
+            return None, []
+        try:
+            event = decode.codec.decode_at(batch, 0)
+            redacted = sensitive.redacted(event)
+            return to_json(_written(redacted)), list(_hidden_texts(event, redacted))
+        except (ValueError, RecursionError, CelError):
+            return None, []
+
+    def _shown_letter(self, shown: Json, letter: Letter, known: _Known) -> Json:
+        batch, sensitive = batch_of(letter), known.sensitive
+        event, texts = self._event(format_of(letter, self._configuration), batch, sensitive)
+        hidden = known.settings.get(letter.sink, frozenset())
+        meta = _meta(batch, letter.source, sensitive)
+        shown |= {
+            "detail": Secrets(text for text in texts if len(text) >= _SHORTEST).mask(letter.detail),
+            "value": None if event is None else json.dumps(event, ensure_ascii=False),
+            "key": meta.get("key"),
+            "attributes": {name: meta.get(name, value) for name, value in shown["attributes"].items()},
+            "out_value": None,
+        }
+        if shown["headers"] is not None:
+            shown["headers"] = [
+                [name, MASK if sensitive.touches(("meta", "headers", name.lower())) else value]
+                for name, value in shown["headers"]
+            ]
+        if shown["out_key"] is not None and "key" in hidden:
+            shown["out_key"] = MASK
+        if shown["out_headers"] is not None and "headers" in hidden:
+            shown["out_headers"] = [[name, MASK] for name, _ in shown["out_headers"]]
+        settings = shown["out_settings"]
+        shown["out_settings"] = {name: MASK if name in hidden else value for name, value in settings.items()}
+        return shown
+
+
+def _facts(name: str, spec: SinkSpec) -> SinkFacts:
+    return SinkFacts(name=name, templates=spec.templates)
+
+
+def _meta(batch: Batch, source: str, sensitive: Sensitive) -> Json:
+    """What the source knows of a record, without what everybody knows of it."""
+    from rules.meta import meta_of
+
+    known = {name: value for name, value in meta_of(batch, 0, source).items() if name not in ("raw", "source")}
+    return {name: plain(_written(sensitive.redacted(value, ("meta", name)))) for name, value in known.items()}
+
+
+def _end(end: End, known: _Known) -> Json:
+    hidden = known.settings.get(end.to, frozenset())
+    return {
+        "to": end.to,
+        "rule": end.rule or None,
+        "settings": {name: MASK if name in hidden else plain(value) for name, value in end.settings.items()},
+        "changed": end.changed,
+        "reason": end.reason or None,
+        "detail": end.detail or None,
+    }
+
+
+def _written(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _written(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return list(map(_written, value))
+    return MASK if value is HIDDEN else value
+
+
+def _hidden_texts(event: object, redacted: object) -> Iterator[str]:
+    """What is in an event and not in what may be shown of it, as text."""
+    if redacted is HIDDEN:
+        yield from _texts(event)
+    elif isinstance(event, Mapping) and isinstance(redacted, Mapping):
+        for name, value in event.items():
+            yield from _hidden_texts(value, redacted[name])
+    elif isinstance(event, list) and isinstance(redacted, list):
+        for value, shown in zip(event, redacted, strict=True):
+            yield from _hidden_texts(value, shown)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, bytes):
+        yield value.decode(errors="replace")
+    elif not isinstance(value, bool | None):
+        yield str(value)

@@ -1,0 +1,261 @@
+"""Some of the records that flow, with what was decided about each: what the daemon keeps of every flow, and what it
+hands to those who tap one.
+
+The data path never waits for any of it. With nobody looking, a batch costs one look at the clock; twice a second a few
+records are kept. A tap is given a bounded number of records a second, whatever flows by, and loses the oldest when it
+does not take them away. All of it is in memory: at most ``KEPT_RECORDS`` and ``KEPT_BYTES`` for each flow, and
+``WAITING_RECORDS`` for each of at most ``MAX_TAPS`` taps, of records of at most ``LONGEST`` bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from router.batch import Batch
+from router.errors import SluicewayError
+from rules.codecs import Format
+from rules.decisions import Decisions
+from rules.flow import DEAD_LETTER, DROP
+from rules.ruleset import Ruleset
+
+KEPT_RECORDS = 100
+KEPT_BYTES = 1 << 20
+LONGEST = 64 << 10
+"""Of a record that is longer, only how long it is is kept."""
+MAX_TAPS = 8
+WAITING_RECORDS = 256
+KEEP_SECONDS = 0.5
+KEPT_AT_ONCE = 4
+_BURST_SECONDS = 0.25
+_OVERHEAD = 500
+"""About so many bytes does a kept record take besides its payload."""
+
+
+class TooManyTaps(SluicewayError):
+    """There are ``MAX_TAPS`` already."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One of the ends that was decided for a record: ``to`` a sink, ``drop`` or ``dead_letter``, by ``rule`` (or a part
+    of ``otherwise``, or nothing where the record came to no rule).
+
+    ``settings`` are what the delivery chose of the sink's; ``changed``: it does not go out as it came. ``reason`` and
+    ``detail`` are those of a dead letter.
+    """
+
+    to: str
+    rule: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    changed: bool = False
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A record, alone in its ``batch``, and what was decided about it, at ``time`` (Unix seconds), by the ruleset of
+    ``version``. Of one that is longer than ``LONGEST`` the batch holds no payload; ``size`` is the payload's."""
+
+    time: float
+    flow: str
+    source: str
+    version: str
+    decode: Format
+    batch: Batch
+    size: int
+    ends: Sequence[End]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the batch holds the payload."""
+        return self.size <= LONGEST
+
+
+class Tap:
+    """What one listener gets of a flow: at most ``rate`` records a second. A listener that ends must be ``closed``."""
+
+    def __init__(self, flow: FlowSamples, rate: float) -> None:
+        self.ended = False
+        self.skipped = 0
+        """How many records went by since somebody last took it to zero."""
+        self._flow = flow
+        self._rate = rate
+        self._allowed = 1.0
+        self._at = time.monotonic()
+        self._waiting: deque[Sampled] = deque()
+        self._news = asyncio.Event()
+
+    async def take(self, gather: float, seconds: float) -> list[Sampled]:
+        """What waits, oldest first: ``gather`` seconds after there is any, or nothing after so many ``seconds``, or
+        when it has ended."""
+        self._news.clear()
+        if not self._waiting and not self.ended:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._news.wait()
+            except TimeoutError:
+                return []
+        if not self.ended:
+            await asyncio.sleep(gather)
+        found = list(self._waiting)
+        self._waiting.clear()
+        return found
+
+    def allowance(self, records: int) -> int:
+        """How many of so many records it may be given now."""
+        now = time.monotonic()
+        most = max(1.0, self._rate * _BURST_SECONDS)
+        self._allowed = min(most, self._allowed + (now - self._at) * self._rate)
+        self._at = now
+        return min(int(self._allowed), records)
+
+    def give(self, some: Sequence[Sampled], records: int) -> None:
+        """These, of so many that went by."""
+        self._allowed -= len(some)
+        self._waiting.extend(some)
+        lost = max(0, len(self._waiting) - WAITING_RECORDS)
+        for _ in range(lost):
+            self._waiting.popleft()
+        self.skipped += records - len(some) + lost
+        if some:
+            self._news.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self.ended = True
+        self._news.set()
+
+    def close(self) -> None:
+        """Nobody listens any more. Idempotent."""
+        self.end()
+        self._flow.taps.discard(self)
+
+
+class FlowSamples:
+    """The records of one flow."""
+
+    def __init__(self, name: str) -> None:
+        self.taps: set[Tap] = set()
+        self._name = name
+        self._kept: deque[Sampled] = deque()
+        self._bytes = 0
+        self._next = 0.0
+
+    def look(self, batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset) -> None:
+        """A batch was decided about. Takes what is wanted of it, and never fails because of a record."""
+        if not self.taps and time.monotonic() < self._next:
+            return
+        many = len(batch)
+        for tap in list(self.taps):
+            some = _some(many, tap.allowance(many))
+            tap.give(list(self._taken(some, batch, decisions, source, ruleset)), many)
+        if many and time.monotonic() >= self._next:
+            self._next = time.monotonic() + KEEP_SECONDS
+            for sampled in self._taken(_some(many, KEPT_AT_ONCE), batch, decisions, source, ruleset):
+                self._keep(sampled)
+
+    def kept(self) -> list[Sampled]:
+        """Those that are kept, oldest first."""
+        return list(self._kept)
+
+    def _keep(self, sampled: Sampled) -> None:
+        self._kept.append(sampled)
+        self._bytes += _size(sampled)
+        while len(self._kept) > KEPT_RECORDS or self._bytes > KEPT_BYTES:
+            self._bytes -= _size(self._kept.popleft())
+
+    def _taken(
+        self, indices: Sequence[int], batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset
+    ) -> Iterator[Sampled]:
+        if not indices:
+            return
+        now, letters = time.time(), _letters(decisions, indices)
+        for index in indices:
+            alone, size = batch.select([index]), len(batch.values[index])
+            alone = replace(alone, leases=None)
+            if size > LONGEST:
+                alone = replace(alone, values=[b""])
+            ends = [*_deliveries(decisions, index, batch.values[index]), *letters[index]]
+            yield Sampled(now, self._name, source, ruleset.version, ruleset.decode, alone, size, ends)
+
+
+class Samples:
+    """The samples of a daemon's flows."""
+
+    def __init__(self) -> None:
+        self._flows: dict[str, FlowSamples] = {}
+
+    def of(self, flow: str) -> FlowSamples:
+        """Those of one flow."""
+        if flow not in self._flows:
+            self._flows[flow] = FlowSamples(flow)
+        return self._flows[flow]
+
+    def sample(self, flow: str) -> list[Sampled]:
+        """What is kept of a flow, oldest first; nothing of one that is not there."""
+        found = self._flows.get(flow)
+        return [] if found is None else found.kept()
+
+    def tap(self, flow: str, rate: float) -> Tap:
+        """A new tap, of at most so many records a second. Raises TooManyTaps."""
+        if sum(len(known.taps) for known in self._flows.values()) >= MAX_TAPS:
+            raise TooManyTaps(f"there are {MAX_TAPS} taps already; end one of them")
+        tap = Tap(self.of(flow), rate)
+        self.of(flow).taps.add(tap)
+        return tap
+
+    def close(self) -> None:
+        """End every tap."""
+        for flow in self._flows.values():
+            for tap in flow.taps:
+                tap.end()
+
+
+def _some(records: int, wanted: int) -> Sequence[int]:
+    """The indices of so many records, spread over all of them, by chance."""
+    if wanted >= records:
+        return range(records)
+    return [int((place + random.random()) * records / wanted) for place in range(wanted)]  # noqa: S311 - a sample
+
+
+def _deliveries(decisions: Decisions, index: int, raw: bytes) -> Iterator[End]:
+    for delivery in decisions.deliveries:
+        values = delivery.values
+        for place in _places(delivery.indices, index):
+            chosen = {name: column[place] for name, column in delivery.settings.items() if column[place] is not None}
+            changed = values is not None and values[place] is not raw
+            yield End(delivery.sink, delivery.rules[place], chosen, changed)
+    for label, dropped in decisions.drops.items():
+        if len(_places(dropped, index)):
+            yield End(DROP, decisions.plan.labels[label])
+
+
+def _places(indices: Sequence[int], index: int) -> range:
+    """Where an index stands in an ascending list."""
+    first = bisect_left(indices, index)
+    last = first
+    while last < len(indices) and indices[last] == index:
+        last += 1
+    return range(first, last)
+
+
+def _letters(decisions: Decisions, wanted: Collection[int]) -> dict[int, list[End]]:
+    found: dict[int, list[End]] = {index: [] for index in wanted}
+    for letter in decisions.letters:
+        if letter.index in found:
+            found[letter.index].append(End(DEAD_LETTER, letter.rule or "", reason=letter.reason, detail=letter.detail))
+    return found
+
+
+def _size(sampled: Sampled) -> int:
+    batch = sampled.batch
+    keys = [key for key in batch.keys or () if key is not None]
+    headers = [content for own in batch.headers or () for _, content in own or ()]
+    return _OVERHEAD + sum(map(len, [*batch.values, *keys, *headers]))

@@ -1,0 +1,122 @@
+"""Samples and taps: what is kept, what is given, and that nothing of it grows or waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from router.batch import Batch
+from router.sampling import (
+    KEPT_RECORDS,
+    LONGEST,
+    MAX_TAPS,
+    WAITING_RECORDS,
+    FlowSamples,
+    Samples,
+    TooManyTaps,
+)
+from rules.reader import read_flow
+from rules.ruleset import Ruleset, SinkFacts, compile_flow
+
+RULES = """
+from: [orders]
+rules:
+  - {name: big, when: event.n > 500, to: [vip, {sink: all, key: "${string(event.n)}"}]}
+  - {name: noise, when: event.n == 7, to: drop}
+  - {name: odd, when: event.n == 8, to: dead_letter}
+  - {name: rest, set: {event.seen: true}, to: all}
+"""
+
+
+@pytest.fixture
+def ruleset() -> Ruleset:
+    flow, faults = read_flow(RULES, "rules.yaml", lambda _: b"")
+    assert flow is not None, faults
+    return compile_flow(flow, sinks={name: SinkFacts(name) for name in ("vip", "all")}, vars={}, models={})
+
+
+def look(samples: FlowSamples, ruleset: Ruleset, *values: bytes) -> None:
+    batch = Batch(list(values))
+    samples.look(batch, ruleset.route(batch, "orders"), "orders", ruleset)
+
+
+def test_a_sample_says_where_the_record_goes_and_why(ruleset: Ruleset) -> None:
+    samples = Samples()
+    look(samples.of("f"), ruleset, b'{"n":501}', b'{"n":7}', b'{"n":8}', b"[")
+    big, noise, odd, broken = samples.sample("f")
+    assert [(end.to, end.rule, end.changed) for end in big.ends] == [("vip", "big", False), ("all", "big", False)]
+    assert big.ends[1].settings == {"key": b"501"}
+    assert [(end.to, end.rule) for end in noise.ends] == [("drop", "noise")]
+    assert [(end.to, end.reason) for end in odd.ends] == [("dead_letter", "rule")]
+    assert [(end.to, end.reason) for end in broken.ends] == [("dead_letter", "undecodable")]
+    assert big.batch.values == [b'{"n":501}']
+    assert big.version == ruleset.version
+
+
+def test_what_is_kept_of_a_flow_is_bounded(ruleset: Ruleset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.sampling.KEEP_SECONDS", 0.0)
+    samples = Samples()
+    for number in range(100):
+        look(samples.of("f"), ruleset, *(b'{"n":%d}' % (number * 10 + one) for one in range(10)))
+    assert len(samples.sample("f")) == KEPT_RECORDS
+    for _ in range(40):
+        look(samples.of("f"), ruleset, b'{"n":1,"x":"%b"}' % (b"x" * (LONGEST - 20)))
+    assert 0 < len(samples.sample("f")) <= 16
+
+
+def test_of_a_record_that_is_too_long_its_size_alone_is_kept(ruleset: Ruleset) -> None:
+    samples = Samples()
+    look(samples.of("f"), ruleset, b'{"n":1,"x":"%b"}' % (b"x" * LONGEST))
+    (sampled,) = samples.sample("f")
+    assert sampled.batch.values == [b""]
+    assert sampled.size > LONGEST
+    assert not sampled.is_whole
+
+
+async def test_a_tap_is_given_no_more_than_its_rate_and_counts_the_rest(ruleset: Ruleset) -> None:
+    samples = Samples()
+    tap = samples.tap("f", rate=100)
+    await asyncio.sleep(0.3)
+    look(samples.of("f"), ruleset, *(b'{"n":%d}' % n for n in range(1000)))
+    got = await tap.take(0, 1)
+    assert 20 <= len(got) <= 25
+    assert tap.skipped == 1000 - len(got)
+    numbers = [int(sampled.batch.values[0][5:-1]) for sampled in got]
+    assert numbers == sorted(numbers)
+    assert max(numbers) > 500 > min(numbers)
+
+
+async def test_a_tap_that_nobody_reads_loses_its_oldest_records(ruleset: Ruleset) -> None:
+    samples = Samples()
+    tap = samples.tap("f", rate=1e9)
+    for number in range(3):
+        look(samples.of("f"), ruleset, *(b'{"n":%d}' % (number * 200 + one) for one in range(200)))
+    got = await tap.take(0, 1)
+    assert len(got) == WAITING_RECORDS
+    assert tap.skipped == 600 - WAITING_RECORDS
+    assert got[-1].batch.values == [b'{"n":599}']
+
+
+async def test_a_tap_waits_until_there_is_something_or_it_is_ended(ruleset: Ruleset) -> None:
+    samples = Samples()
+    tap = samples.tap("f", rate=10)
+    assert await tap.take(0, 0.01) == []
+    taking = asyncio.create_task(tap.take(0, 10))
+    await asyncio.sleep(0)
+    look(samples.of("f"), ruleset, b'{"n":1}')
+    assert [sampled.batch.values for sampled in await taking] == [[b'{"n":1}']]
+    taking = asyncio.create_task(tap.take(0, 10))
+    await asyncio.sleep(0)
+    samples.close()
+    assert await taking == []
+    assert tap.ended
+
+
+def test_there_are_only_so_many_taps_and_a_closed_one_makes_room() -> None:
+    samples = Samples()
+    taps = [samples.tap(f"f{number}", 1) for number in range(MAX_TAPS)]
+    with pytest.raises(TooManyTaps):
+        samples.tap("f", 1)
+    taps[0].close()
+    samples.tap("f", 1)
