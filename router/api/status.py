@@ -26,6 +26,8 @@ class LagTold(Said):
     """Records that are not acknowledged; null where the source cannot tell."""
     seconds: float | None = None
     """How long the oldest of them has waited; null where the source cannot tell."""
+    bytes: int | None = None
+    """Bytes that are not acknowledged, of sources that count so."""
 
 
 class SourceTold(Said):
@@ -35,7 +37,7 @@ class SourceTold(Said):
     flow: str
     """The flow that reads it."""
     state: str
-    """`running`, `pausing`, `paused`, or how it leaves."""
+    """`running`, `pausing`, `paused`, `draining` while it is closed to be opened anew or to go, `ended`."""
     connected: bool
     ended: bool
     """Whether it has no more records and never will have."""

@@ -1,0 +1,190 @@
+"""The admin API of a daemon that runs: what it tells, and what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_daemons import ORDERS, Client, client_of, project
+
+from router.api import ENDPOINTS
+from router.api.endpoint import Said
+from router.api.openapi import document
+from router.api.status import Status
+
+
+async def some_letters(client: Client, many: int = 2) -> list[dict[str, Any]]:
+    async with asyncio.timeout(10):
+        while True:
+            letters: list[dict[str, Any]] = (await client.get("/api/dead_letters"))["letters"]
+            if len(letters) >= many:
+                return letters
+            await asyncio.sleep(0.05)
+
+
+def extras(said: Any) -> list[str]:
+    """The fields of an answer that its model does not describe."""
+    if isinstance(said, Said):
+        inner = [extra for value in said.__dict__.values() for extra in extras(value)]
+        return [f"{type(said).__name__}.{name}" for name in said.model_extra or {}] + inner
+    if isinstance(said, dict):
+        return [extra for value in said.values() for extra in extras(value)]
+    return [extra for value in said for extra in extras(value)] if isinstance(said, list) else []
+
+
+async def test_status_tells_what_the_document_says_and_no_more(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        status = await client.get("/api/status")
+        assert extras(Status.model_validate(status)) == []
+        assert status["sources"]["orders"]["flow"] == "orders"
+        assert (await client.get("/api/sources"))["sources"].keys() == {"orders", "others"}
+        assert (await client.get("/api/sinks/out"))["type"] == "memory"
+        flow = await client.get("/api/flows/orders")
+        assert [rule["name"] for rule in flow["detail"]] == ["contact", "odd", "fails", "keyed", "rest"]
+        for path in ("/api/sources/nope", "/api/sinks/nope", "/api/flows/nope", "/api/nope", "/api/dead_letters/x"):
+            assert (await client.ask("GET", path))[0] == 404
+
+
+async def test_dead_letters_are_filtered_paged_shown_and_purged(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        await some_letters(client, 4)
+        await client.post("/api/sources/orders/pause")
+        every = (await client.get("/api/dead_letters", limit=500))["letters"]
+        seen, after = [], 0
+        while True:
+            page = await client.get("/api/dead_letters", limit=1, after=after)
+            seen += [letter["id"] for letter in page["letters"]]
+            after = page["next"]
+            if after is None:
+                break
+        assert seen == [letter["id"] for letter in every]
+        odd = await client.get("/api/dead_letters", rule="odd", flow="orders")
+        assert {letter["rule"] for letter in odd["letters"]} == {"odd"}
+        when = await client.get("/api/dead_letters", when='rule == "odd" && event.amount >= 50')
+        assert when["letters"]
+        assert all(json.loads(letter["value"])["amount"] >= 50 for letter in when["letters"])
+        assert (await client.get("/api/dead_letters", since="1h"))["letters"]
+        assert not (await client.get("/api/dead_letters", until="1h"))["letters"]
+        shown = await client.get(f"/api/dead_letters/{seen[0]}")
+        assert shown["size"] > 20
+        for bad in ({"when": "event."}, {"when": "nope > 1"}, {"stage": "nope"}, {"since": "nope"}, {"nope": "1"}):
+            assert (await client.ask("GET", "/api/dead_letters", params=bad))[0] == 400, bad
+        assert (await client.ask("POST", "/api/dead_letters/purge", json={}))[0] == 400
+        assert (await client.post("/api/dead_letters/purge", id=seen[:1])) == {"purged": 1}
+        assert (await client.ask("GET", f"/api/dead_letters/{seen[0]}"))[0] == 404
+        assert (await client.post("/api/dead_letters/purge", all=True)) == {"purged": len(seen) - 1}
+
+
+async def test_a_replay_is_asked_for_and_followed_to_its_end(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        letters = await some_letters(client, 2)
+        await client.post("/api/sources/orders/pause")
+        assert (await client.ask("POST", "/api/dead_letters/replay", json={}))[0] == 400
+        (tmp_path / "rules" / "orders.yaml").write_text(ORDERS.replace("to: dead_letter", "to: out"))
+        assert "orders" in (await client.post("/api/reload"))["changes"]["flows"]["changed"]
+        job = await client.post("/api/dead_letters/replay", rule=["odd"])
+        assert job["requested"] >= 1
+        async with asyncio.timeout(10):
+            while job["waiting"]:
+                await asyncio.sleep(0.05)
+                job = await client.get(f"/api/dead_letters/replays/{job['job']}")
+        assert job["delivered"] == job["requested"]
+        assert (await client.ask("GET", "/api/dead_letters/replays/999"))[0] == 404
+        slow = await client.post("/api/dead_letters/replay", rule=["fails"], rate=0.001)
+        left = await client.post(f"/api/dead_letters/replays/{slow['job']}/withdraw")
+        assert left["gone"] + left["again"] + left["waiting"] == slow["requested"]
+        assert letters
+
+
+async def test_a_source_is_paused_and_resumed_and_files_are_taken_over_or_refused(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        assert (await client.post("/api/sources/orders/pause"))["state"] in ("pausing", "paused")
+        await client.post("/api/sources/orders/resume")
+        async with asyncio.timeout(10):
+            while (await client.get("/api/sources/orders"))["state"] != "running":
+                await asyncio.sleep(0.05)
+        assert (await client.ask("POST", "/api/sources/nope/pause", json={}))[0] == 404
+        before = (await client.get("/api/status"))["config"]["version"]
+        (tmp_path / "rules" / "others.yaml").write_text("from: [others]\nrules: [{to: nope}]\n")
+        status, told = await client.ask("POST", "/api/reload", json={})
+        assert status == 422
+        assert told["faults"][0]["line"] == 2
+        assert "there is no sink" in told["faults"][0]["what"]
+        assert (await client.get("/api/status"))["config"]["version"] == before
+
+
+async def events(client: Client, path: str, many: int, **query: Any) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    async with asyncio.timeout(10), client.session.get(client.url + path, params=query) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/event-stream"
+        while len(found) < many:
+            name = (await answer.content.readline()).decode()
+            if name.startswith("event: "):
+                data = (await answer.content.readline()).decode()
+                found.append((name.removeprefix("event: ").strip(), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+async def test_a_tap_shows_records_with_their_decision_as_they_come(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        some = await events(client, "/api/flows/orders/tap", 5, where="event.amount % 2 == 0 && vars.region == 'eu'")
+        records = [data for name, data in some if name == "record"]
+        assert records
+        assert all(record["event"]["amount"] % 2 == 0 for record in records)
+        assert {end["to"] for record in records for end in record["ends"]} <= {"keyed", "dead_letter"}
+        some = await events(client, "/api/flows/orders/tap", 3, rate=1)
+        skipped = [data["records"] for name, data in some if name == "skipped"]
+        assert sum(skipped) > 50
+        for bad in ({"where": "event."}, {"where": "attempts > 1"}, {"rate": "0"}, {"rate": "1e9"}):
+            assert (await client.ask("GET", "/api/flows/orders/tap", params=bad))[0] == 400
+        assert (await client.ask("GET", "/api/flows/nope/tap"))[0] == 404
+
+
+async def test_a_tap_ends_with_the_daemon_and_makes_room_when_it_is_left(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        url = client.url + "/api/flows/orders/tap"
+        taps = [await client.session.get(url) for _ in range(8)]
+        assert (await client.ask("GET", "/api/flows/orders/tap"))[0] == 429
+        taps.pop().close()
+        async with asyncio.timeout(10):
+            while not (again := await client.session.get(url)).ok:
+                again.close()
+                await asyncio.sleep(0.1)
+        taps.append(again)
+    for tap in taps:
+        tap.close()
+
+
+async def test_samples_are_there_with_nobody_looking(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        async with asyncio.timeout(10):
+            while not (samples := (await client.get("/api/flows/orders/samples"))["samples"]):
+                await asyncio.sleep(0.05)
+        assert samples[0]["event"]["type"] == "order"
+        assert samples[0]["ends"]
+
+
+async def test_eval_and_explain_answer_and_are_bounded(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        assert (await client.post("/api/eval", expression="event.a + 1", event={"a": 1}))["value"] == 2
+        assert (await client.post("/api/eval", expression="event.b", event={}))["missing"] is True
+        status, told = await client.ask("POST", "/api/eval", json={"expression": "1 +"})
+        assert (status, told["faults"][0]["file"]) == (422, "expression")
+        bomb = "lists.range(100000).map(x, lists.range(1000).map(y, y))"
+        assert "steps" in (await client.post("/api/eval", expression=bomb))["error"]
+        assert (await client.ask("POST", "/api/eval", json={"expression": "1" * 20_000}))[0] == 400
+        told = await client.post("/api/explain", flow="others", value={"n": 1})
+        assert told["goes_to"][0]["to"] == "out"
+        assert (await client.post("/api/explain", flow="others", text="["))["goes_to"][0]["reason"] == "undecodable"
+        assert (await client.ask("POST", "/api/explain", json={"flow": "nope"}))[0] == 404
+        assert (await client.ask("POST", "/api/explain", json={"flow": "others", "source": "orders"}))[0] == 400
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_every_endpoint_is_in_the_document_with_every_answer(endpoint: Any) -> None:
+    operation = document(ENDPOINTS)["paths"][endpoint.path][endpoint.method.lower()]
+    assert operation["responses"].keys() == {"200", *map(str, endpoint.all_failures)}

@@ -1,0 +1,183 @@
+"""What contracts mark as sensitive is in nothing that is shown: dead letters, samples, taps, explanations, messages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_daemons import SECRET, Client, client_of, project
+
+from router.batch import Batch
+from rules.reader import read_flow
+from rules.ruleset import Ruleset, SinkFacts, compile_flow
+
+SLUICEWAY = Path(sys.executable).with_name("sluiceway")
+
+
+def flow_of(rules: str, schema: object = None) -> Any:
+    raw = json.dumps(schema).encode()
+    flow, faults = read_flow(rules, "rules.yaml", lambda _: raw)
+    return flow, [str(fault) for fault in faults]
+
+
+def ruleset(rules: str, schema: object = None) -> Ruleset:
+    flow, faults = flow_of(rules, schema)
+    assert not faults
+    return compile_flow(flow, sinks={"out": SinkFacts("out", per_record=frozenset({"path"}))}, vars={}, models={})
+
+
+async def first_letter(client: Client, **query: str) -> Any:
+    async with asyncio.timeout(10):
+        while not (letters := (await client.get("/api/dead_letters", **query))["letters"]):
+            await asyncio.sleep(0.05)
+    return await client.get(f"/api/dead_letters/{letters[0]['id']}")
+
+
+async def test_nothing_that_the_api_answers_shows_it(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        letters = [await first_letter(client, rule=rule) for rule in ("odd", "fails")]
+        async with asyncio.timeout(10):
+            while not (samples := (await client.get("/api/flows/orders/samples"))["samples"]):
+                await asyncio.sleep(0.05)
+        explained = [
+            await client.post(
+                "/api/explain", flow="orders", value={"amount": amount, "user": {"id": "u", "email": SECRET}}
+            )
+            for amount in (50, 51, 52)
+        ]
+        async with client.session.get(client.url + "/api/flows/orders/tap") as answer:
+            tapped = (await answer.content.read(3000)).decode()
+        for shown in (*letters, samples, *explained, tapped):
+            text = json.dumps(shown)
+            assert "***" in text
+            assert "ada" not in text.replace('startsWith(\\"ada\\")', "")
+            assert "secret.example" not in text
+        assert json.loads(letters[0]["value"])["user"] == {"id": "u1", "email": "***"}
+        assert explained[2]["goes_to"][0]["settings"]["key"] == "***"
+
+
+async def test_no_condition_may_ask_for_it(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        for text in (
+            'event.user.email.startsWith("a")',
+            "event.contact != ''",
+            "string(event) != ''",
+            "size(meta.raw) > 1",
+        ):
+            for path, name in (("/api/dead_letters", "when"), ("/api/flows/orders/tap", "where")):
+                status, told = await client.ask("GET", path, params={name: text})
+                assert (status, "sensitive" in told["error"]) == (400, True), text
+            assert (await client.ask("POST", "/api/dead_letters/purge", json={"when": text}))[0] == 400
+
+
+def test_explain_on_the_command_line_does_not_show_it(tmp_path: Path) -> None:
+    path = project(tmp_path)
+    given = json.dumps({"amount": 51, "user": {"id": "u1", "email": "me@secret.example"}})
+    for options in ([], ["--json"]):
+        done = subprocess.run(
+            [SLUICEWAY, "explain", path, "orders", *options], input=given, capture_output=True, text=True, check=True
+        )
+        assert "secret.example" not in done.stdout
+        assert "***" in done.stdout
+
+
+VALUES = ["tom@x.example", "t0m", 1234567, True]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "event.card.number",
+        "event['card'].number",
+        "string(event.card.number)",
+        "[event.card.number][0]",
+        "{'a': event.card}.a.number",
+        "event.card.exists(k, k == 'x') ? 'no' : string(event.card.number)",
+        "cel.bind(c, event.card.number, string(c) + '!')",
+        "[event.card.number].map(c, c)",
+        "event.cards.map(c, c.number)",
+        "event.cards.filter(c, c.number != 0)",
+        "event[event.name]",
+        "event",
+        "meta.raw",
+        "named",
+        "event.card.number == 'no' ? 1 : event.card.number",
+        "event.?card.?number.orValue(0)",
+        "event.copy",
+    ],
+)
+@pytest.mark.parametrize("value", [1234567, "tom@x.example"])
+def test_whatever_reads_it_does_not_show_it(expression: str, value: object) -> None:
+    rules = f"""
+from: [s]
+contract: {{sensitive: [event.card.*, "event.cards[*].number"]}}
+let: {{named: event.card.number}}
+rules:
+  - {{set: {{event.copy: "${{event.card.number}}"}}}}
+  - {{set: {{event.made: {json.dumps("${" + expression + "}")}}}}}
+  - {{to: {{sink: out, key: "${{string(event.made)}}", path: "${{event.name}}"}}}}
+"""
+    event = {"name": "card", "card": {"number": value}, "cards": [{"number": value, "id": 1}]}
+    explanation = ruleset(rules).explain(Batch([json.dumps(event).encode()]), 0, "s")
+    # What an explanation holds besides the outcome, which is the decision itself and is shown by nobody.
+    explanation.outcome = None  # type: ignore[assignment]
+    assert str(value) not in repr(explanation)
+    assert "***" in repr(explanation)
+
+
+def test_what_is_true_or_false_of_it_may_be_shown_and_it_itself_not() -> None:
+    rules = """
+from: [s]
+contract: {sensitive: [event.user.ill]}
+rules: [{name: a, when: event.user.ill == true && has(event.user.ill), to: out}, {to: drop}]
+"""
+    explanation = ruleset(rules).explain(Batch([b'{"user":{"ill":true}}']), 0, "s")
+    when = explanation.rules[0].when
+    assert when is not None
+    assert when.value is True
+    assert repr(when.parts[0].parts[0].value) == "***"
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "user": {"$ref": "#/$defs/user"},
+        "tags": {"type": "array", "items": {"type": "string", "sensitive": True}},
+    },
+    "$defs": {
+        "user": {"type": "object", "properties": {"email": {"type": "string", "format": "email", "sensitive": True}}}
+    },
+}
+
+
+def test_a_schema_marks_fields_and_what_it_says_of_them_does_not_show_them() -> None:
+    made = ruleset("from: [s]\ncontract: {schema: s.json}\nrules: [{to: out}]\n", SCHEMA)
+    decisions = made.route(Batch([b'{"user":{"email":424242},"tags":[3535]}']), "s")
+    decisions.keep_rejected()
+    (letter,) = decisions.letters
+    assert "424242" not in letter.detail
+    assert "3535" not in letter.detail
+    assert "/user/email" in letter.detail
+
+
+@pytest.mark.parametrize(
+    ("marked", "says"),
+    [
+        ("[event.user.emial]", "did you mean `email`?"),
+        ("[user.email]", "not a path below `event`"),
+        ("[event.user.]", "is not a path"),
+        ("[5]", "should be"),
+        ("{a: b}", "should be"),
+        ("[meta.]", "is not a path"),
+    ],
+)
+def test_a_path_that_marks_nothing_is_a_fault(marked: str, says: str) -> None:
+    _, faults = flow_of(f"from: [s]\ncontract: {{schema: s.json, sensitive: {marked}}}\nrules: [{{to: out}}]\n", SCHEMA)
+    assert len(faults) == 1
+    assert says in faults[0]
+    assert faults[0].startswith("rules.yaml:2:")
