@@ -18,6 +18,7 @@ help:
 	@echo 'make outages  tests that kill, freeze and cut off a Kafka of their own, for minutes'
 	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
 	@echo 'make docs     the pages about connectors, formats, framings and functions, and the dashboard, from their code'
+	@echo 'make docs     the pages about connectors, formats, framings, functions and the API, from their code'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
 	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kustomize, schemas), for the tests of it'
 	@echo 'make bench    the benchmarks, each beside its floor'
@@ -48,6 +49,7 @@ check: $(VENV)/.stamp
 	$(BIN)/python -m scripts.format_docs --check
 	$(BIN)/python -m scripts.function_docs --check
 	$(BIN)/python -m scripts.dashboard --check
+	$(BIN)/python -m scripts.api_docs --check
 	$(BIN)/python -m scripts.smoke
 
 docs: $(VENV)/.stamp
@@ -55,6 +57,7 @@ docs: $(VENV)/.stamp
 	$(BIN)/python -m scripts.format_docs
 	$(BIN)/python -m scripts.function_docs
 	$(BIN)/python -m scripts.dashboard
+	$(BIN)/python -m scripts.api_docs
 
 servers: $(VENV)/.stamp
 	@exec $(BIN)/python deploy/dev/servers $(ARGS)

@@ -57,6 +57,7 @@ class Filter(Model):
 class Page(Filter):
     """Some of these letters, oldest first."""
 
+    id: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
     after: Annotated[int, Field(ge=0, le=_EVER)] = 0
     """Those with an id above this one: `next` of the page before."""
     limit: Annotated[int, Field(ge=1, le=500)] = 50

@@ -142,12 +142,12 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Model | None:
     """The body. Raises Failed."""
     if endpoint.method != "POST":
         return None
-    if request.content_type != "application/json":
-        raise Failed(415, "a write takes JSON alone: Content-Type: application/json")
     try:
         text = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise Failed(413, f"the body is larger than {MAX_BODY:,} bytes") from error
+    if request.content_type != "application/json":
+        raise Failed(415, "a write takes JSON alone: Content-Type: application/json")
     if endpoint.body is None:
         return None
     try:

