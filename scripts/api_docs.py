@@ -49,13 +49,13 @@ def _given(operation: Json, endpoint: Endpoint, schemas: Json) -> Iterator[str]:
 
 def _answers(operation: Json, endpoint: Endpoint) -> Iterator[str]:
     if endpoint.answer is not None:
-        yield f"Answers with `{endpoint.answer.__name__}`"
+        yield f"Answers with `{endpoint.answer.__name__}`;"
     else:
         yield "Answers with events: " + ", ".join(
             f"`{name}` with `{model.__name__}`" for name, model in endpoint.events.items()
         )
     told = [f"{status}: {why['description']}" for status, why in operation["responses"].items() if status != "200"]
-    yield "or with:\n\n" + "\n".join(f"- {line}" for line in told)
+    yield "or, with `Error` or `Faults`:\n\n" + "\n".join(f"- {line}" for line in told)
 
 
 PART = MadePart(ROOT / "docs" / "api.md", listed, "api_docs")
