@@ -25,8 +25,8 @@ from rules.cel.budget import bounded
 from rules.meta import meta_of
 from rules.model import Model
 
-MAX_RATE = 500
-LOOKED_AT = 5
+MAX_RATE = 200
+LOOKED_AT = 3
 """With a condition, so many times as many records are looked at as may be shown."""
 _STEPS = 2_000
 """What the condition may cost of each record."""
