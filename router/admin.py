@@ -64,7 +64,7 @@ class Subject(Protocol):
     def not_ready(self) -> str:
         """Why the daemon takes nothing in; empty when it does."""
 
-    async def reload(self, cause: str) -> Reloaded:
+    async def reload(self, cause: str, actor: str) -> Reloaded:
         """Take the files as they are now. Raises ``rules.faults.Refused``, and goes on as before; SluicewayError while
         it starts or stops."""
 

@@ -42,9 +42,9 @@ async def record(subject: Subject, action: str, call: Call, detail: Mapping[str,
         await subject.audit.record(action, call.actor, detail, required=True)
 
 
-async def _reload(subject: Subject, _: Call) -> ReloadTold:
+async def _reload(subject: Subject, call: Call) -> ReloadTold:
     try:
-        reloaded = await subject.reload("api")
+        reloaded = await subject.reload("api", call.actor)
     except StateError:
         raise
     except SluicewayError as error:

@@ -1,0 +1,121 @@
+"""The commands against a daemon that runs, from the command line to the records: pause, resume, reload, tap, and what
+the audit says of them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from processes import daemon_process, free_port, sluiceway
+
+RULES = """
+from: [orders]
+rules:
+  - {name: big, when: event.n >= 100, to: vip}
+  - {name: rest, to: drop}
+"""
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Path]:
+    port = free_port()
+    (tmp_path / "in.ndjson").touch()
+    (tmp_path / "orders.yaml").write_text(RULES)
+    (tmp_path / "sluiceway.yaml").write_text(
+        f"http: {{listen: '127.0.0.1:{port}', token: s3cret}}\n"
+        "sources: {orders: {type: file, path: in.ndjson, follow: true, poll: 50ms}}\n"
+        "sinks: {vip: {type: file, path: vip.ndjson}, other: {type: file, path: other.ndjson}}\n"
+        "flows: [orders.yaml]\n"
+    )
+    with daemon_process(tmp_path, port):
+        yield tmp_path
+
+
+def feed(folder: Path, *numbers: int) -> None:
+    with (folder / "in.ndjson").open("a") as file:
+        file.writelines(f'{{"n": {n}}}\n' for n in numbers)
+
+
+def delivered(folder: Path, sink: str = "vip") -> list[int]:
+    file = folder / f"{sink}.ndjson"
+    return [json.loads(line)["n"] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def source(folder: Path) -> Any:
+    return json.loads(sluiceway("status", "--json", cwd=folder).stdout)["sources"]["orders"]
+
+
+def test_a_source_is_paused_and_resumed_and_nothing_is_lost(running: Path) -> None:
+    feed(running, 100)
+    until(lambda: delivered(running) == [100])
+    paused = sluiceway("pause", "orders", cwd=running)
+    assert (paused.returncode, paused.stderr) == (0, "")
+    until(lambda: source(running)["state"] == "paused")
+    assert "source orders paused;" in sluiceway("status", "--check", cwd=running).stdout, "who paused it knows"
+    feed(running, 101)
+    wrong = sluiceway("pause", "ordres", cwd=running)
+    assert (wrong.returncode, "there is no source 'ordres'" in wrong.stderr) == (1, True)
+    assert delivered(running) == [100]
+    assert sluiceway("resume", "orders", cwd=running).returncode == 0
+    until(lambda: delivered(running) == [100, 101])
+    listed = sluiceway("audit", "list", "--action", "pause", "--action", "resume", cwd=running).stdout
+    assert ["http 127.0.0.1" in line for line in listed.splitlines()] == [True, True], listed
+
+
+def test_a_reload_says_what_changed_or_why_it_is_refused(running: Path) -> None:
+    """The daemon watches its files, so they may be taken already: what counts is what runs then."""
+    rules = running / "orders.yaml"
+    rules.write_text(RULES.replace("to: vip", "to: nowhere"))
+    refused = sluiceway("reload", cwd=running)
+    assert refused.returncode == 2
+    assert "orders.yaml:4:43: there is no sink `nowhere`" in refused.stderr
+    feed(running, 100)
+    until(lambda: delivered(running) == [100])
+    rules.write_text(RULES.replace("to: vip", "to: other"))
+    assert sluiceway("reload", cwd=running).returncode == 0
+    feed(running, 101)
+    until(lambda: delivered(running, "other") == [101])
+    assert "nothing has changed" in sluiceway("reload", cwd=running).stdout
+    exported = sluiceway("audit", "export", cwd=running).stdout
+    entries = [json.loads(line) for line in exported.splitlines()]
+    assert {"reload", "reload_refused"} <= {entry["action"] for entry in entries}
+    assert "s3cret" not in exported
+    assert sluiceway("audit", "verify", cwd=running).returncode == 0
+
+
+def test_a_tap_shows_records_that_its_condition_takes_with_where_they_go(running: Path) -> None:
+    """While it is told to, beside a daemon that goes on."""
+    feeding = itertools.cycle((1, 100))
+
+    def tapped(*options: str) -> str:
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(sluiceway, "tap", "orders", *options, cwd=running)
+            while not told.done():
+                feed(running, next(feeding))
+                time.sleep(0.02)
+        assert told.result().returncode == 0, told.result().stderr
+        return told.result().stdout
+
+    lines = tapped("--limit", "2").splitlines()
+    ends = {line.partition("-> ")[2] for line in lines}
+    assert len(lines) == 2
+    assert ends <= {'drop by rest: {"n": 1}', 'vip by big: {"n": 100}'}, lines
+    record = json.loads(tapped("--where", "event.n >= 100", "--limit", "1", "--json"))
+    assert record["event"]["n"] == 100
+    assert [end["to"] for end in record["ends"]] == ["vip"]
+    wrong = sluiceway("tap", "orders", "--where", "event.", cwd=running)
+    assert wrong.returncode == 1
+    assert "where" in wrong.stderr
