@@ -14,6 +14,7 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from router.aside import aside
 from router.config.model import Configuration, Http
 from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError
@@ -146,7 +147,7 @@ class AdminServer:
         for each in self._sockets:
             loop.remove_reader(each)
         # In a thread, so that the data path goes on meanwhile; whoever has connected waits for it.
-        pages = await asyncio.to_thread(import_module, "router.admin_pages")
+        pages = await aside(import_module, "router.admin_pages")
         self._runner = pages.AdminPages(self._subject, self._settings.host, self._settings.token_text).runner()
         await pages.serve(self._runner, self._sockets, self._tls)
         await asyncio.Event().wait()

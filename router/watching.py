@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
+from router.aside import aside
 from router.config import Inputs
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ async def _until_quiet(inputs: Inputs) -> None:
 
 async def _until_told(inputs: Inputs) -> None:
     """Wait until something may have changed."""
-    watchfiles = await asyncio.to_thread(import_module, "watchfiles")  # whoever runs for seconds can do without
+    watchfiles = await aside(import_module, "watchfiles")  # whoever runs for seconds can do without
     folders = await asyncio.to_thread(inputs.folders)
     step, most = int(QUIET_SECONDS * 1000), int(LOOK_SECONDS * 1000)
     try:

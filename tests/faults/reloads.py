@@ -179,8 +179,8 @@ def losses(found: dict[str, Any]) -> list[str]:
     return told
 
 
-def _spans(spans: list[tuple[float, float]]) -> str:
-    shown = (f"{clock * 1000:.0f} ms ({used * 1000:.0f} of the processor's)" for clock, used in spans[:-5:-1])
+def _spans(spans: list[tuple[float, float, float]]) -> str:
+    shown = (f"{clock * 1000:.0f} ms ({used * 1000:.0f} of the processor's)" for clock, used, _ in spans[:-5:-1])
     return ", ".join(shown)
 
 
@@ -200,7 +200,7 @@ def main(arguments: list[str]) -> int:
         seconds = time.monotonic() - began
         found = rig.finish()
     told += losses(found)
-    stall = max(min(found["gaps"][-1]), min(found["lags"][-1]))
+    stall = max(min(found[kind][-1][:2]) for kind in ("gaps", "lags"))
     if stall > STALL_SECONDS:
         told.append(f"deliveries stalled for {stall * 1000:.0f} ms")
     times = sorted(rig.seconds)

@@ -13,9 +13,9 @@ from router import Batch, Settings
 
 NUMBER = re.compile(rb'"n":(\d+)')
 TICK = 0.001
-Span = tuple[float, float]
+Span = tuple[float, float, float]
 """Seconds by the clock, and of the processor's time that the process had in them: where others take the processor, the
-former says nothing."""
+former says nothing. The last is when, by the clock."""
 
 
 class PulseSinkConfig(Settings):
@@ -81,8 +81,8 @@ class PulseSink:
             "first": self._first,
             "last": self._last,
             "broken": self._broken[:10],
-            "gaps": sorted(self._gaps, key=min)[-20:],
-            "lags": sorted(self._lags, key=min)[-20:],
+            "gaps": sorted(self._gaps, key=_own)[-20:],
+            "lags": sorted(self._lags, key=_own)[-20:],
             "ticks": len(self._lags),
         }
         with self.config.report.open("a") as file:
@@ -90,11 +90,16 @@ class PulseSink:
 
 
 def _now() -> Span:
-    return time.monotonic(), time.process_time()
+    return time.monotonic(), time.process_time(), time.time()
 
 
 def _since(before: Span) -> Span:
-    return time.monotonic() - before[0], time.process_time() - before[1]
+    return time.monotonic() - before[0], time.process_time() - before[1], before[2]
+
+
+def _own(span: Span) -> float:
+    """What of it is of the process's own making."""
+    return min(span[:2])
 
 
 def _number(value: bytes) -> int:
