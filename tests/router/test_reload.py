@@ -369,3 +369,20 @@ async def test_tables_variables_secrets_and_letters_are_those_of_the_new_configu
         push("other", 2)
         await settled("other", 4)
         assert keys[-1] == "two"
+
+
+async def test_a_model_beside_the_daemons_file_is_imported_anew_when_it_has_changed(files: Files) -> None:
+    model = "from pydantic import BaseModel\n\n\nclass Order(BaseModel):\n    amount: %s\n"
+    module = files.folder / "reloaded_models.py"
+    module.write_text(model % "int")
+    files.write(CONFIG + "models: {order: 'reloaded_models:Order'}\n")
+    files.write(orders="from: [orders]\ncontract: {model: order}\nrules: [{to: archive}]\n")
+    async with daemon_of(files.daemon) as daemon:
+        memory.source("orders").push(memory.records({"amount": "many"}))
+        await settled("orders", 1)
+        assert memory.sink("archive").values == []
+        module.write_text(model % "str  # whatever it says")
+        await daemon.reload("test")
+        memory.source("orders").push(memory.records({"amount": "many"}))
+        await settled("orders", 2)
+        assert memory.sink("archive").values == [b'{"amount":"many"}']
