@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
 from router.admin import AdminServer
 from router.aside import aside
@@ -28,7 +27,7 @@ from router.mover import Mover
 from router.moves import Moves
 from router.outlet import Outlet
 from router.pipeline import Pipeline
-from router.reload import Reloaded, compare, needs_restart
+from router.reload import LastReload, Reloaded, compare, needs_restart
 from router.replay import Replayer
 from router.retention import Retention
 from router.sampling import Samples
@@ -48,33 +47,6 @@ MOVE_SECONDS = 5.0
 
 GREETING_SECONDS = 2.0
 """So long a source that is not there yet is waited for until the daemon says that it runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastReload:
-    """How the last reload ended: well, or with these faults."""
-
-    cause: str
-    faults: tuple[Fault, ...] = ()
-    time: float = field(default_factory=time.time)
-
-    def as_json(self) -> dict[str, object]:
-        """All of it as JSON values."""
-        return {
-            "time": self.time,
-            "cause": self.cause,
-            "successful": not self.faults,
-            "faults": [
-                {
-                    "file": fault.place.file,
-                    "line": fault.place.line,
-                    "column": fault.place.column,
-                    "what": fault.what,
-                    "hint": fault.hint,
-                }
-                for fault in self.faults
-            ],
-        }
 
 
 class Daemon:

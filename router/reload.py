@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -50,6 +51,33 @@ class Reloaded:
             "cause": self.cause,
             "changes": {kind: asdict(changes) for kind, changes in self.changes.items()},
             "warnings": [str(warning) for warning in self.warnings],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LastReload:
+    """How the last reload ended: well, or with these faults."""
+
+    cause: str
+    faults: tuple[Fault, ...] = ()
+    time: float = field(default_factory=time.time)
+
+    def as_json(self) -> dict[str, object]:
+        """All of it as JSON values."""
+        return {
+            "time": self.time,
+            "cause": self.cause,
+            "successful": not self.faults,
+            "faults": [
+                {
+                    "file": fault.place.file,
+                    "line": fault.place.line,
+                    "column": fault.place.column,
+                    "what": fault.what,
+                    "hint": fault.hint,
+                }
+                for fault in self.faults
+            ],
         }
 
 
