@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.api import control, expressions, letters, live, status
+from router.api import audit, control, expressions, letters, live, preview, status
 from router.api.endpoint import Endpoint
 from router.api.openapi import DOCUMENT
 
@@ -14,5 +14,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *letters.ENDPOINTS,
     *control.ENDPOINTS,
     *expressions.ENDPOINTS,
+    *preview.ENDPOINTS,
+    *audit.ENDPOINTS,
     DOCUMENT,
 )

@@ -188,3 +188,33 @@ async def test_eval_and_explain_answer_and_are_bounded(tmp_path: Path) -> None:
 def test_every_endpoint_is_in_the_document_with_every_answer(endpoint: Any) -> None:
     operation = document(ENDPOINTS)["paths"][endpoint.path][endpoint.method.lower()]
     assert operation["responses"].keys() == {"200", *map(str, endpoint.all_failures)}
+
+
+async def test_a_diff_says_what_a_reload_would_do_and_shows_nothing_sensitive(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        await some_letters(client)
+        rules = ORDERS.replace('key: "${event.contact}"', "key: same").replace("[{sink: keyed", "[out, {sink: keyed")
+        (tmp_path / "rules" / "orders.yaml").write_text(rules.replace("to: dead_letter", "to: out"))
+        for on in ("live", "dead"):
+            told = await client.post("/api/diff", on=on)
+            assert told["records"] >= 1
+            assert told["moved"] >= 1
+            assert "ada@" not in json.dumps(told)
+        (tmp_path / "rules" / "orders.yaml").write_text("from: [orders]\n")
+        assert (await client.ask("POST", "/api/diff", json={}))[0] == 422
+
+
+async def test_what_is_ordered_is_in_the_audit_before_it_is_done(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        await client.post("/api/sources/orders/pause")
+        await client.post("/api/dead_letters/purge", all=True)
+        await client.post("/api/reload")
+        page = await client.get("/api/audit", limit=2)
+        assert [entry["action"] for entry in page["entries"]] == ["start", "pause"]
+        assert page["entries"][1]["actor"] == "http 127.0.0.1"
+        assert page["entries"][1]["detail"]["source"] == "orders"
+        rest = await client.get("/api/audit", after=page["next"])
+        assert [entry["action"] for entry in rest["entries"]] == ["purge", "purge", "reload"]
+        assert rest["entries"][0]["previous"] == page["entries"][1]["hash"]
+        assert rest["next"] is None
+        assert len((await client.get("/api/audit", action="pause", since="1h"))["entries"]) == 1
