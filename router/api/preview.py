@@ -33,7 +33,7 @@ class Asked(Model):
 
 
 class DifferenceTold(Said):
-    """Counts for each sink and rule, and the records that would move, each explained, as `sluiceway diff --json` has it.
+    """Counts for each sink and rule, and the records that would move, each explained, as `sluiceway diff --json`.
     What a contract marks as sensitive is `***`."""
 
 
