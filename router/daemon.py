@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -336,6 +337,7 @@ class Daemon:
         returned.
         """
         async with self._reloading:
+            gc.collect()  # a few ms for what the last reload left: that of a hundred at once would hold up the loop
             old = self.configuration
             try:
                 reloaded = await self._reload(cause)
