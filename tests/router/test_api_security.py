@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,9 @@ async def test_what_is_no_json_too_much_or_for_another_method_is_refused_as_json
         for data, wanted in ((b"{", 400), (b"[]", 400), (b"[" * 100_000, 400), (b'{"nope":1}', 400), (b"\xff", 400)):
             status, told = await client.ask("POST", "/api/dead_letters/purge", data=data, headers=headers)
             assert (status, list(told)) == (wanted, ["error"]), data[:20]
-        status, _ = await client.ask("POST", "/api/eval", data=b'"' + b"x" * (4 << 20) + b'"', headers=headers)
+        status, _ = await client.ask(
+            "POST", "/api/eval", data=io.BytesIO(b'"' + b"x" * (4 << 20) + b'"'), headers=headers
+        )
         assert status == 413
         assert (await client.ask("GET", "/api/reload"))[0] == 405
         assert (await client.ask("DELETE", "/api/dead_letters/1"))[0] == 405

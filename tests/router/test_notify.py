@@ -134,22 +134,6 @@ def test_a_daemon_that_ends_by_itself_says_so(tmp_path: Path, manager: Manager) 
         assert process.wait(PATIENCE) == 0
 
 
-def test_a_start_and_a_long_drain_ask_for_more_time(tmp_path: Path, manager: Manager) -> None:
-    """The HTTP sink has nobody to write to, so that the drain takes as long as it may."""
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        sink = f"{{type: http, url: 'http://127.0.0.1:{nobody.getsockname()[1]}/'}}"
-        with daemon(tmp_path, {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "200000"}, sink) as process:
-            assert any("EXTEND_TIMEOUT_USEC=" in told for told in manager.until("READY=1"))
-            nobody.settimeout(PATIENCE)
-            with nobody.accept()[0]:
-                manager.waiting()
-                process.send_signal(signal.SIGTERM)
-                manager.until("STOPPING=1")
-                for _ in range(3):
-                    assert "WATCHDOG=1" in manager.until("EXTEND_TIMEOUT_USEC=")[-1]
-                assert process.wait(PATIENCE) == 1
-
-
 def test_a_daemon_whose_manager_is_gone_runs_all_the_same(tmp_path: Path) -> None:
     with daemon(tmp_path, {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "200000"}) as process:
         end = time.monotonic() + PATIENCE
