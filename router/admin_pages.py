@@ -24,9 +24,9 @@ LONGEST_LINE = 64 << 10
 class AdminPages:
     """The pages of one daemon, which is asked for at ``host``."""
 
-    def __init__(self, subject: Subject, host: str, token: str | None) -> None:
+    def __init__(self, subject: Subject, host: str) -> None:
         self._subject = subject
-        self._api = Api(subject, Guard(host, token), ENDPOINTS)
+        self._api = Api(subject, Guard(host, self._token), ENDPOINTS)
 
     def runner(self) -> web.AppRunner:
         """What serves them."""
@@ -37,6 +37,11 @@ class AdminPages:
         self._api.mount(app)
         app.on_shutdown.append(self._end_taps)
         return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
+
+    def _token(self) -> str | None:
+        """The one of the configuration that runs: a reload may change it."""
+        http = self._subject.configuration.http
+        return None if http is None else http.token_text
 
     async def _end_taps(self, _: web.Application) -> None:
         self._subject.samples.close()
