@@ -15,15 +15,18 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from router.aside import aside
+from router.changes import FlowChange
 from router.config.model import Configuration, Http
 from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError
+from router.history import History
 from router.metrics import Metrics
 from router.sampling import Samples
 from router.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import sqlite3
+    from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
@@ -53,6 +56,14 @@ class Subject(Protocol):
     @property
     def samples(self) -> Samples:
         """Some of the records that flow."""
+
+    @property
+    def changes(self) -> Mapping[str, FlowChange]:
+        """By flow, what the last reload that changed it has changed."""
+
+    @property
+    def history(self) -> History:
+        """The last hour."""
 
     @property
     def tables(self) -> Tables:
@@ -91,6 +102,9 @@ class Recorder(Protocol):
     async def record(self, action: str, actor: str, detail: Mapping[str, Any], *, required: bool = False) -> None:
         """Write an entry. With ``required`` it raises StateError where it cannot be written: then the thing must not
         happen."""
+
+    def writing(self, action: str, actor: str, detail: Mapping[str, Any]) -> Callable[[sqlite3.Connection], object]:
+        """What writes an entry within a transaction that does the thing itself: both happen, or neither."""
 
 
 @runtime_checkable

@@ -15,11 +15,13 @@ from router.assembly import Assembly, Workshop, has_same_letters, tables_of
 from router.audit import Audit, os_user
 from router.audit_details import begun, ended, refused, taken
 from router.buffer import BufferedOutlet
+from router.changes import FlowChange, flow_changes
 from router.config import Configuration, Inputs, load
 from router.deadletters import DeadLetters
 from router.errors import SluicewayError, StateError
 from router.fleet import Fleet, Prepared
 from router.gatekeeper import gatekeepers
+from router.history import History
 from router.intake import Intake
 from router.keeper import Keeper
 from router.letterbox import LetterBox
@@ -64,7 +66,9 @@ class Daemon:
         self.admin: AdminServer | None = None
         self.started = time.time()
         self.last_reload: LastReload | None = None
+        self.changes: dict[str, FlowChange] = {}
         self.samples = Samples()
+        self.history = History(self.metrics, lambda: self.configuration, self.status)
         self.letters: LetterBox
         self.store: DeadLetters
         self._secrets = configuration.secrets
@@ -258,6 +262,7 @@ class Daemon:
         if self._is_watching:
             self._serve("changes of files", self._watch)
         if self.admin is not None:
+            self._serve("history", self.history.run)
             self._serve("admin pages", self.admin.run)
 
     def _serve(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
@@ -371,6 +376,10 @@ class Daemon:
         fleet.commit(prepared)
         self.assembly = new
         self._tell_configuration(old)
+        self.changes |= flow_changes(old.configuration, new.configuration)
+        self.changes = {
+            flow.name: self.changes[flow.name] for flow in new.configuration.flows if flow.name in self.changes
+        }
         return compare(old, new, cause)
 
     def _running_fleet(self) -> Fleet:

@@ -22,7 +22,7 @@ from rules.cel import Expression
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
 from rules.codecs import Format
-from rules.flow import Flow
+from rules.flow import ENDS, Flow
 from rules.plan import SinkFacts
 from rules.sensitive import HIDDEN, NOTHING, Sensitive, hidden_settings, sensitive_of
 
@@ -54,6 +54,11 @@ class Redaction:
             if condition is not None and self._of(known).sensitive.derives(condition.node):
                 raise BadChoice(name, f"it reads what the contract of the flow {known.name} marks as sensitive")
 
+    def hides_in(self, flow: str) -> bool:
+        """Whether something in records of a flow must not be shown; of one that is no more, it is not known."""
+        known = self._flows.get(flow)
+        return known is None or bool(self._of(known).sensitive)
+
     def letter(self, letter: Letter) -> Json:
         """A dead letter as JSON values: those of ``router.letter.as_json``, and its ``size``. Of a flow that is no more
         it is not known what is sensitive: neither the record nor what was to go out is shown."""
@@ -64,19 +69,23 @@ class Redaction:
             names = ("key", "out_key", "detail")
             masked = {name: MASK for name in names if shown[name] is not None}
             empty: Json = {"headers": None, "out_headers": None, "attributes": {}, "out_settings": {}}
-            return shown | hidden | masked | empty
+            return shown | hidden | masked | empty | _without_original(shown)
         known = self._of(flow)
         return self._shown_letter(shown, letter, known) if known.sensitive else shown
 
-    def sampled(self, sampled: Sampled) -> Json:
-        """A sampled record as JSON values: what it is, where it came from, and its ``ends``."""
+    def sampled(self, sampled: Sampled, *, outgoing: bool = False) -> Json:
+        """A sampled record as JSON values: what it is, where it came from, and its ``ends``; with ``outgoing``, each
+        with what goes out there, unless something in the flow is sensitive."""
         flow = self._flows.get(sampled.flow)
         known = _Known(NOTHING, {}) if flow is None else self._of(flow)
         batch, event = sampled.batch, None
         if sampled.is_whole and flow is not None:
             event, _ = self._event(sampled.decode, batch, known.sensitive)
         shown: Json = {
+            "id": sampled.id,
             "time": sampled.time,
+            "read": batch.arrived / 1e9,
+            "settled": sampled.fate.settled,
             "flow": sampled.flow,
             "source": sampled.source,
             "version": sampled.version,
@@ -88,6 +97,10 @@ class Redaction:
         }
         if event is None and sampled.is_whole and flow is not None and not known.sensitive:
             shown["value"] = plain(batch.values[0])
+        if outgoing and flow is not None and not known.sensitive:
+            for told, end in zip(shown["ends"], sampled.ends, strict=True):
+                came = batch.values[0] if sampled.is_whole and not end.changed and end.to not in ENDS else None
+                told["out"] = plain(end.out if end.changed else came)
         return shown
 
     def _of(self, flow: Flow) -> _Known:
@@ -119,7 +132,7 @@ class Redaction:
             "key": meta.get("key"),
             "attributes": {name: meta.get(name, value) for name, value in shown["attributes"].items()},
             "out_value": None,
-        }
+        } | _without_original(shown)
         if shown["headers"] is not None:
             shown["headers"] = [
                 [name, MASK if sensitive.touches(("meta", "headers", name.lower())) else value]
@@ -132,6 +145,12 @@ class Redaction:
         settings = shown["out_settings"]
         shown["out_settings"] = {name: MASK if name in hidden else value for name, value in settings.items()}
         return shown
+
+
+def _without_original(shown: Json) -> Json:
+    """That something else came first is shown, but not what it was."""
+    first = shown["original"]
+    return {"original": first and {**first, "value": None, "key": None, "headers": None}}
 
 
 def _facts(name: str, spec: SinkSpec) -> SinkFacts:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from router.api import audit, control, expressions, letters, live, preview, status
+from router.api import (
+    amend,
+    audit,
+    control,
+    expressions,
+    files,
+    flows,
+    history,
+    letter_groups,
+    letters,
+    live,
+    preview,
+    samples,
+    status,
+)
 from router.api.endpoint import Endpoint
 from router.api.openapi import DOCUMENT
 
@@ -10,10 +24,16 @@ __all__ = ["ENDPOINTS"]
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *status.ENDPOINTS,
+    *flows.ENDPOINTS,
     *live.ENDPOINTS,
+    *history.ENDPOINTS,
+    *samples.ENDPOINTS,
+    *letter_groups.ENDPOINTS,  # before `{id}`, which would take `groups` for one
     *letters.ENDPOINTS,
+    *amend.ENDPOINTS,
     *control.ENDPOINTS,
     *expressions.ENDPOINTS,
+    *files.ENDPOINTS,
     *preview.ENDPOINTS,
     *audit.ENDPOINTS,
     DOCUMENT,

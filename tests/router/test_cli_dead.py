@@ -293,3 +293,31 @@ def test_times_that_no_store_can_hold_mean_ever_and_never(project: Path, ever: s
 
         assert asyncio.run(found(since=ever)) == asyncio.run(found(until=never)) == 1
         assert asyncio.run(found(since=never)) == asyncio.run(found(until=ever)) == 0
+
+
+def test_amend_has_a_replay_send_what_is_given_and_show_tells_what_came_first(project: Path) -> None:
+    keep(project, letter(b'{"amount":-1}'), letter(b"{}", stage="sink", sink="vip", out_value=b"old"))
+    (project / "good").write_bytes(b'{"amount":600}')
+    assert sluiceway("dead", "amend", "1", "--file", "good", cwd=project).returncode == 0
+    assert (
+        sluiceway("dead", "amend", "2", "--value", "new", "--key", "k", "--header", "a=b", cwd=project).returncode == 0
+    )
+    shown = json.loads(sluiceway("dead", "show", "1", "--json", cwd=project).stdout)
+    assert (shown["value"], shown["original"]["value"]) == ('{"amount":600}', '{"amount":-1}')
+    assert sluiceway("dead", "replay", "--all", cwd=project).returncode == 0
+    assert sorted((project / "out/vip.ndjson").read_text().splitlines()) == ["new", '{"amount":600}']
+    assert sluiceway("audit", "verify", cwd=project).returncode == 0
+    assert sluiceway("audit", "list", "--action", "amend", "--json", cwd=project).stdout.count('"amend"') == 2
+
+
+def test_amend_wants_to_be_told_what_and_a_letter_that_is_there(project: Path) -> None:
+    keep(project, letter())
+    for arguments, status in (
+        (["1"], 2),
+        (["1", "--value", "a", "--file", "b"], 2),
+        (["1", "--file", "nope"], 2),
+        (["1", "--value", "a", "--header", "b"], 2),
+        (["9", "--value", "a"], 1),
+    ):
+        assert sluiceway("dead", "amend", *arguments, cwd=project).returncode == status
+    assert left(project)[0]["value"] == "{}"
