@@ -18,9 +18,9 @@ from router.admin import Subject
 from router.api.endpoint import Call, Endpoint, Failed, Said
 from router.api.status import named
 from router.batch import Batch
-from router.cli.explanation.as_json import AsJson
-from router.cli.explanation.sinks import Sinks
-from router.cli.explanation.values import Values
+from router.explanation.as_json import AsJson
+from router.explanation.sinks import Sinks
+from router.explanation.values import Values
 from rules import cel
 from rules.cel import to_json
 from rules.cel.budget import bounded

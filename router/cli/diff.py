@@ -220,8 +220,8 @@ def _nobody(_: int) -> None:
 def _print(difference: Difference, asked: Asked) -> None:
     from rich.console import Console
 
-    from router.cli.explanation.comparison import Comparison
-    from router.cli.explanation.lines import show as show_lines
+    from router.explanation.comparison import Comparison
+    from router.explanation.lines import show as show_lines
 
     console = Console()
     told = Comparison(difference, console.width)

@@ -14,10 +14,10 @@ import typer
 import uvloop
 
 from router.cli.dead import refuse
-from router.cli.explanation.values import inert
 from router.cli.faults import load_or_exit, show
 from router.config import Configuration
 from router.dryrun import Account, DryRun, Unpeekable
+from router.explanation.values import inert
 from router.logs import configure
 from router.preview.run import GATES_NOTE
 from router.units import parse_duration

@@ -143,9 +143,9 @@ _Explained = Sequence[tuple[Record, Explanation]]
 
 
 def _print_json(configuration: Configuration, explained: _Explained) -> None:
-    from router.cli.explanation.as_json import AsJson
-    from router.cli.explanation.sinks import Sinks
-    from router.cli.explanation.values import Values
+    from router.explanation.as_json import AsJson
+    from router.explanation.sinks import Sinks
+    from router.explanation.values import Values
 
     made = AsJson(Values(configuration.secrets.mask), Sinks(configuration.sinks))
     for record, explanation in explained:
@@ -160,10 +160,10 @@ def _print_json(configuration: Configuration, explained: _Explained) -> None:
 def _print_trees(configuration: Configuration, explained: _Explained, wanted: Wanted) -> None:
     from rich.console import Console
 
-    from router.cli.explanation.lines import show
-    from router.cli.explanation.sinks import Sinks
-    from router.cli.explanation.steps import Picture
-    from router.cli.explanation.values import Values
+    from router.explanation.lines import show
+    from router.explanation.sinks import Sinks
+    from router.explanation.steps import Picture
+    from router.explanation.values import Values
 
     console = Console()
     values = Values(configuration.secrets.mask)

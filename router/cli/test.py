@@ -58,7 +58,7 @@ def _print(configuration: Configuration, flow: Flow, result: TestResult) -> None
         return
     from rich.console import Console
 
-    from router.cli.explanation.failures import Failures
+    from router.explanation.failures import Failures
 
     console = Console()
     print(f"FAIL {flow.name}: {result.name} ({result.place})")
@@ -70,7 +70,7 @@ def _json(configuration: Configuration, flow: Flow, result: TestResult) -> dict[
             "place": str(result.place)}  # fmt: skip
     if result.passed:
         return told
-    from router.cli.explanation.failures import Failures
+    from router.explanation.failures import Failures
 
     failures = Failures(configuration, flow, result)
     return told | {"message": failures.written(_WIDTH)} | failures.as_json()
@@ -82,7 +82,7 @@ def _write_junit(path: Path, configuration: Configuration, results: Sequence[tup
     for flow, result in results:
         case = ET.SubElement(suite, "testcase", classname=flow.name, name=result.name, file=result.place.file)
         if not result.passed:
-            from router.cli.explanation.failures import Failures
+            from router.explanation.failures import Failures
 
             text = Failures(configuration, flow, result).written(_WIDTH)
             ET.SubElement(case, "failure", message=f"{result.place}").text = text

@@ -8,7 +8,7 @@ from router.config import Configuration
 from router.preview.difference import Change, Count, Difference, Example, Group
 
 if TYPE_CHECKING:
-    from router.cli.explanation.as_json import AsJson
+    from router.explanation.as_json import AsJson
 
 Json = dict[str, Any]
 
@@ -52,9 +52,9 @@ def _count(count: Count) -> Json:
 
 class _Teller:
     def __init__(self, difference: Difference) -> None:
-        from router.cli.explanation.as_json import AsJson
-        from router.cli.explanation.sinks import Sinks
-        from router.cli.explanation.values import Values
+        from router.explanation.as_json import AsJson
+        from router.explanation.sinks import Sinks
+        from router.explanation.values import Values
 
         def mask(text: str) -> str:
             return difference.new.secrets.mask(difference.old.secrets.mask(text))

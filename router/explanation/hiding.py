@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from router.cli.explanation.values import Values
+from router.explanation.values import Values
 from rules.explain.model import Evaluation
 
 Hidden = frozenset[str]

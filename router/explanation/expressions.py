@@ -8,9 +8,9 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.explanation.hiding import Hidden, Hiding
-from router.cli.explanation.lines import GUIDE, Line
-from router.cli.explanation.values import MASK, Values
+from router.explanation.hiding import Hidden, Hiding
+from router.explanation.lines import GUIDE, Line
+from router.explanation.values import MASK, Values
 from rules.explain.model import Element, Evaluation
 
 _STYLES: Final = {"true": "green", "false": "red", "missing": "yellow", "error": "bold red", "–": "dim"}

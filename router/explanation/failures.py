@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from router.cli.explanation.as_json import AsJson
-from router.cli.explanation.lines import Line, show, written
-from router.cli.explanation.sinks import Sinks
-from router.cli.explanation.steps import Picture
-from router.cli.explanation.values import Values
 from router.config import Configuration
+from router.explanation.as_json import AsJson
+from router.explanation.lines import Line, show, written
+from router.explanation.sinks import Sinks
+from router.explanation.steps import Picture
+from router.explanation.values import Values
 from rules.flow import Flow
 from rules.testing import TestResult
 

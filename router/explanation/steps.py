@@ -9,11 +9,11 @@ from typing import Final
 
 from rich.text import Text
 
-from router.cli.explanation.expressions import Expressions
-from router.cli.explanation.hiding import Hiding
-from router.cli.explanation.lines import GUIDE, Line
-from router.cli.explanation.sinks import Sinks
-from router.cli.explanation.values import MASK, Values
+from router.explanation.expressions import Expressions
+from router.explanation.hiding import Hiding
+from router.explanation.lines import GUIDE, Line
+from router.explanation.sinks import Sinks
+from router.explanation.values import MASK, Values
 from router.letter import Letter, time_text
 from rules.cel.values import ABSENT
 from rules.explain import Explanation

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from router.cli.explanation.hiding import Hidden, Hiding
-from router.cli.explanation.sinks import Sinks
-from router.cli.explanation.values import MASK, Values
+from router.explanation.hiding import Hidden, Hiding
+from router.explanation.sinks import Sinks
+from router.explanation.values import MASK, Values
 from rules.cel.values import ABSENT, Duration, Timestamp
 from rules.contract import Violation
 from rules.explain import Explanation

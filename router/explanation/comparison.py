@@ -8,10 +8,10 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from router.cli.explanation.lines import GUIDE, Line
-from router.cli.explanation.sinks import Sinks
-from router.cli.explanation.steps import Picture
-from router.cli.explanation.values import Values
+from router.explanation.lines import GUIDE, Line
+from router.explanation.sinks import Sinks
+from router.explanation.steps import Picture
+from router.explanation.values import Values
 from router.preview import Change, Count, Difference, Example, Group
 from rules.explain import Explanation
 
