@@ -15,6 +15,7 @@ from aiohttp import web
 from router.admin import Subject
 from router.api import ENDPOINTS
 from router.api.guard import Guard
+from router.api.live import BROADCAST, Broadcast
 from router.api.server import MAX_BODY, Api
 
 LONGEST_LINE = 64 << 10
@@ -35,11 +36,13 @@ class AdminPages:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         self._api.mount(app)
-        app.on_shutdown.append(self._end_taps)
+        app[BROADCAST] = Broadcast(self._subject)
+        app.on_shutdown.append(self._end_streams)
         return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
 
-    async def _end_taps(self, _: web.Application) -> None:
+    async def _end_streams(self, app: web.Application) -> None:
         self._subject.samples.close()
+        app[BROADCAST].closed.set()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         self._subject.refresh()

@@ -1,0 +1,76 @@
+"""The stream of how the daemon is: over real HTTP, from a daemon that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from api_daemons import SECRET, Client, client_of, project
+
+from router.api.live import MAX_LISTENERS, Live
+
+
+async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    """What the stream tells, as it comes."""
+    async for line in answer.content:
+        if line.startswith(b"data: "):
+            yield json.loads(line.removeprefix(b"data: "))
+
+
+async def told_until(client: Client, holds: Any) -> dict[str, Any]:
+    """The first event of which this holds."""
+    async with asyncio.timeout(15), client.session.get(f"{client.url}/api/live") as answer:
+        assert answer.content_type == "text/event-stream"
+        async for event in events(answer):
+            if holds(event):
+                return event
+    raise AssertionError("the stream has ended")
+
+
+async def test_it_tells_of_every_component_with_what_was_counted(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        seen = await told_until(client, lambda event: event["flows"]["orders"]["rule_errors"])
+        Live.model_validate(seen)
+        assert seen["sources"]["orders"]["records"] > 0
+        assert seen["sources"]["orders"]["flow"] == "orders"
+        flow = seen["flows"]["orders"]
+        assert set(flow["to"]) == {"keyed", "out"}
+        assert flow["dead_letters"] >= flow["rule_errors"] > 0
+        assert seen["sinks"]["keyed"]["records"] > 0
+        assert SECRET not in json.dumps(seen)
+
+
+async def test_all_who_listen_in_one_second_are_told_the_same(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        seen = await asyncio.gather(*[told_until(client, lambda _: True) for _ in range(8)])
+        assert len({event["time"] for event in seen}) <= 2
+
+
+async def test_there_are_so_many_listeners_at_most_and_one_that_goes_makes_room(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        open_ = [await client.session.get(f"{client.url}/api/live") for _ in range(MAX_LISTENERS)]
+        status, told = await client.ask("GET", "/api/live")
+        assert status == 429, told
+        open_.pop().close()
+        async with asyncio.timeout(15):
+            while True:
+                async with client.session.get(f"{client.url}/api/live") as answer:
+                    if answer.status == 200:
+                        break
+                await asyncio.sleep(0.1)
+        for answer in open_:
+            answer.close()
+
+
+async def test_a_daemon_that_stops_ends_the_stream(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        answer = await client.session.get(f"{client.url}/api/live")
+        await anext(events(answer))
+        client.daemon.stop()
+        async with asyncio.timeout(15):
+            async for _ in answer.content:
+                pass
