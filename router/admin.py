@@ -18,6 +18,7 @@ from router.aside import aside
 from router.config.model import Configuration, Http
 from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError
+from router.history import History
 from router.metrics import Metrics
 from router.sampling import Samples
 from router.tables import Tables
@@ -53,6 +54,10 @@ class Subject(Protocol):
     @property
     def samples(self) -> Samples:
         """Some of the records that flow."""
+
+    @property
+    def history(self) -> History:
+        """The last hour."""
 
     @property
     def tables(self) -> Tables:

@@ -20,6 +20,7 @@ from router.deadletters import DeadLetters
 from router.errors import SluicewayError, StateError
 from router.fleet import Fleet, Prepared
 from router.gatekeeper import gatekeepers
+from router.history import History
 from router.intake import Intake
 from router.keeper import Keeper
 from router.letterbox import LetterBox
@@ -65,6 +66,7 @@ class Daemon:
         self.started = time.time()
         self.last_reload: LastReload | None = None
         self.samples = Samples()
+        self.history = History(self.metrics, lambda: self.configuration, self.status)
         self.letters: LetterBox
         self.store: DeadLetters
         self._secrets = configuration.secrets
@@ -258,6 +260,7 @@ class Daemon:
         if self._is_watching:
             self._serve("changes of files", self._watch)
         if self.admin is not None:
+            self._serve("history", self.history.run)
             self._serve("admin pages", self.admin.run)
 
     def _serve(self, name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -92,7 +92,7 @@ class Api:
 
     def _json(self, answer: Model, status: int = 200) -> web.Response:
         shown = masked(answer.model_dump(mode="json", by_alias=True), self._subject.masked)
-        return _response(json.dumps(shown, ensure_ascii=False), status)
+        return response(json.dumps(shown, ensure_ascii=False), status)
 
 
 def masked(value: Any, mask: Callable[[str], str]) -> Any:
@@ -104,7 +104,8 @@ def masked(value: Any, mask: Callable[[str], str]) -> Any:
     return [masked(inner, mask) for inner in value] if isinstance(value, list) else value
 
 
-def _response(text: str, status: int = 200, more: Mapping[str, str] | None = None) -> web.Response:
+def response(text: str, status: int = 200, more: Mapping[str, str] | None = None) -> web.Response:
+    """An answer that is JSON already."""
     return web.Response(
         body=text.encode(errors="replace"),
         status=status,
@@ -116,7 +117,7 @@ def _response(text: str, status: int = 200, more: Mapping[str, str] | None = Non
 def _failure(status: int, error: str, more: Mapping[str, str] | None = None) -> web.Response:
     if error == NO_TOKEN:
         more = {"WWW-Authenticate": "Bearer"}
-    return _response(json.dumps({"error": error}, ensure_ascii=False), status, more)
+    return response(json.dumps({"error": error}, ensure_ascii=False), status, more)
 
 
 def _actor(request: web.Request) -> str:
@@ -166,4 +167,4 @@ def _validated(model: type[Model], data: object) -> Model:
         raise Failed(400, "; ".join(told)) from error
 
 
-__all__ = ["MAX_BODY", "Answer", "Api", "Error", "masked"]
+__all__ = ["MAX_BODY", "Answer", "Api", "Error", "masked", "response"]
