@@ -15,6 +15,7 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from router.aside import aside
+from router.changes import FlowChange
 from router.config.model import Configuration, Http
 from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError
@@ -54,6 +55,10 @@ class Subject(Protocol):
     @property
     def samples(self) -> Samples:
         """Some of the records that flow."""
+
+    @property
+    def changes(self) -> Mapping[str, FlowChange]:
+        """By flow, what the last reload that changed it has changed."""
 
     @property
     def history(self) -> History:

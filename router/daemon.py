@@ -15,6 +15,7 @@ from router.assembly import Assembly, Workshop, has_same_letters, tables_of
 from router.audit import Audit, os_user
 from router.audit_details import begun, ended, refused, taken
 from router.buffer import BufferedOutlet
+from router.changes import FlowChange, flow_changes
 from router.config import Configuration, Inputs, load
 from router.deadletters import DeadLetters
 from router.errors import SluicewayError, StateError
@@ -65,6 +66,7 @@ class Daemon:
         self.admin: AdminServer | None = None
         self.started = time.time()
         self.last_reload: LastReload | None = None
+        self.changes: dict[str, FlowChange] = {}
         self.samples = Samples()
         self.history = History(self.metrics, lambda: self.configuration, self.status)
         self.letters: LetterBox
@@ -374,6 +376,10 @@ class Daemon:
         fleet.commit(prepared)
         self.assembly = new
         self._tell_configuration(old)
+        self.changes |= flow_changes(old.configuration, new.configuration)
+        self.changes = {
+            flow.name: self.changes[flow.name] for flow in new.configuration.flows if flow.name in self.changes
+        }
         return compare(old, new, cause)
 
     def _running_fleet(self) -> Fleet:

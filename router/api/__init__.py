@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.api import audit, control, expressions, history, letters, live, preview, samples, status
+from router.api import audit, control, expressions, flows, history, letters, live, preview, samples, status
 from router.api.endpoint import Endpoint
 from router.api.openapi import DOCUMENT
 
@@ -10,6 +10,7 @@ __all__ = ["ENDPOINTS"]
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *status.ENDPOINTS,
+    *flows.ENDPOINTS,
     *live.ENDPOINTS,
     *history.ENDPOINTS,
     *samples.ENDPOINTS,

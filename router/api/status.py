@@ -158,29 +158,6 @@ class Flows(Said):
     flows: dict[str, FlowTold]
 
 
-class RuleTold(Said):
-    """A rule."""
-
-    name: str
-    when: str | None
-    """Its condition, as it is written; null where it takes every record."""
-    to: list[str]
-    """Where it sends records; empty for a step."""
-    continues: bool
-    """Whether later rules see what it matched."""
-    place: str
-    """Where it stands: file, line, column."""
-
-
-class FlowDetail(FlowTold):
-    """A flow, with its rules."""
-
-    name: str
-    dead_letters: int
-    detail: list[RuleTold]
-    """Its rules, in order."""
-
-
 def status_of(subject: Subject) -> Status:
     """How it is now."""
     subject.refresh()
@@ -219,24 +196,6 @@ async def _flows(subject: Subject, _: Call) -> Flows:
     return Flows(flows=status_of(subject).flows)
 
 
-async def _flow(subject: Subject, call: Call) -> FlowDetail:
-    name, status = call.names["name"], status_of(subject)
-    told = named("flow", name, status.flows)
-    flow = next(known for known in subject.configuration.flows if known.name == name)
-    rules = [
-        RuleTold(
-            name=rule.name,
-            when=None if rule.when is None else rule.when.cel.text,
-            to=[target.sink for target in rule.to],
-            continues=rule.continues,
-            place=str(rule.place),
-        )
-        for rule in flow.rules
-    ]
-    kept = status.dead_letters.kept.get(name, 0)
-    return FlowDetail(**told.model_dump(), name=name, dead_letters=kept, detail=rules)
-
-
 def _get(path: str, summary: str, handle: Handler, answer: type[Said]) -> Endpoint:
     failures = {404: "There is none of this name."} if "{" in path else {}
     return Endpoint(method="GET", path=path, summary=summary, handle=handle, answer=answer, failures=failures)
@@ -245,7 +204,6 @@ def _get(path: str, summary: str, handle: Handler, answer: type[Said]) -> Endpoi
 ENDPOINTS = (
     _get("/api/status", "Everything there is to say of the daemon", _status, Status),
     _get("/api/flows", "Every flow", _flows, Flows),
-    _get("/api/flows/{name}", "One flow, with its rules", _flow, FlowDetail),
     _get("/api/sources", "Every source: connection, lag, what is unsettled", _sources, Sources),
     _get("/api/sources/{name}", "One source", _source, SourceTold),
     _get("/api/sinks", "Every sink: connection, queue, buffer", _sinks, Sinks),
