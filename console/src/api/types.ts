@@ -1,0 +1,192 @@
+/** What the daemon tells, as far as pages use it; `docs/api.md` says what each means. */
+import type { Fault } from "./client.ts";
+
+export interface Lag {
+  partition: string;
+  records: number | null;
+  seconds: number | null;
+  bytes: number | null;
+}
+
+export interface Source {
+  type: string;
+  flow: string;
+  state: "running" | "pausing" | "paused" | "draining" | "ended";
+  connected: boolean;
+  ended: boolean;
+  error: string | null;
+  since: number;
+  unsettled: { batches: number; records: number };
+  lag: Lag[];
+  /** Counters, from the start of the daemon. */
+  records?: number;
+  bytes?: number;
+}
+
+export interface Sink {
+  type: string;
+  connected: boolean;
+  error: string | null;
+  since: number;
+  queue: { records: number; bytes: number; waiting: number };
+  buffer: Buffer | null;
+  records?: number;
+  bytes?: number;
+  retries?: number;
+  letters?: number;
+}
+
+export interface Buffer {
+  file: string;
+  records: number;
+  bytes: number;
+  limit: number;
+  full: boolean;
+  waiting: number;
+  error: string | null;
+}
+
+export interface Flow {
+  version: string;
+  sources: string[];
+  rules: number;
+  records?: number;
+  unmatched?: number;
+  dropped?: number;
+  dead_letters?: number;
+  letters_kept?: number;
+  rule_errors?: number;
+  /** Deliveries, by sink. */
+  to?: Record<string, number>;
+}
+
+export interface Table {
+  type: string;
+  rows: number;
+  age_seconds: number;
+  refresh_seconds: number | null;
+  error: string | null;
+}
+
+export interface Reload {
+  time: number;
+  cause: string;
+  successful: boolean;
+  faults: Fault[];
+}
+
+export interface Live {
+  time: number;
+  version?: string;
+  started?: number;
+  state: string;
+  ready: boolean;
+  config: { version: string; files?: string[]; last_reload: Reload | null };
+  sources: Record<string, Source>;
+  sinks: Record<string, Sink>;
+  flows: Record<string, Flow>;
+  tables: Record<string, Table>;
+  dead_letters: { kept: Record<string, number>; bytes: number; error: string | null };
+}
+
+/** A payload or key: text where it is UTF-8, else bytes. */
+export type Raw = string | { base64: string };
+
+export interface Evaluation {
+  expression: string;
+  let?: string;
+  /** `value`, `missing`, `error`, `skipped`. */
+  state: string;
+  value?: unknown;
+  value_text?: string;
+  error?: string;
+  culprit?: string;
+  parts?: Evaluation[];
+  elements?: Element[];
+  visited?: number;
+}
+
+export interface Element {
+  number: number;
+  variables: Record<string, unknown>;
+  parts: Evaluation[];
+  decides?: boolean;
+}
+
+export interface Violation {
+  check: string;
+  place: string;
+  message: string;
+}
+
+export interface Check {
+  name: string;
+  holds: boolean;
+  violation?: Violation;
+  evaluation?: Evaluation;
+}
+
+export interface Change {
+  path: string;
+  before?: unknown;
+  before_text?: string;
+  after?: unknown;
+  after_text?: string;
+}
+
+export interface Shaping {
+  changes?: Change[];
+  more_changes?: number;
+  expressions?: { what: string; evaluation: Evaluation }[];
+}
+
+export interface Step extends Record<string, unknown> {
+  name: string;
+  /** What became of the record here: `matched`, `not matched`, `missing`, `error`, ... */
+  fate: string;
+  place?: string;
+  missing?: string;
+  when?: Evaluation;
+  split?: { each: Evaluation; elements: number };
+  expect?: Check[];
+  gates?: { kind: string; allows: string; result: string; key?: Evaluation }[];
+  makes?: (Shaping & { element?: unknown; element_text?: string })[];
+  sends?: (Shaping & { to: string; element?: number; taken_back?: string })[];
+  error?: string;
+  ends?: boolean;
+}
+
+export interface End {
+  to: string;
+  by?: string;
+  type?: string;
+  stage?: string;
+  rule?: string;
+  sink?: string;
+  reason?: string;
+  detail?: string;
+  settings?: Record<string, unknown>;
+  changed?: boolean;
+  value?: Raw | null;
+}
+
+/** Why a record goes where it goes, as `POST /api/explain` tells it. */
+export interface Explanation {
+  flow: string;
+  version: string;
+  source: string;
+  record: unknown;
+  meta?: Record<string, unknown>;
+  decode?: string;
+  undecodable?: { reason: string; detail: string };
+  contract?: {
+    holds: boolean;
+    passes?: boolean;
+    validates?: string;
+    violations?: Violation[];
+    expect?: Check[];
+  };
+  rules: Step[];
+  otherwise?: Step[];
+  goes_to: End[];
+}
