@@ -57,7 +57,12 @@ def run(*command: str) -> None:
 def licences(inputs: dict[str, object]) -> str:
     """The licence of each package of which something is in the bundle."""
     packages = sorted({package for name in inputs if (package := package_of(name))})
-    return "\n\n".join(["What is bundled into console.js and console.css, and under which licence.", *map(licence, packages)]) + "\n"
+    return (
+        "\n\n".join(
+            ["What is bundled into console.js and console.css, and under which licence.", *map(licence, packages)]
+        )
+        + "\n"
+    )
 
 
 def package_of(name: str) -> str:
@@ -97,7 +102,9 @@ def content(path: Path) -> bytes | None:
 def main(arguments: list[str]) -> None:
     """Write or check."""
     if not shutil.which("npm") or not shutil.which("node"):
-        print("Node and npm are missing: the console is not looked at" if arguments else "make console needs Node and npm")
+        print(
+            "Node and npm are missing: the console is not looked at" if arguments else "make console needs Node and npm"
+        )
         sys.exit(0 if arguments else 1)
     if "--types" in arguments:
         install()

@@ -41,12 +41,8 @@ function NodeOf({ node, isAt, told }: { node: Node; isAt: boolean; told: Live })
 }
 
 function flowMore(name: string, told: Live): string {
-  const flow = told.flows[name];
-  const kept = told.dead_letters.kept[name] ?? 0;
-  const parts = [];
-  if (kept) parts.push(`${count(kept)} dead`);
-  if (flow?.dropped) parts.push(`${count(flow.dropped)} dropped`);
-  return parts.join(", ");
+  const dropped = told.flows[name]?.dropped;
+  return dropped ? `${count(dropped)} dropped` : "";
 }
 
 function rateOf(edge: Edge): number | null {

@@ -96,7 +96,7 @@ function* ofFlows(told: Live): Iterable<Problem> {
     if (!kept) continue;
     const more = grown(counter.letters(name));
     const what = `${plural(kept, "dead letter")} of flow ${name}`;
-    const why = more >= 1 ? `${count(more)} more in the last minute` : "none more in the last minute";
+    const why = more >= 1 ? `${count(more)} of them in the last minute` : "";
     yield { tone: "warn", of: `flow/${name}`, what, why, link: href(["dead-letters"], { flow: name }) };
   }
 }

@@ -1,7 +1,7 @@
 /** What is said of a component on its node, in its lane and in its details: the same everywhere. */
 import { counter, rate } from "../../api/live.ts";
 import type { Live, Sink, Source } from "../../api/types.ts";
-import { bytes, count, duration, perSecond } from "../../parts/format.ts";
+import { bytes, count, duration, perSecond, plural } from "../../parts/format.ts";
 import type { Tone } from "../../parts/state.ts";
 import { problemsOf } from "./problems.ts";
 
@@ -17,7 +17,7 @@ export function stateOf(kind: string, name: string, told: Live): [Tone, string] 
   if (kind === "source") return sourceState(told.sources[name], worst?.tone);
   if (kind === "sink") return sinkState(told.sinks[name], worst?.tone);
   const kept = told.dead_letters.kept[name] ?? 0;
-  return kept ? ["warn", "dead letters"] : ["good", "runs"];
+  return kept ? ["warn", plural(kept, "dead letter")] : ["good", "runs"];
 }
 
 function sourceState(source: Source | undefined, worst: Tone | undefined): [Tone, string] {
