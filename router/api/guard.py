@@ -38,8 +38,8 @@ class Guard:
         return (403, NOT_OWN) if self._is_of_another_page(request) else None
 
     def refuses_page(self, request: web.Request) -> tuple[int, str] | None:
-        """The same for a page that tells nothing of the daemon: it is shown without the token, to whoever asks by a name
-        that is this machine's, from wherever a link led here."""
+        """The same for a page that tells nothing of the daemon: it is shown without the token, from wherever a link led
+        here, to whoever asks by a name that is this machine's."""
         return (403, NOT_OWN) if self._token is None and not self._is_own_name(request.host) else None
 
     def _shows_token(self, request: web.Request) -> bool:
