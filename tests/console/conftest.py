@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from consoles import Console, Look, OpenConsole, looks
+from consoles import LOOKS, Console, Look, OpenConsole
 from playwright.async_api import Browser, async_playwright
 
 from connectors import memory
@@ -48,8 +48,8 @@ async def open_console(browser: Browser) -> AsyncIterator[OpenConsole]:
     any of them."""
     opened: list[Console] = []
 
-    async def open_one(daemon: object, hash: str = "#/", look: Look | None = None) -> Console:
-        console = await Console.open(browser, daemon, hash, look or looks()[0])
+    async def open_one(daemon: object, address: str = "#/", look: Look | None = None) -> Console:
+        console = await Console.open(browser, daemon, address, look or LOOKS[0])
         opened.append(console)
         return console
 

@@ -49,9 +49,9 @@ class Look:
     width: int
 
 
-def looks() -> list[Look]:
-    """Both themes at both widths."""
-    return [Look(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
+LOOKS = (Look("light", 1280), Look("dark", 390), Look("dark", 1280))
+"""Both themes and both widths. The last is how a page is left."""
+TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 
 def project(folder: Path, more: str = "", **flows: str) -> Path:
@@ -74,7 +74,7 @@ class Console:
     complaints: list[str] = field(default_factory=list)
 
     @classmethod
-    async def open(cls, browser: Browser, daemon: Any, hash: str, look: Look) -> Console:
+    async def open(cls, browser: Browser, daemon: Any, address: str, look: Look) -> Console:
         """Open it."""
         assert isinstance(daemon, Daemon)
         assert daemon.admin is not None
@@ -84,12 +84,12 @@ class Console:
         console.page.set_default_timeout(10_000)
         console.page.on("pageerror", lambda error: console.complaints.append(str(error)))
         console.page.on("console", lambda said: console.complaints.append(said.text) if said.type == "error" else None)
-        await console.page.goto(f"{console.url}/{hash}")
+        await console.page.goto(f"{console.url}/{address}")
         return console
 
-    async def go(self, hash: str) -> None:
+    async def go(self, address: str) -> None:
         """Go to another page of it."""
-        await self.page.evaluate("hash => { location.hash = hash }", hash)
+        await self.page.evaluate("hash => { location.hash = hash }", address)
 
     def get(self, role: Any, name: Any = None, **more: Any) -> Locator:
         """What has this role and name for whoever cannot see."""
@@ -99,21 +99,32 @@ class Console:
         """Wait until this text is seen."""
         await expect(self.page.get_by_text(text).locator("visible=true").first).to_be_visible()
 
+    async def look(self, look: Look) -> None:
+        """Look at it in this way from now on."""
+        await self.page.emulate_media(color_scheme=look.theme, reduced_motion="reduce")
+        await self.page.set_viewport_size({"width": look.width, "height": 860})
+
     async def is_accessible(self) -> None:
-        """Nothing of WCAG 2 A and AA that axe-core can see is amiss."""
+        """Nothing of WCAG 2 A and AA that axe-core can see is amiss, in any look; and nothing reaches past the edge."""
         # By the driver, past the page's own policy.
         await self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-        found = await self.page.evaluate("tags => axe.run(document, {runOnly: tags})", tags)
-        told = [
-            f"{one['id']}: {one['help']}: {[(node['html'][:160], node.get('failureSummary')) for node in one['nodes'][:3]]}"
-            for one in found["violations"]
-        ]
-        assert not told, "\n".join(told)
+        for look in LOOKS:
+            await self.look(look)
+            found = await self.page.evaluate("tags => axe.run(document, {runOnly: tags})", TAGS)
+            told = [f"{one['id']}: {one['help']}: {_nodes(one)}" for one in found["violations"]]
+            assert not told, "\n".join([str(look), *told])
+            wide = await self.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= look.width, f"{look}: the page is {wide} pixels wide"
 
     async def close(self) -> None:
         """Close it."""
         await self._context.close()
 
+
+def _nodes(violation: Any) -> list[tuple[str, str]]:
+    return [(node["html"][:160], node.get("failureSummary", "")) for node in violation["nodes"][:3]]
+
+
+expect.set_options(timeout=15_000)
 
 OpenConsole = Callable[..., Awaitable[Console]]

@@ -1,5 +1,5 @@
 /** What is around every page: where we are, how the daemon is, theme, token, keyboard. */
-import { useSignal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { giveToken, needsToken, token } from "../api/client.ts";
 import { connection, live } from "../api/live.ts";
@@ -47,7 +47,7 @@ export function Shell({ children }: { children: Child }) {
     <main id="page" tabindex="-1">${children}</main>
     <${Notes} />
     ${help.value && html`<${Keys} close=${() => (help.value = false)} />`}
-    ${needsToken.value && html`<${Token} />`}`;
+    ${needsToken.value && !isPutAway.value && html`<${Token} />`}`;
 }
 
 function toPage(event: Event): void {
@@ -87,7 +87,11 @@ function Health() {
 /** That what is shown is old. It never hides what is known. */
 function Lost() {
   const { state, why } = connection.value;
-  if (state !== "lost" || needsToken.value) return null;
+  if (needsToken.value) {
+    return html`<div class="lost" role="status"><${Sign} tone="bad" /><span><b>A token is needed</b></span>
+      <button type="button" onClick=${() => (isPutAway.value = false)}>Enter it</button></div>`;
+  }
+  if (state !== "lost") return null;
   const since = live.value ? `; what is shown is of ${new Date(live.value.time * 1000).toLocaleTimeString()}` : "";
   return html`<div class="lost" role="status"><${Sign} tone="bad" />
     <span><b>Not connected</b>: ${why?.message ?? "the daemon ended the stream"}${since}. Trying again.</span></div>`;
@@ -99,6 +103,9 @@ function Keys({ close }: { close: () => void }) {
   )}</dl><//>`;
 }
 
+/** Whether the question for the token was closed without an answer. */
+const isPutAway = signal(false);
+
 function Token() {
   const field = useRef<HTMLInputElement>(null);
   const isWrong = token.value !== "";
@@ -106,7 +113,7 @@ function Token() {
     event.preventDefault();
     giveToken(field.current?.value.trim() ?? "");
   };
-  return html`<${Dialog} title="A token is needed" close=${() => {}}><form onSubmit=${give} class="token">
+  return html`<${Dialog} title="A token is needed" close=${() => (isPutAway.value = true)}><form onSubmit=${give} class="token">
     <p>This daemon shows nothing without the token that <code>http.token</code> of its configuration sets. It is kept in
       this tab until it is closed.</p>
     ${isWrong && html`<p class="why" role="alert">The token that was given is not it.</p>`}
