@@ -1,6 +1,6 @@
-"""A real Chromium for the tests of the console, one for each worker, and pages of it that look at a daemon of the test.
+"""A real Chromium for the tests of the console, one for each worker, and pages in it that look at a test's daemon.
 
-Everything runs on the loop of the session, for which the browser's driver is made: tests are marked so by themselves."""
+Everything runs on the loop of the session, for which the browser's driver is made: tests are marked so here."""
 
 from __future__ import annotations
 
