@@ -190,3 +190,118 @@ export interface Explanation {
   otherwise?: Step[];
   goes_to: End[];
 }
+
+export interface ContractCheck {
+  name: string;
+  expression: string;
+  violations: number;
+}
+
+export interface Target {
+  sink: string;
+  settings: Record<string, unknown>;
+  set: Record<string, unknown>;
+  unset: string[];
+  emit: unknown;
+}
+
+export interface Gate {
+  kind: string;
+  key: string | null;
+  settings: Record<string, unknown>;
+  otherwise: Target | null;
+  /** By what became of them: `passed`, `held`, `missing_key`. */
+  records: Record<string, number>;
+}
+
+export interface Rule {
+  name: string;
+  when: string | null;
+  to: string[];
+  continues: boolean;
+  place: string;
+  file: string;
+  line: number;
+  expect: ContractCheck[];
+  gates: Gate[];
+  split: { each: string; name: string } | null;
+  targets: Target[];
+  set: Record<string, unknown>;
+  unset: string[];
+  emit: unknown;
+  records: number;
+  errors: number;
+  dropped: number;
+}
+
+export interface FlowChange {
+  at: number;
+  before: string | null;
+  version: string;
+  added: string[];
+  removed: string[];
+  changed: string[];
+  parts: string[];
+}
+
+export interface FlowDetail extends Flow {
+  name: string;
+  file: string;
+  contract: {
+    schema: unknown;
+    model: string | null;
+    checks: ContractCheck[];
+    sensitive: string[];
+    violations: Record<string, number>;
+  };
+  let: Record<string, string>;
+  detail: Rule[];
+  otherwise: Record<string, Target[] | string | null>;
+  changed: FlowChange | null;
+  records: number;
+  unmatched: number;
+  dropped: number;
+  violations: number;
+}
+
+type Points = (number | null)[];
+
+export interface History {
+  step: number;
+  times: number[];
+  sources: Record<string, { records: Points; lag_records: Points; lag_seconds: Points }>;
+  sinks: Record<string, { records: Points; queue: Points; retries: Points }>;
+  flows: Record<
+    string,
+    {
+      records: Points;
+      dead_letters: Points;
+      p50: Points;
+      p99: Points;
+      rules?: Record<string, { records: Points; errors: Points }>;
+    }
+  >;
+  left_out: string[];
+}
+
+export interface SampleEnd {
+  to: string;
+  rule: string | null;
+  settings: Record<string, unknown>;
+  changed: boolean;
+  reason: string | null;
+  detail: string | null;
+}
+
+export interface Sampled {
+  id?: string | number;
+  time: number;
+  flow: string;
+  source: string;
+  version: string;
+  size: number;
+  event: unknown;
+  value: Raw | null;
+  meta: Record<string, unknown>;
+  ends: SampleEnd[];
+}

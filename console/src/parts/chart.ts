@@ -69,7 +69,7 @@ function options(width: number, height: number, series: readonly Series[], forma
     plugins: [reading(series, format)],
     scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
     axes: [
-      { ...axis, space: 70, values: (_, ticks) => ticks.map(time) },
+      { ...axis, size: 26, space: 70, values: (_, ticks, __, ___, step) => ticks.map((at) => time(at, step < 60)) },
       { ...axis, size: AXIS_PIXELS, space: 34, values: (_, ticks) => ticks.map(format) },
     ],
     series: [
@@ -108,7 +108,8 @@ function reading(series: readonly Series[], format: (value: number) => string): 
   };
 }
 
-function time(seconds: number): string {
+function time(seconds: number, exact = true): string {
   const date = new Date(seconds * 1000);
-  return `${String(date.getHours()).padStart(2, "0")}:${String(date.getMinutes()).padStart(2, "0")}`;
+  const parts = [date.getHours(), date.getMinutes(), ...(exact ? [date.getSeconds()] : [])];
+  return parts.map((part) => String(part).padStart(2, "0")).join(":");
 }
