@@ -17,6 +17,7 @@ from functools import partial
 
 from router.letter import Letter
 from router.letter_filter import Where
+from router.letter_groups import LetterGroup, groups
 from router.letter_table import LETTERS, add, delete, existing, select
 from router.moves import Moves
 from router.retention import Retention
@@ -89,6 +90,11 @@ class DeadLetters:
             yield ids
             last = ids[-1]
             left = None if left is None else left - len(ids)
+
+    async def groups(self, where: Where = _EVERY) -> list[LetterGroup]:
+        """The letters there are now, counted by what became of them, the largest groups first. Looks at each letter,
+        but not at its payload."""
+        return await self.state.read(partial(groups, where=where))
 
     async def purge(
         self, pages: AsyncIterator[Collection[int]], also: Callable[[sqlite3.Connection], object] | None = None

@@ -24,7 +24,7 @@ from router.load import Way
 from router.metrics import FlowMetrics, Metrics
 from router.part import Origin, parts_of
 from router.retry import Backoff
-from router.sampling import Samples
+from router.sampling import Fate, Samples
 from router.settling import Share, safe_in_turn
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
@@ -67,6 +67,8 @@ class _Unsettled:
     is_whole: bool = False
     crossing: Crossing | None = None
     """What it has done to the gates of a flow that has any."""
+    fate: Fate | None = None
+    """Of those of its records that were sampled."""
     told: int = 0
     """How many of its records the source has been told of already that they are safe."""
 
@@ -401,7 +403,7 @@ class Pipeline:
         decisions.keep_rejected()
         entry.routing.metrics.count(decisions, len(batch), time.perf_counter() - began)
         ruleset = entry.routing.ruleset
-        self._samples.of(ruleset.name).look(rest, decisions, self.name, ruleset)
+        entry.fate = self._samples.of(ruleset.name).look(rest, decisions, self.name, ruleset)
         if entry.routing.gates is not None:
             entry.routing.gates.tell()
         return rest, decisions
@@ -449,6 +451,8 @@ class Pipeline:
                 self._unsettleable = True
         if self._unsettleable:
             return
+        if entry.fate is not None:
+            entry.fate.settled = time.time()
         await self._acknowledge(entry)
         self._leave(entry)
 

@@ -22,7 +22,7 @@ from rules.cel import Expression
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
 from rules.codecs import Format
-from rules.flow import Flow
+from rules.flow import ENDS, Flow
 from rules.plan import SinkFacts
 from rules.sensitive import HIDDEN, NOTHING, Sensitive, hidden_settings, sensitive_of
 
@@ -68,15 +68,19 @@ class Redaction:
         known = self._of(flow)
         return self._shown_letter(shown, letter, known) if known.sensitive else shown
 
-    def sampled(self, sampled: Sampled) -> Json:
-        """A sampled record as JSON values: what it is, where it came from, and its ``ends``."""
+    def sampled(self, sampled: Sampled, *, outgoing: bool = False) -> Json:
+        """A sampled record as JSON values: what it is, where it came from, and its ``ends``; with ``outgoing``, each
+        with what goes out there, unless something in the flow is sensitive."""
         flow = self._flows.get(sampled.flow)
         known = _Known(NOTHING, {}) if flow is None else self._of(flow)
         batch, event = sampled.batch, None
         if sampled.is_whole and flow is not None:
             event, _ = self._event(sampled.decode, batch, known.sensitive)
         shown: Json = {
+            "id": sampled.id,
             "time": sampled.time,
+            "read": batch.arrived / 1e9,
+            "settled": sampled.fate.settled,
             "flow": sampled.flow,
             "source": sampled.source,
             "version": sampled.version,
@@ -88,6 +92,10 @@ class Redaction:
         }
         if event is None and sampled.is_whole and flow is not None and not known.sensitive:
             shown["value"] = plain(batch.values[0])
+        if outgoing and flow is not None and not known.sensitive:
+            for told, end in zip(shown["ends"], sampled.ends, strict=True):
+                came = batch.values[0] if sampled.is_whole and not end.changed and end.to not in ENDS else None
+                told["out"] = plain(end.out if end.changed else came)
         return shown
 
     def _of(self, flow: Flow) -> _Known:

@@ -3,7 +3,8 @@ hands to those who tap one.
 
 The data path never waits for any of it. With nobody looking, a batch costs one look at the clock; twice a second a few
 records are kept. A tap is given a bounded number of records a second, whatever flows by, and loses the oldest when it
-does not take them away. All of it is in memory: at most ``KEPT_RECORDS`` and ``KEPT_BYTES`` for each flow, and
+does not take them away. All of it is in memory: at most ``KEPT_RECORDS`` and ``KEPT_BYTES`` for each flow, twice so
+much once it was tapped, so that what was shown can be asked for; and
 ``WAITING_RECORDS`` for each of at most ``MAX_TAPS`` taps, of records of at most ``LONGEST`` bytes.
 """
 
@@ -16,6 +17,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from router.batch import Batch
 from router.errors import SluicewayError
@@ -46,8 +48,8 @@ class End:
     """One of the ends that was decided for a record: ``to`` a sink, ``drop`` or ``dead_letter``, by ``rule`` (or a part
     of ``otherwise``, or nothing where the record came to no rule).
 
-    ``settings`` are what the delivery chose of the sink's; ``changed``: it does not go out as it came. ``reason`` and
-    ``detail`` are those of a dead letter.
+    ``settings`` are what the delivery chose of the sink's; ``changed``: it does not go out as it came, but as ``out``,
+    which is None where it is longer than ``LONGEST``. ``reason`` and ``detail`` are those of a dead letter.
     """
 
     to: str
@@ -56,13 +58,24 @@ class End:
     changed: bool = False
     reason: str = ""
     detail: str = ""
+    out: bytes | None = None
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of records that were sampled together: when all of their batch was ``settled``, delivered or kept as
+    dead letters, in Unix seconds; None before."""
+
+    settled: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """A record, alone in its ``batch``, and what was decided about it, at ``time`` (Unix seconds), by the ruleset of
-    ``version``. Of one that is longer than ``LONGEST`` the batch holds no payload; ``size`` is the payload's."""
+    ``version``. Of one that is longer than ``LONGEST`` the batch holds no payload; ``size`` is the payload's. No other
+    of a flow has its ``id``."""
 
+    id: int
     time: float
     flow: str
     source: str
@@ -71,6 +84,7 @@ class Sampled:
     batch: Batch
     size: int
     ends: Sequence[End]
+    fate: Fate
 
     @property
     def is_whole(self) -> bool:
@@ -138,41 +152,60 @@ class Tap:
         self._flow.taps.discard(self)
 
 
+class _Kept:
+    """The last records of a flow, within ``KEPT_RECORDS`` and ``KEPT_BYTES``."""
+
+    def __init__(self) -> None:
+        self.records: deque[Sampled] = deque()
+        self._bytes = 0
+
+    def add(self, sampled: Sampled) -> None:
+        self.records.append(sampled)
+        self._bytes += _size(sampled)
+        while len(self.records) > KEPT_RECORDS or self._bytes > KEPT_BYTES:
+            self._bytes -= _size(self.records.popleft())
+
+
 class FlowSamples:
     """The records of one flow."""
 
     def __init__(self, name: str) -> None:
         self.taps: set[Tap] = set()
         self._name = name
-        self._kept: deque[Sampled] = deque()
-        self._bytes = 0
+        self._kept = _Kept()
+        self._tapped = _Kept()
         self._next = 0.0
+        # Those of an earlier run of the daemon do not come again, so that a link leads to its record or to none.
+        self._ids = count(time.time_ns() // 1_000_000)
 
-    def look(self, batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset) -> None:
-        """A batch was decided about. Takes what is wanted of it, and never fails because of a record."""
+    def look(self, batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset) -> Fate | None:
+        """A batch was decided about. Takes what is wanted of it, and never fails because of a record. Where it has
+        taken any, who settles the batch is to say so in what it gives."""
         if not self.taps and time.monotonic() < self._next:
-            return
-        many = len(batch)
+            return None
+        many, fate = len(batch), Fate()
         for tap in list(self.taps):
-            some = _some(many, tap.allowance(many))
-            tap.give(list(self._taken(some, batch, decisions, source, ruleset)), many)
+            some = list(self._taken(_some(many, tap.allowance(many)), batch, decisions, source, ruleset, fate))
+            tap.give(some, many)
+            for sampled in some:
+                self._tapped.add(sampled)
         if many and time.monotonic() >= self._next:
             self._next = time.monotonic() + KEEP_SECONDS
-            for sampled in self._taken(_some(many, KEPT_AT_ONCE), batch, decisions, source, ruleset):
-                self._keep(sampled)
+            for sampled in self._taken(_some(many, KEPT_AT_ONCE), batch, decisions, source, ruleset, fate):
+                self._kept.add(sampled)
+        return fate
 
     def kept(self) -> list[Sampled]:
         """Those that are kept, oldest first."""
-        return list(self._kept)
+        return list(self._kept.records)
 
-    def _keep(self, sampled: Sampled) -> None:
-        self._kept.append(sampled)
-        self._bytes += _size(sampled)
-        while len(self._kept) > KEPT_RECORDS or self._bytes > KEPT_BYTES:
-            self._bytes -= _size(self._kept.popleft())
+    def find(self, id_: int) -> Sampled | None:
+        """The record of this id: one that is kept, or one of the last that a tap was given."""
+        known = (*self._kept.records, *self._tapped.records)
+        return next((sampled for sampled in known if sampled.id == id_), None)
 
     def _taken(
-        self, indices: Sequence[int], batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset
+        self, indices: Sequence[int], batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset, fate: Fate
     ) -> Iterator[Sampled]:
         if not indices:
             return
@@ -183,7 +216,8 @@ class FlowSamples:
             if size > LONGEST:
                 alone = replace(alone, values=[b""])
             ends = [*_deliveries(decisions, index, batch.values[index]), *letters[index]]
-            yield Sampled(now, self._name, source, ruleset.version, ruleset.decode, alone, size, ends)
+            id_, version, decode = next(self._ids), ruleset.version, ruleset.decode
+            yield Sampled(id_, now, self._name, source, version, decode, alone, size, ends, fate)
 
 
 class Samples:
@@ -202,6 +236,11 @@ class Samples:
         """What is kept of a flow, oldest first; nothing of one that is not there."""
         found = self._flows.get(flow)
         return [] if found is None else found.kept()
+
+    def find(self, flow: str, id_: int) -> Sampled | None:
+        """The record of a flow with this id, while it is kept."""
+        found = self._flows.get(flow)
+        return None if found is None else found.find(id_)
 
     def tap(self, flow: str, rate: float) -> Tap:
         """A new tap, of at most so many records a second. Raises TooManyTaps."""
@@ -231,7 +270,8 @@ def _deliveries(decisions: Decisions, index: int, raw: bytes) -> Iterator[End]:
         for place in _places(delivery.indices, index):
             chosen = {name: column[place] for name, column in delivery.settings.items() if column[place] is not None}
             changed = values is not None and values[place] is not raw
-            yield End(delivery.sink, delivery.rules[place], chosen, changed)
+            out = bytes(values[place]) if values is not None and changed and len(values[place]) <= LONGEST else None
+            yield End(delivery.sink, delivery.rules[place], chosen, changed, out=out)
     for label, dropped in decisions.drops.items():
         if len(_places(dropped, index)):
             yield End(DROP, decisions.plan.labels[label])
@@ -258,4 +298,5 @@ def _size(sampled: Sampled) -> int:
     batch = sampled.batch
     keys = [key for key in batch.keys or () if key is not None]
     headers = [content for own in batch.headers or () for _, content in own or ()]
-    return _OVERHEAD + sum(map(len, [*batch.values, *keys, *headers]))
+    outs = [end.out for end in sampled.ends if end.out is not None]
+    return _OVERHEAD + sum(map(len, [*batch.values, *keys, *headers, *outs]))

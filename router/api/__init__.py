@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from router.api import audit, control, expressions, flows, history, letters, live, preview, samples, status
+from router.api import (
+    audit,
+    control,
+    expressions,
+    flows,
+    history,
+    letter_groups,
+    letters,
+    live,
+    preview,
+    samples,
+    status,
+)
 from router.api.endpoint import Endpoint
 from router.api.openapi import DOCUMENT
 
@@ -14,6 +26,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *live.ENDPOINTS,
     *history.ENDPOINTS,
     *samples.ENDPOINTS,
+    *letter_groups.ENDPOINTS,  # before `{id}`, which would take `groups` for one
     *letters.ENDPOINTS,
     *control.ENDPOINTS,
     *expressions.ENDPOINTS,

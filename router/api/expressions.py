@@ -16,11 +16,9 @@ from pydantic import Field
 
 from router.admin import Subject
 from router.api.endpoint import Call, Endpoint, Failed, Said
+from router.api.explaining import Explanation, explain
 from router.api.status import named
 from router.batch import Batch
-from router.explanation.as_json import AsJson
-from router.explanation.sinks import Sinks
-from router.explanation.values import Values
 from rules import cel
 from rules.cel import to_json
 from rules.cel.budget import bounded
@@ -28,7 +26,6 @@ from rules.cel.temporal import Timestamp
 from rules.faults import Fault, Place, Refused
 from rules.meta import FIXED
 from rules.model import Model
-from rules.ruleset import Ruleset
 
 STEPS = 200_000
 """What an expression may cost."""
@@ -79,18 +76,6 @@ class Explained(Model):
     """What else the source knows of it, such as `{"topic": "orders"}`."""
 
 
-class Explanation(Said):
-    """The whole decision: contract, rules with each sub-expression's value, and where it goes. What a contract marks as
-    sensitive, and what is made of it, is `***`."""
-
-    flow: str
-    version: str
-    source: str
-    record: Any
-    rules: list[dict[str, Any]]
-    goes_to: list[dict[str, Any]]
-
-
 async def _eval(_: Subject, call: Call) -> Value:
     return await asyncio.to_thread(_evaluate, call.body)
 
@@ -124,14 +109,7 @@ async def _explain(subject: Subject, call: Call) -> Explanation:
     if ruleset is None:
         raise Failed(404, f"the flow {flow.name} does not run")
     batch = _batch(asked)
-    made = await asyncio.to_thread(_explained, subject, ruleset, batch, source)
-    return Explanation.model_validate(made)
-
-
-def _explained(subject: Subject, ruleset: Ruleset, batch: Batch, source: str) -> Any:
-    configuration = subject.configuration
-    made = AsJson(Values(configuration.secrets.mask), Sinks(configuration.sinks))
-    return made.explanation(ruleset.explain(batch, 0, source))
+    return await explain(subject, ruleset, batch, source)
 
 
 def _batch(asked: Explained) -> Batch:

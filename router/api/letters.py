@@ -12,6 +12,7 @@ from router.admin import Subject
 from router.api.control import Nothing, record
 from router.api.endpoint import NO_STATE, Call, Endpoint, Failed, Said
 from router.letter import SUMMARY
+from router.letter import Letter as DeadLetter
 from router.letter_choice import Choice
 from router.letter_filter import Where
 from router.redaction import Redaction
@@ -29,7 +30,7 @@ Stages = Literal["decode", "contract", "rule", "sink"]
 Id = Annotated[int, Field(ge=1, le=_EVER)]
 
 
-class Filter(Model):
+class Kinds(Model):
     """Which letters: those that agree with everything given; of several texts of one kind, with any of them."""
 
     id: Annotated[list[Id], Field(max_length=10_000)] = Field(default_factory=list)
@@ -43,15 +44,28 @@ class Filter(Model):
     """Those since then: a time such as `2026-01-31T12:00:00Z`, or an age such as `10m`."""
     until: Annotated[str, Field(max_length=100)] | None = None
     """Those before then: a time or an age."""
+
+    def choice(self) -> Choice:
+        """What it means. Raises BadChoice."""
+        return self.choice_when(None)
+
+    def choice_when(self, when: str | None) -> Choice:
+        """The same of those that a condition takes, too."""
+        kinds = ("flow", "stage", "sink", "rule", "source", "reason")
+        exact: dict[str, Any] = {name: list(getattr(self, name)) for name in kinds}
+        return Choice.by(self.since, self.until, when, STEPS, ids=list(self.id), **exact)
+
+
+class Filter(Kinds):
+    """Which letters: those that agree with everything given; of several texts of one kind, with any of them."""
+
     when: Annotated[str, Field(max_length=2_000)] | None = None
     """A condition in CEL over the letter's fields, `event`, `meta` and `vars`: `attempts > 3 && event.type == "order"`.
     It may not read what a contract marks as sensitive."""
 
     def choice(self) -> Choice:
         """What it means. Raises BadChoice."""
-        kinds = ("flow", "stage", "sink", "rule", "source", "reason")
-        exact: dict[str, Any] = {name: list(getattr(self, name)) for name in kinds}
-        return Choice.by(self.since, self.until, self.when, STEPS, ids=list(self.id), **exact)
+        return self.choice_when(self.when)
 
 
 class Page(Filter):
@@ -165,9 +179,13 @@ async def _list(subject: Subject, call: Call) -> Letters:
 
 
 async def _show(subject: Subject, call: Call) -> Letter:
-    redaction = Redaction(subject.configuration)
+    return Letter(**Redaction(subject.configuration).letter(await the_letter(subject, call)))
+
+
+async def the_letter(subject: Subject, call: Call) -> DeadLetter:
+    """The one that the path names. Raises Failed, 404."""
     async for letter in subject.store.find(Where(ids=[_number(call.names["id"], "dead letter")])):
-        return Letter(**redaction.letter(letter))
+        return letter
     raise Failed(404, f"there is no dead letter {call.names['id']}")
 
 

@@ -17,9 +17,10 @@ from pydantic import Field
 from router.admin import Subject
 from router.api import stream
 from router.api.endpoint import Call, Endpoint, Failed, Said
+from router.api.explaining import Explanation, explain
 from router.letter_choice import condition
 from router.redaction import Redaction
-from router.sampling import Sampled, Tap, TooManyTaps
+from router.sampling import KEPT_RECORDS, Sampled, Tap, TooManyTaps
 from rules import cel
 from rules.cel.budget import bounded
 from rules.meta import meta_of
@@ -33,6 +34,7 @@ _STEPS = 2_000
 _TELL_SECONDS = 1.0
 _SILENT_SECONDS = 15.0
 _GATHER_SECONDS = 0.1
+_DIGITS = 18
 _VARIABLES = ("event", "meta", "vars")
 
 
@@ -54,8 +56,14 @@ class EndTold(Said):
 class SampledTold(Said):
     """A record, with what was decided about it. What a contract marks as sensitive is `***`."""
 
+    id: int
+    """What to ask for all of it by, while it is kept."""
+    read: float
+    """When it was read, in Unix seconds."""
     time: float
     """When it was decided about, in Unix seconds."""
+    settled: float | None
+    """When all that was read with it was delivered, or kept as dead letters, in Unix seconds; null before."""
     flow: str
     source: str
     version: str
@@ -75,6 +83,37 @@ class SamplesTold(Said):
     """Some of the records of a flow, oldest first."""
 
     samples: list[SampledTold]
+
+
+class SampleEnd(EndTold):
+    """One of the ends of a record, with what went out."""
+
+    out: Any = None
+    """The payload as it went out: text, or `{"base64": ...}`; null where none did, it is too long to be kept, or the
+    flow has sensitive fields."""
+
+
+class SampleTold(SampledTold):
+    """A record with all that is known of it."""
+
+    ends: list[SampleEnd]  # type: ignore[assignment] # of the same things, more
+    decided_by: str
+    """The version of the rules that decided about it."""
+    runs: str
+    """That of the rules that run now."""
+    explanation: Explanation | None
+    """Why it goes where it goes by the rules that run now; null where it is too long to be kept."""
+
+
+class Some(Model):
+    """Which samples."""
+
+    rule: Annotated[str, Field(max_length=500)] | None = None
+    """Those with an end that this rule, or part of `otherwise`, decided."""
+    to: Annotated[str, Field(max_length=500)] | None = None
+    """Those with an end there: a sink, `drop` or `dead_letter`."""
+    limit: Annotated[int, Field(ge=1, le=KEPT_RECORDS)] = KEPT_RECORDS
+    """So many of the newest."""
 
 
 class Skipped(Said):
@@ -101,9 +140,25 @@ def _flow(subject: Subject, call: Call) -> str:
 
 
 async def _samples(subject: Subject, call: Call) -> SamplesTold:
-    redaction = Redaction(subject.configuration)
-    kept = subject.samples.sample(_flow(subject, call))
-    return SamplesTold(samples=[SampledTold(**redaction.sampled(sampled)) for sampled in kept])
+    redaction, wanted = Redaction(subject.configuration), call.query
+    kept = [
+        sampled
+        for sampled in subject.samples.sample(_flow(subject, call))
+        if any(wanted.rule in (None, end.rule) and wanted.to in (None, end.to) for end in sampled.ends)
+    ]
+    return SamplesTold(samples=[SampledTold(**redaction.sampled(sampled)) for sampled in kept[-wanted.limit :]])
+
+
+async def _sample(subject: Subject, call: Call) -> SampleTold:
+    flow, text = _flow(subject, call), call.names["id"]
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    sampled = subject.samples.find(flow, int(text)) if is_number else None
+    ruleset = None if sampled is None else subject.running_ruleset(flow, sampled.source)
+    if sampled is None or ruleset is None:
+        raise Failed(404, f"the record {text} of the flow {flow} is not kept, or not any more")
+    shown = Redaction(subject.configuration).sampled(sampled, outgoing=True)
+    explanation = await explain(subject, ruleset, sampled.batch, sampled.source) if sampled.is_whole else None
+    return SampleTold(**shown, decided_by=sampled.version, runs=ruleset.version, explanation=explanation)
 
 
 async def _tap(subject: Subject, call: Call) -> web.StreamResponse:
@@ -188,7 +243,17 @@ ENDPOINTS = (
         summary="The sample that is kept of a flow's records, each with what was decided about it",
         handle=_samples,
         answer=SamplesTold,
+        query=Some,
         failures=_NO_FLOW,
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/flows/{name}/samples/{id}",
+        summary="One of these, or of the last that a tap has shown: why it went where, when, and what went out",
+        handle=_sample,
+        answer=SampleTold,
+        alone=True,
+        failures={404: "There is no such flow, or no such record any more."},
     ),
     Endpoint(
         method="GET",
