@@ -291,11 +291,16 @@ export interface SampleEnd {
   changed: boolean;
   reason: string | null;
   detail: string | null;
+  /** The payload as it went out, of one sample; null where it may not be shown, or went out as it came. */
+  out?: Raw | null;
 }
 
 export interface Sampled {
-  id?: string | number;
+  id: number;
+  /** Unix seconds, as all of its times. */
+  read: number;
   time: number;
+  settled: number | null;
   flow: string;
   source: string;
   version: string;
@@ -304,4 +309,22 @@ export interface Sampled {
   value: Raw | null;
   meta: Record<string, unknown>;
   ends: SampleEnd[];
+}
+
+/** One record, with why it goes where it goes by the rules that run now. */
+export interface Sample extends Sampled {
+  decided_by: string;
+  runs: string;
+  explanation: Explanation | null;
+}
+
+export interface AuditEntry {
+  id: number;
+  time: string;
+  action: string;
+  actor: string;
+  version: string;
+  detail: unknown;
+  previous: string;
+  hash: string;
 }

@@ -6,8 +6,9 @@ import { html, type Child } from "../html.ts";
 import { Payload, Text, Value } from "./payload.ts";
 import { Sign, State, type Tone } from "./state.ts";
 
-/** All of it, in the order in which it happens. */
-export function Explanation({ told, link }: { told: Told; link?: (rule: string) => string }) {
+/** All of it, in the order in which it happens. `link` makes a link of a rule's name; without `ends`, what goes out is
+ * left out, as somewhere else on the page. */
+export function Explanation({ told, link, ends = true }: { told: Told; link?: (rule: string) => string; ends?: boolean }) {
   const contract = told.contract;
   return html`<ol class="explanation">
     ${told.undecodable && html`<li><${Head} tone="bad" name="decode" word="cannot be decoded" />
@@ -19,7 +20,7 @@ export function Explanation({ told, link }: { told: Told; link?: (rule: string) 
       ${contract.expect?.map((check) => html`<${CheckOf} check=${check} />`)}</li>`}
     ${told.rules.map((step) => html`<${StepOf} step=${step} link=${link?.(step.name)} />`)}
     ${told.otherwise?.map((step) => html`<${StepOf} step=${{ ...step, name: `otherwise.${step.name}` }} />`)}
-    ${told.goes_to.map((end) => html`<${EndOf} end=${end} />`)}
+    ${ends && told.goes_to.map((end) => html`<${EndOf} end=${end} />`)}
   </ol>`;
 }
 
@@ -33,7 +34,7 @@ function Head({ tone, name, word, link, place }: { tone: Tone; name: string; wor
 const FATES: Record<string, Tone> = { error: "bad", violated: "bad", matched: "good", held: "warn" };
 
 function StepOf({ step, link }: { step: Step; link?: string }) {
-  const tone = step.error ? "bad" : (FATES[step.fate] ?? "off");
+  const tone = step.error ? "bad" : (FATES[step.fate] ?? "none");
   const word = step.missing ? `does not match: ${step.missing} is missing` : step.fate.replaceAll("_", " ");
   return html`<li class=${step.fate === "not_reached" ? "unreached" : ""}>
     <${Head} tone=${tone} name=${step.name} word=${word} link=${link} place=${step.place} />
@@ -110,7 +111,7 @@ function EndOf({ end }: { end: End }) {
   const isLetter = end.to === "dead_letter";
   const word = isLetter ? `dead letter: ${end.reason ?? ""}` : end.to === "drop" ? "dropped" : "goes out";
   const settings = Object.entries(end.settings ?? {});
-  return html`<li class="end"><${Head} tone=${isLetter ? "bad" : end.to === "drop" ? "off" : "good"} name=${end.to}
+  return html`<li class="end"><${Head} tone=${isLetter ? "bad" : end.to === "drop" ? "none" : "good"} name=${end.to}
       word=${end.by ? `${word}, by ${end.by}` : word} />
     ${end.detail && html`<p class="why"><${Text} text=${end.detail} longest=${2000} /></p>`}
     ${settings.map(([name, value]) => html`<div class="setting"><span class="label">${name}</span><${Value} value=${value} /></div>`)}

@@ -1,7 +1,7 @@
 /** How something is, as a sign and a word: colour is never the only difference. */
 import { html, type Child } from "../html.ts";
 
-export type Tone = "good" | "warn" | "bad" | "off" | "busy";
+export type Tone = "good" | "warn" | "bad" | "off" | "busy" | "none";
 
 const SIGNS: Record<Tone, string> = {
   good: "M3 8.5l3.2 3.2L13 4.8",
@@ -9,6 +9,7 @@ const SIGNS: Record<Tone, string> = {
   bad: "M4 4l8 8M12 4l-8 8",
   off: "M5.5 4v8M10.5 4v8",
   busy: "M8 3.2v5l3 1.8",
+  none: "M4.5 8h7",
 };
 
 /** The sign alone; a word must stand beside it. */

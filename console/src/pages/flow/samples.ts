@@ -27,7 +27,7 @@ export function SampleList({ flow, rule }: { flow: string; rule: string | null }
 }
 
 function SampleRow({ sampled }: { sampled: Sampled }) {
-  const link = sampled.id === undefined ? null : href(["flows", sampled.flow, "samples", String(sampled.id)]);
+  const link = href(["flows", sampled.flow, "samples", String(sampled.id)]);
   return html`<a class="sample" href=${link}><span class="sample-head"><time>${clock(sampled.time, true)}</time>
       <span class="none"><${Text} text=${sampled.source} longest=${40} /></span><span class="sample-ends">${sampled.ends.map((end) => html`<${EndTag} end=${end} />`)}</span></span>
     <span class="sample-value">${sampled.event !== null && sampled.event !== undefined ? html`<${Value} value=${sampled.event} longest=${160} />`
