@@ -10,7 +10,8 @@ from pydantic import Field
 
 from router.admin import Subject
 from router.api.endpoint import NO_STATE, Call, Endpoint, Said
-from router.audit import Entry, Wanted, find, newest
+from router.audit import Wanted, find, newest
+from router.audit_chain import Entry
 from router.letter_choice import moment
 from rules.model import Model
 

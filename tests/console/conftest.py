@@ -49,7 +49,7 @@ async def open_console(browser: Browser) -> AsyncIterator[OpenConsole]:
     opened: list[Console] = []
 
     async def open_one(daemon: object, address: str = "#/", look: Look | None = None) -> Console:
-        console = await Console.open(browser, daemon, address, look or LOOKS[0])
+        console = await Console.open(browser, daemon, address, look or LOOKS[-1])
         opened.append(console)
         return console
 
