@@ -36,7 +36,10 @@ export function Shell({ children }: { children: Child }) {
     { keys: "t", does: "Switch the theme", run: switchTheme },
     { keys: "?", does: "Show the keys", run: () => (help.value = true) },
   ]);
-  useEffect(() => document.getElementById("page")?.scrollTo(0, 0), [route.value.path.join("/")]);
+  useEffect(() => {
+    scrollTo(0, 0);
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [route.value.path.join("/")]);
   return html`<a class="skip" href="#page" onClick=${toPage}>To the page</a>
     <header class="bar"><a class="mark" href=${href([])} aria-label="Sluiceway: streams"><${Mark} /><span>Sluiceway</span></a>
       <${Navigation} /><${Health} />

@@ -29,7 +29,7 @@ export function FlowPage({ name }: { name: string }) {
   rules.current = data.detail.length;
   const chosen = route.value.query.get("rule");
   const rule = data.detail.find((known) => known.name === chosen);
-  return html`<div class="flow"><${Head} flow=${data} />
+  return html`<div class="flow-page"><${Head} flow=${data} />
     ${error ? html`<${Failure} error=${error} again=${again} />` : null}
     ${data.changed && html`<${Changed} changed=${data.changed} name=${name} />`}
     <${Charts} name=${name} flow=${data} history=${history} />

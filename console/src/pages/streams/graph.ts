@@ -36,7 +36,8 @@ export const LETTERS = "letters/";
 const SIZES: Record<Kind, [number, number]> = { source: [212, 78], flow: [224, 96], sink: [212, 78], letters: [212, 78] };
 const RANKS: Record<Kind, number> = { source: 0, flow: 1, sink: 2, letters: 2 };
 const MARGIN = 4;
-const BETWEEN_RANKS = 132;
+const CLOSEST = 56;
+const WIDEST = 210;
 const BETWEEN_NODES = 18;
 
 /** What the graph is of: as long as this stays the same, so does the layout. */
@@ -49,10 +50,12 @@ function hasLetters(told: Live): string[] {
   return Object.keys(told.flows).filter((name) => told.dead_letters.kept[name]);
 }
 
-/** The layout. */
-export function graphOf(told: Live): Graph {
+/** The layout, in about so many pixels across. */
+export function graphOf(told: Live, across: number): Graph {
+  const columns = SIZES.source[0] + SIZES.flow[0] + SIZES.sink[0];
+  const between = Math.max(CLOSEST, Math.min(WIDEST, Math.floor((across - columns) / 2) - 3 * MARGIN));
   const graph = new Layout();
-  graph.setGraph({ rankdir: "LR", ranksep: BETWEEN_RANKS, nodesep: BETWEEN_NODES, marginx: MARGIN, marginy: MARGIN });
+  graph.setGraph({ rankdir: "LR", ranksep: between, nodesep: BETWEEN_NODES, marginx: MARGIN, marginy: MARGIN });
   graph.setDefaultEdgeLabel(() => ({}));
   const put = (kind: Kind, name: string) => {
     const [width, height] = SIZES[kind];
@@ -69,13 +72,13 @@ export function graphOf(told: Live): Graph {
   }
   for (const name of letters) graph.setEdge(`flow/${name}`, LETTERS);
   layout(graph);
-  return drawn(graph);
+  return drawn(graph, between);
 }
 
-function drawn(graph: Layout): Graph {
+function drawn(graph: Layout, between: number): Graph {
   const nodes = graph.nodes().map((id: string) => {
-    const { x, y, width, height, kind, name } = graph.node(id) as unknown as Node;
-    return { id, kind, name, x: column(kind, x), y: y - height / 2, width, height };
+    const { y, width, height, kind, name } = graph.node(id) as unknown as Node;
+    return { id, kind, name, x: column(kind, between), y: y - height / 2, width, height };
   });
   const by = new Map(nodes.map((node) => [node.id, node]));
   const edges = graph.edges().flatMap(({ v, w }) => {
@@ -88,9 +91,9 @@ function drawn(graph: Layout): Graph {
 }
 
 /** Left edges by kind: what nothing leads to stands in its column all the same. */
-function column(kind: Kind, _x: number): number {
+function column(kind: Kind, between: number): number {
   const widths = [SIZES.source[0], SIZES.flow[0]];
-  return MARGIN + widths.slice(0, RANKS[kind]).reduce((sum, width) => sum + width + BETWEEN_RANKS, 0);
+  return MARGIN + widths.slice(0, RANKS[kind]).reduce((sum, width) => sum + width + between, 0);
 }
 
 function edge(from: Node, to: Node): Edge {

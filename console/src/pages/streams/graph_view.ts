@@ -1,5 +1,6 @@
 /** The graph, drawn: nodes that can be clicked over lines as wide as their rates are high. */
-import { useMemo } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { counter, live, minuteOf, rate } from "../../api/live.ts";
 import type { Live } from "../../api/types.ts";
 import { href } from "../../app/route.ts";
@@ -15,10 +16,19 @@ import { stateOf, toldOf } from "./told.ts";
 export function GraphView({ at }: { at: string | null }) {
   const told = live.value;
   const shape = told ? shapeOf(told) : "";
-  const graph = useMemo(() => (told ? graphOf(told) : null), [shape]);
-  if (!told || !graph) return null;
+  const box = useRef<HTMLElement>(null);
+  const across = useSignal(0);
+  useLayoutEffect(() => {
+    const within = box.current;
+    if (!within) return;
+    const watch = new ResizeObserver(() => (across.value = within.clientWidth));
+    watch.observe(within);
+    return () => watch.disconnect();
+  }, []);
+  const graph = useMemo(() => (told && across.value ? graphOf(told, across.value) : null), [shape, across.value]);
+  if (!told || !graph) return html`<section class="graph" ref=${box}></section>`;
   const size = { width: `${graph.width}px`, height: `${graph.height}px` };
-  return html`<section class="graph" aria-label="Sources, flows and sinks" tabindex="0"><div class="graph-whole" style=${size}>
+  return html`<section class="graph" ref=${box} aria-label="Sources, flows and sinks" tabindex="0"><div class="graph-whole" style=${size}>
     <svg width=${graph.width} height=${graph.height} aria-hidden="true">
       ${graph.edges.map((edge) => html`<${EdgeOf} key=${`${edge.from}>${edge.to}`} edge=${edge} at=${at} told=${told} />`)}</svg>
     ${graph.edges.map((edge) => html`<${RateOf} key=${`${edge.from}>${edge.to}`} edge=${edge} />`)}
