@@ -227,7 +227,7 @@ def test_killed_at_any_moment_every_file_is_whole(tmp_path: Path, moment: int) -
                 os._exit(0)
             real(descriptor)
 
-        os.fsync = killed
+        os.fsync = killed  # type: ignore[assignment] # whoever calls it here has numbers
         Rewriting(texts).write()
         os._exit(0)
     os.waitpid(child, 0)
