@@ -15,13 +15,13 @@ from router.audit_chain import Entry
 from router.letter_choice import moment
 from rules.model import Model
 
-Actions = Literal["start", "stop", "reload", "reload_refused", "pause", "resume", "replay", "purge"]
+Actions = Literal["start", "stop", "reload", "reload_refused", "pause", "resume", "replay", "purge", "apply", "amend"]
 
 
 class Page(Model):
     """Some of the entries."""
 
-    action: Annotated[list[Actions], Field(max_length=8)] = Field(default_factory=list)
+    action: Annotated[list[Actions], Field(max_length=10)] = Field(default_factory=list)
     """Those of this action; may be repeated."""
     since: Annotated[str, Field(max_length=100)] | None = None
     """Those since then: a time such as `2026-01-31T12:00:00Z`, or an age such as `10m`."""

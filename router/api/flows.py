@@ -11,7 +11,10 @@ from pydantic import Field
 from router.admin import Subject
 from router.api.endpoint import Call, Endpoint, Said
 from router.api.status import FlowTold, named, status_of
+from router.aside import aside
 from router.counted import by, by_two
+from router.fields import Field as KnownField
+from router.fields import fields_of
 from router.metrics import Metrics
 from rules.flow import Assignment, Check, Dedupe, Flow, Gate, Marked, Rule, Sample, Shape, Target, Template, Throttle
 from rules.paths import write
@@ -140,6 +143,27 @@ class FlowDetail(FlowTold):
     unmatched: int
     dropped: int
     violations: int
+
+
+class FieldTold(Said):
+    """Something that expressions can read."""
+
+    path: str
+    """As it is written: `event.user.plan`; `[*]` stands for every element of a list."""
+    types: list[str]
+    """Of CEL; none where it may be anything."""
+    known_by: Annotated[list[str], Field(alias="from")]
+    """What it is known by: `contract`, `traffic`, `vars`, `let`."""
+    enum: list[Any]
+    """The only values that the contract allows; none where it says nothing."""
+    sensitive: bool
+
+
+class FieldsTold(Said):
+    """What expressions of a flow can read."""
+
+    fields: list[FieldTold]
+    """At most 1,000."""
 
 
 def written(value: Any) -> Any:
@@ -289,6 +313,23 @@ def _otherwise(flow: Flow) -> dict[str, list[TargetTold] | str | None]:
     return found
 
 
+async def _fields(subject: Subject, call: Call) -> FieldsTold:
+    configuration = subject.configuration
+    flow = named("flow", call.names["name"], {known.name: known for known in configuration.flows})
+    found = await aside(fields_of, configuration, flow, subject.samples.sample(flow.name))
+    return FieldsTold.model_validate({"fields": list(map(_field, found))})
+
+
+def _field(known: KnownField) -> dict[str, Any]:
+    return {
+        "path": path_text(known.path),
+        "types": sorted(known.types),
+        "from": sorted(known.known_by),
+        "enum": known.enum,
+        "sensitive": known.sensitive,
+    }
+
+
 ENDPOINTS = (
     Endpoint(
         method="GET",
@@ -296,6 +337,14 @@ ENDPOINTS = (
         summary="One flow: its contract and rules, what was counted of each, and what changed last",
         handle=_flow,
         answer=FlowDetail,
+        failures={404: "There is none of this name."},
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/flows/{name}/fields",
+        summary="What expressions of a flow can read: by its contract, and by records that were seen",
+        handle=_fields,
+        answer=FieldsTold,
         failures={404: "There is none of this name."},
     ),
 )

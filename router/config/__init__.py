@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.config.inputs import Inputs
+from router.config.inputs import Edited, Inputs, TextFile, digest
 from router.config.loading import Whereabouts, load, whereabouts
 from router.config.model import (
     BatchPolicy,
@@ -23,6 +23,7 @@ __all__ = [
     "BatchPolicy",
     "Configuration",
     "DeadLetterPolicy",
+    "Edited",
     "Http",
     "Inputs",
     "QueueBounds",
@@ -31,7 +32,9 @@ __all__ = [
     "SinkCommon",
     "SinkSpec",
     "SourceSpec",
+    "TextFile",
     "Whereabouts",
+    "digest",
     "incoming_format",
     "json_schema",
     "load",

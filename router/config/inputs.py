@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+FileKind = Literal["main", "rules", "schema"]
 _Stamp = tuple[int, int, int] | None
 """What changes when a file does; None while there is none."""
 Snapshot = tuple[list[_Stamp], list[list[str]]]
 _WILD = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file that somebody wrote, of which a configuration is made: the daemon's, rules, or a schema, which belongs to
+    the rules file ``of``. ``digest`` is that of its bytes as they were read."""
+
+    path: Path
+    kind: FileKind
+    digest: str
+    of: Path
+
+
+def digest(data: bytes) -> str:
+    """What changes when the bytes of a file do: their SHA-256."""
+    return hashlib.sha256(data).hexdigest()
 
 
 class Inputs:
@@ -18,6 +39,8 @@ class Inputs:
     def __init__(self) -> None:
         self._stamps: dict[Path, _Stamp] = {}
         self._listings: dict[tuple[Path, str], list[str]] = {}
+        self.texts: dict[Path, TextFile] = {}
+        """What was read that somebody wrote, in the order of reading."""
 
     def note(self, file: Path) -> None:
         """The configuration depends on this file, which somebody else reads after this."""
@@ -27,6 +50,12 @@ class Inputs:
         """The bytes of a file. Raises OSError."""
         self.note(file)
         return file.read_bytes()
+
+    def read_text(self, file: Path, kind: FileKind, of: Path | None = None) -> bytes:
+        """The same of a file that somebody wrote. Raises OSError."""
+        data = self.read(file)
+        self.texts.setdefault(file, TextFile(file, kind, digest(data), of or file))
+        return data
 
     def matching(self, folder: Path, pattern: str) -> list[str]:
         """The names, relative to the folder, that match a pattern. Raises ValueError and RecursionError for what is no
@@ -74,3 +103,15 @@ def _fixed_part(folder: Path, pattern: str) -> Path:
             break
         path = path / part
     return path
+
+
+class Edited(Inputs):
+    """The same with other contents of some files than are on the disk."""
+
+    def __init__(self, texts: Mapping[Path, bytes]) -> None:
+        super().__init__()
+        self._instead = texts
+
+    def read(self, file: Path) -> bytes:
+        """The bytes that stand for a file. Raises OSError."""
+        return self._instead[file] if file in self._instead else super().read(file)

@@ -97,7 +97,7 @@ def _read(paths: Sequence[Path], faults: list[Fault], inputs: Inputs) -> Documen
     merged: Document | None = None
     for path in paths:
         try:
-            data = inputs.read(Path(path))
+            data = inputs.read_text(Path(path), "main")
         except OSError as error:
             faults.append(Fault(Place(str(path)), f"cannot be read: {error.strerror}", "should be the daemon's file"))
             continue
@@ -163,6 +163,7 @@ class _Loading:
             places={key: self._document.key_place((key,)) for key in self._document.root.entries},
             version=self._version(flows),
             secrets=self._filled.secrets,
+            texts=tuple(self._inputs.texts.values()),
         )
 
     def whereabouts(self) -> Whereabouts:
@@ -276,14 +277,18 @@ class _Loading:
         if file in found:
             return
         try:
-            found[file] = self._inputs.read(file)
+            found[file] = self._inputs.read_text(file, "rules")
         except OSError as error:
             form.fault(path, f"`{file}` cannot be read: {error.strerror}")
 
     def _flow(self, file: str, text: bytes) -> Flow | None:
         variables, declared = known_vars(self._document), known_names(self._document)
         folder = Path(file).parent
-        flow, faults = read_flow(text, file, lambda name: self._inputs.read(folder / name), variables, declared)
+
+        def read(name: str) -> bytes:
+            return self._inputs.read_text(folder / name, "schema", Path(file))
+
+        flow, faults = read_flow(text, file, read, variables, declared)
         self.faults += faults
         return flow
 

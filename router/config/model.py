@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 
+from router.config.inputs import TextFile
 from router.config.secrets import Secrets
 from router.settings import Settings
 from router.tables.settings import TableSpec
@@ -259,7 +260,7 @@ class Configuration:
     ``folder`` is what relative paths are relative to. ``drain_timeout`` is in seconds. ``version`` is a hash of what
     all files mean, without what ``${env:...}`` and ``${file:...}`` filled in; ``secrets`` masks those in texts.
     ``named_secrets`` are those that expressions may name, by name. ``places`` are where the keys of the daemon's file
-    stand.
+    stand; ``texts`` are the files that somebody wrote.
     """
 
     files: tuple[Path, ...]
@@ -279,3 +280,4 @@ class Configuration:
     places: Mapping[str, Place] = field(repr=False)
     version: str
     secrets: Secrets = field(repr=False)
+    texts: tuple[TextFile, ...] = ()

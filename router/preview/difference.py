@@ -72,11 +72,13 @@ class Example:
     ends: tuple[Ends, Ends]
     explained: tuple[Explanation | None, Explanation | None]
     changes: tuple[Change, ...] = ()
+    is_guarded: bool = False
+    """Whether either side marks something in such records as sensitive."""
 
     @property
     def is_hidden(self) -> bool:
-        """Whether something in the record must not be shown: an explanation then has another payload."""
-        return any(one is not None and one.raw != self.payload for one in self.explained)
+        """Whether what goes out is not to be shown: an explanation may then have another payload."""
+        return self.is_guarded or any(one is not None and one.raw != self.payload for one in self.explained)
 
     @property
     def shown(self) -> bytes:

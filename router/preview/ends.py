@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from router.assembly import ruleset_of, tables_of
@@ -11,7 +12,7 @@ from router.config import Configuration, SourceSpec
 from rules.codecs import Format, Json
 from rules.decisions import Decisions, Delivery
 from rules.explain import Explanation
-from rules.flow import DEAD_LETTER, DROP, REJECT, Flow
+from rules.flow import DEAD_LETTER, DROP, REJECT, Flow, Marked
 from rules.gates import Crossing, Gates
 from rules.outgoing import refusals
 from rules.ruleset import Ruleset
@@ -58,9 +59,14 @@ class Side:
         self.configuration = configuration
         self._tables = tables_of(configuration)
         self._tables.load_now()
-        self._rulesets: dict[tuple[str, Format], Ruleset] = {}
+        self._beside: Side | None = None
+        self._rulesets: dict[tuple[str, Format, tuple[Marked, ...]], Ruleset] = {}
         self._gates: dict[str, Gates | None] = {}
         self._ways: dict[tuple[str, str, bool], Way | None] = {}
+
+    def stand_beside(self, other: Side) -> None:
+        """Show nothing of a record that its flow on the other side marks as sensitive either."""
+        self._beside = other
 
     def way(self, flow: str, source: str, *, replayed: bool = False) -> Way | None:
         """The way of records of this source, or of the first one of the flow when that is gone; ``replayed``: of dead
@@ -77,21 +83,29 @@ class Side:
         return any(rule.gates for flow in self.configuration.flows for rule in flow.rules)
 
     def _find(self, name: str, source: str, *, replayed: bool) -> Way | None:
-        flows = self.configuration.flows
-        named = next((flow for flow in flows if flow.name == name), None)
-        reading = next((flow for flow in flows if source in _sources(flow)), None)
-        flow = named if replayed else reading or named
+        flow = self.flow_of(name, source, replayed=replayed)
         if flow is None:
             return None
+        other = None if self._beside is None else self._beside.flow_of(name, source, replayed=replayed)
+        if other is not None:
+            marks = tuple(dict.fromkeys((*flow.contract.sensitive, *other.contract.sensitive)))
+            flow = replace(flow, contract=replace(flow.contract, sensitive=marks))
         spec = self.configuration.sources.get(source)
         if spec is None and not replayed:
             source = _sources(flow)[0]
             spec = self.configuration.sources[source]
         return Way(self, flow, source, spec, replayed=replayed)
 
+    def flow_of(self, name: str, source: str, *, replayed: bool) -> Flow | None:
+        """The flow that records go through, chosen as ``way`` says."""
+        flows = self.configuration.flows
+        named = next((flow for flow in flows if flow.name == name), None)
+        reading = next((flow for flow in flows if source in _sources(flow)), None)
+        return named if replayed else reading or named
+
     def ruleset(self, flow: Flow, decode: Format) -> Ruleset:
         """The flow for records in this format."""
-        key = (flow.name, decode)
+        key = (flow.name, decode, flow.contract.sensitive)
         if key not in self._rulesets:
             self._rulesets[key] = ruleset_of(self.configuration, flow, decode, self._tables)
         return self._rulesets[key]
@@ -110,6 +124,8 @@ class Way:
         configuration = side.configuration
         self.flow = flow.name
         self.source = source
+        self.is_guarded = bool(flow.contract.sensitive)
+        """Whether something in its records must not be shown."""
         self.ruleset = side.ruleset(flow, Json() if spec is None else spec.decode)
         self._gates = side.gates(flow)
         self._rejects = spec is not None and hasattr(spec.connector, "reject") and not replayed

@@ -74,6 +74,8 @@ def _sides(old: Configuration, new: Configuration) -> tuple[Side, Side]:
             faults += refused.faults
     if faults:
         raise Refused(faults)
+    made[0].stand_beside(made[1])
+    made[1].stand_beside(made[0])
     return made[0], made[1]
 
 
@@ -164,7 +166,8 @@ class _Comparison:
         if group is not None and len(group.examples) < self._examples:
             payload = bytes(looked.batch.values[index])
             told = tuple(_detailed(change, ways) for change in changes)
-            example = Example(looked.names[index], looked.source, payload, ends, explain(), told)
+            guarded = any(way is not None and way.is_guarded for way in ways)
+            example = Example(looked.names[index], looked.source, payload, ends, explain(), told, guarded)
             group.examples.append(example)
 
 

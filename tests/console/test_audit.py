@@ -11,6 +11,8 @@ from playwright.async_api import expect
 
 from rules.faults import Refused
 
+SECRET = "open-sesame-42"
+
 
 async def test_the_newest_entry_is_the_first_and_tells_all_on_a_click(
     open_console: OpenConsole, tmp_path: Path
@@ -42,3 +44,23 @@ async def test_a_refused_reload_is_told_with_its_faults(open_console: OpenConsol
         await console.sees("The last reload was refused")
         await console.sees("nowhere")
         await console.is_accessible()
+
+
+async def test_the_files_are_shown_and_the_secrets_never(
+    open_console: OpenConsole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOOR", SECRET)
+    path = project(tmp_path, ', token: "${env:DOOR}"')
+    async with daemon_of(path) as daemon:
+        console = await open_console(daemon, "#/configuration")
+        await console.get("textbox", "Token").fill(SECRET)
+        await console.get("button", "Continue").click()
+        await console.page.locator("summary", has_text="rules/shop.yaml").click()
+        await expect(console.get("list", "rules/shop.yaml")).to_contain_text("heartbeats")
+        await console.page.locator("summary", has_text="sluiceway.yaml").click()
+        await expect(console.get("list", "sluiceway.yaml")).to_contain_text('token: "${env:DOOR}"')
+        assert SECRET not in await console.page.content()
+        await console.is_accessible()
+        await console.get("link", "Change and try").click()
+        assert console.page.url.endswith("#/try/shop")
+        console.complaints.clear()  # the browser says that it was refused at first

@@ -101,3 +101,38 @@ async def test_it_tells_what_the_last_reload_changed_by_rule_and_not_what_only_m
         assert changed["parts"] == ["let"]
         assert changed["before"] == before
         assert (await client.get("/api/flows/others"))["changed"] is None
+
+
+FIELDS = """\
+flow: orders
+from: [orders]
+contract: {schema: order.json, sensitive: [event.user.email]}
+let: {big: event.amount > 5}
+rules: [{name: all, set: {event.user.mail: "${event.user.email}"}, to: out}]
+"""
+SCHEMA = """{"properties": {"plan": {"enum": ["pro", "free"]}, "amount": {"type": "integer"},
+"items": {"type": "array", "items": {"properties": {"a-b": {"type": "boolean"}}}}}}"""
+
+
+async def test_fields_are_those_of_the_contract_and_those_of_records_that_were_seen(tmp_path: Path) -> None:
+    path = project(tmp_path)
+    (tmp_path / "rules" / "order.json").write_text(SCHEMA)
+    orders_file = tmp_path / "rules" / "orders.yaml"
+    orders_file.write_text(FIELDS)
+    async with client_of(path) as client:
+        await until(lambda: client.daemon.samples.sample("orders"))
+        found = {field["path"]: field for field in (await client.get("/api/flows/orders/fields"))["fields"]}
+        assert found["event.plan"] == {
+            "path": "event.plan", "types": ["string"], "from": ["contract"], "enum": ["free", "pro"],
+            "sensitive": False,
+        }  # fmt: skip
+        assert found['event.items[*]["a-b"]']["from"] == ["contract"]
+        assert found["event.amount"]["from"] == ["contract", "traffic"]
+        assert found["event.user.id"]["types"] == ["string"]
+        assert found["event.user.id"]["enum"] == []
+        assert found["event.user.email"]["sensitive"]
+        assert not found["event.user.id"]["sensitive"]
+        assert found["meta.source"]["from"] == ["traffic"]
+        assert found["vars.region"]["from"] == ["vars"]
+        assert found["big"]["from"] == ["let"]
+        assert (await client.ask("GET", "/api/flows/nope/fields"))[0] == 404

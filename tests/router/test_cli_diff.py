@@ -233,3 +233,19 @@ def test_what_flows_through_a_daemon_now_is_looked_at(project: Path, daemon: str
     assert (refused.returncode, "the token is refused" in refused.stderr) == (1, True)
     nobody = diff(*BOTH, "--on", "live", cwd=project)
     assert (nobody.returncode, "has no `http`" in nobody.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("order", [BOTH, BOTH[::-1]], ids=["the old marks it", "the new marks it"])
+def test_what_either_side_marks_as_sensitive_is_shown_of_neither(project: Path, order: tuple[str, str]) -> None:
+    marked = ORDERS.replace("contract: {", "contract: {sensitive: [event.email], ")
+    (project / "rules/orders.yaml").write_text(marked)
+    changed = ORDERS.replace("to: vip}", 'set: {event.contact: "${event.email}"}, to: vip}')
+    (project / "next/rules/orders.yaml").write_text(changed.replace("> 500", "> 200"))
+    amounts = (300, 900)
+    (project / "in.ndjson").write_text("".join(f'{{"amount": {n}, "email": "ada@secret"}}\n' for n in amounts))
+    for more in ((), ("--json",)):
+        done = diff(*order, "--on", "in.ndjson", "--flow", "orders", *more, cwd=project)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "record 1" in done.stdout
+        assert "record 2" in done.stdout
+        assert "ada@secret" not in done.stdout

@@ -12,8 +12,6 @@ import { State } from "../../parts/state.ts";
 import { useGet } from "../../parts/use.ts";
 import { Yaml } from "./yaml.ts";
 
-const EVERY_SECONDS = 10;
-
 interface File {
   path: string;
   kind: "main" | "rules" | "schema";
@@ -74,13 +72,13 @@ function Tables({ told }: { told: Live }) {
 }
 
 function Files({ version }: { version: string }) {
-  const { data, error, again } = useGet<File[] | { files: File[] }>("/api/files", { of: version }, EVERY_SECONDS);
-  const files = Array.isArray(data) ? data : (data?.files ?? []);
+  const { data, error, again } = useGet<{ files: File[] }>("/api/files", { of: version });
+  const files = data?.files ?? [];
   return html`<section aria-labelledby="files"><h2 id="files">Files</h2>
     ${error ? html`<${Failure} error=${error} again=${again} />` : null}
     ${files.map((file) => html`<details class="file panel" key=${file.path} open=${files.length < 4 && file.kind === "main"}><summary><span class="file-path"><${Text} text=${file.path} /></span>
-      <span class="none">${file.kind === "main" ? "the daemon's file" : file.kind}</span>
-      ${file.flow && html`<a class="inline" href=${href(["try", file.flow])}>change and try</a>`}</summary>
+      <span class="none">${file.kind === "main" ? "the daemon's file" : file.kind}</span></summary>
+      ${file.kind === "rules" && file.flow && html`<p class="actions"><a class="button" href=${href(["try", file.flow])}>Change and try</a></p>`}
       <${Yaml} text=${file.text} label=${file.path} /></details>`)}
     ${!error && data && !files.length && html`<p class="none">There are none.</p>`}</section>`;
 }
