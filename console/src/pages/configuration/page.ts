@@ -18,6 +18,10 @@ interface File {
   flow: string | null;
   text: string;
   hash: string;
+  /** Whether this is what runs. */
+  is_running: boolean;
+  /** Why it cannot be written. */
+  read_only: string | null;
 }
 
 export function ConfigurationPage() {
@@ -34,7 +38,7 @@ export function ConfigurationPage() {
       ${told.started && html`<div><dt>started</dt><dd title=${exactly(told.started)}>${clock(told.started)}, ${duration(told.time - told.started)} ago</dd></div>`}
       <div><dt>has</dt><dd>${plural(Object.keys(told.sources).length, "source")}, ${plural(Object.keys(told.flows).length, "flow")}, ${plural(Object.keys(told.sinks).length, "sink")}</dd></div>
     </dl><${LastReload} last=${told.config.last_reload} now=${told.time} /></section>
-    <${Tables} told=${told} /><${Files} version=${told.config.version} /></div>`;
+    <${Tables} told=${told} /><${Files} key=${`${told.config.version} ${told.config.last_reload?.time}`} /></div>`;
 }
 
 function ReloadButton() {
@@ -71,13 +75,14 @@ function Tables({ told }: { told: Live }) {
       <td>${table.error ? html`<${State} tone="warn"><${Text} text=${table.error} /><//>` : html`<${State} tone="good">fresh<//>`}</td></tr>`)}</tbody></table></section>`;
 }
 
-function Files({ version }: { version: string }) {
-  const { data, error, again } = useGet<{ files: File[] }>("/api/files", { of: version });
+function Files() {
+  const { data, error, again } = useGet<{ files: File[] }>("/api/files");
   const files = data?.files ?? [];
   return html`<section aria-labelledby="files"><h2 id="files">Files</h2>
     ${error ? html`<${Failure} error=${error} again=${again} />` : null}
     ${files.map((file) => html`<details class="file panel" key=${file.path} open=${files.length < 4 && file.kind === "main"}><summary><span class="file-path"><${Text} text=${file.path} /></span>
-      <span class="none">${file.kind === "main" ? "the daemon's file" : file.kind}</span></summary>
+      <span class="none">${file.kind === "main" ? "the daemon's file" : file.kind}</span>
+      ${!file.is_running && html`<${State} tone="warn">not what runs<//>`}${file.read_only && html`<span class="none">read-only</span>`}</summary>
       ${file.kind === "rules" && file.flow && html`<p class="actions"><a class="button" href=${href(["try", file.flow])}>Change and try</a></p>`}
       <${Yaml} text=${file.text} label=${file.path} /></details>`)}
     ${!error && data && !files.length && html`<p class="none">There are none.</p>`}</section>`;
