@@ -23,6 +23,9 @@ export interface Edge {
   /** Where its rate stands. */
   x: number;
   y: number;
+  /** How far up and down it reaches. */
+  top: number;
+  bottom: number;
 }
 
 export interface Graph {
@@ -38,6 +41,7 @@ const RANKS: Record<Kind, number> = { source: 0, flow: 1, sink: 2, letters: 2 };
 const MARGIN = 4;
 const CLOSEST = 56;
 const WIDEST = 210;
+const MOST_LAID_OUT = 300;
 const BETWEEN_NODES = 18;
 
 /** What the graph is of: as long as this stays the same, so does the layout. */
@@ -71,8 +75,26 @@ export function graphOf(told: Live, across: number): Graph {
     for (const sink of Object.keys(flow.to ?? {})) if (sink in told.sinks) graph.setEdge(`flow/${name}`, `sink/${sink}`);
   }
   for (const name of letters) graph.setEdge(`flow/${name}`, LETTERS);
-  layout(graph);
+  if (graph.nodeCount() > MOST_LAID_OUT) stack(graph);
+  else layout(graph);
   return drawn(graph, between);
+}
+
+/** Nodes one under the other in their columns, near to what they are tied to: for graphs that would take long. */
+function stack(graph: Layout): void {
+  const flows = graph.nodes().filter((id) => id.startsWith("flow/"));
+  const order = new Map(flows.map((id, place) => [id, place]));
+  const near = (id: string) => {
+    const tied = [...(graph.neighbors(id) ?? [])].map((other) => order.get(other) ?? 0);
+    return order.get(id) ?? tied.reduce((sum, place) => sum + place, 0) / Math.max(1, tied.length);
+  };
+  const ends = [0, 0, 0];
+  for (const id of graph.nodes().toSorted((one, other) => near(one) - near(other))) {
+    const node = graph.node(id) as unknown as Node;
+    const column = RANKS[node.kind];
+    node.y = (ends[column] ?? 0) + node.height / 2 + MARGIN;
+    ends[column] = node.y + node.height / 2 + BETWEEN_NODES;
+  }
 }
 
 function drawn(graph: Layout, between: number): Graph {
@@ -101,5 +123,5 @@ function edge(from: Node, to: Node): Edge {
   const [x2, y2] = [to.x, to.y + to.height / 2];
   const middle = (x1 + x2) / 2;
   const path = `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
-  return { from: from.id, to: to.id, path, x: x1 + (x2 - x1) * 0.64, y: y1 + (y2 - y1) * 0.73 };
+  return { from: from.id, to: to.id, path, x: x1 + (x2 - x1) * 0.64, y: y1 + (y2 - y1) * 0.73, top: Math.min(y1, y2), bottom: Math.max(y1, y2) };
 }

@@ -13,26 +13,41 @@ import { Sign } from "../../parts/state.ts";
 import { graphOf, LETTERS, shapeOf, type Edge, type Node } from "./graph.ts";
 import { stateOf, toldOf } from "./told.ts";
 
+const WINDOW_PIXELS = 400;
+
 export function GraphView({ at }: { at: string | null }) {
   const told = live.value;
   const shape = told ? shapeOf(told) : "";
   const box = useRef<HTMLElement>(null);
   const across = useSignal(0);
+  const seen = useSignal(0);
   useLayoutEffect(() => {
     const within = box.current;
     if (!within) return;
-    const watch = new ResizeObserver(() => (across.value = within.clientWidth));
+    const look = () => {
+      across.value = within.clientWidth;
+      seen.value = Math.floor(-within.getBoundingClientRect().top / WINDOW_PIXELS);
+    };
+    const watch = new ResizeObserver(look);
     watch.observe(within);
-    return () => watch.disconnect();
+    addEventListener("scroll", look, { passive: true });
+    return () => {
+      watch.disconnect();
+      removeEventListener("scroll", look);
+    };
   }, []);
   const graph = useMemo(() => (told && across.value ? graphOf(told, across.value) : null), [shape, across.value]);
   if (!told || !graph) return html`<section class="graph" ref=${box}></section>`;
+  // Only what is in view is drawn, and a window more on both sides.
+  const [top, bottom] = [(seen.value - 1) * WINDOW_PIXELS, (seen.value + 2) * WINDOW_PIXELS + innerHeight];
+  const nodes = graph.nodes.filter((node) => node.y < bottom && node.y + node.height > top);
+  const edges = graph.edges.filter((edge) => edge.top < bottom && edge.bottom > top);
   const size = { width: `${graph.width}px`, height: `${graph.height}px` };
   return html`<section class="graph" ref=${box} aria-label="Sources, flows and sinks" tabindex="0"><div class="graph-whole" style=${size}>
     <svg width=${graph.width} height=${graph.height} aria-hidden="true">
-      ${graph.edges.map((edge) => html`<${EdgeOf} key=${`${edge.from}>${edge.to}`} edge=${edge} at=${at} told=${told} />`)}</svg>
-    ${graph.edges.map((edge) => html`<${RateOf} key=${`${edge.from}>${edge.to}`} edge=${edge} />`)}
-    ${graph.nodes.map((node) => html`<${NodeOf} key=${node.id} node=${node} isAt=${node.id === at} told=${told} />`)}
+      ${edges.map((edge) => html`<${EdgeOf} key=${`${edge.from}>${edge.to}`} edge=${edge} at=${at} told=${told} />`)}</svg>
+    ${edges.map((edge) => html`<${RateOf} key=${`${edge.from}>${edge.to}`} edge=${edge} />`)}
+    ${nodes.map((node) => html`<${NodeOf} key=${node.id} node=${node} isAt=${node.id === at} told=${told} />`)}
   </div></section>`;
 }
 

@@ -1,4 +1,5 @@
 /** The same for narrow windows: flow by flow, with what it reads and where it delivers. */
+import { useSignal } from "@preact/signals";
 import { counter, live, rate } from "../../api/live.ts";
 import type { Live } from "../../api/types.ts";
 import { href } from "../../app/route.ts";
@@ -8,16 +9,21 @@ import { Text } from "../../parts/payload.ts";
 import { State } from "../../parts/state.ts";
 import { stateOf, toldOf } from "./told.ts";
 
+const SHOWN = 30;
+
 export function Lanes({ at }: { at: string | null }) {
   const told = live.value;
+  const most = useSignal(SHOWN);
   if (!told) return null;
-  return html`<section class="lanes" aria-label="Flows">${Object.entries(told.flows).map(
+  const flows = Object.entries(told.flows);
+  return html`<section class="lanes" aria-label="Flows">${flows.slice(0, most.value).map(
     ([name, flow]) => html`<article class="lane" key=${name}>
       ${flow.sources.map((source) => html`<${Row} kind="source" name=${source} at=${at} told=${told} />`)}
       <${Row} kind="flow" name=${name} at=${at} told=${told} />
       ${Object.keys(flow.to ?? {}).map((sink) => html`<${Row} kind="sink" name=${sink} at=${at} told=${told}
         speed=${perSecond(rate(counter.delivery(name, sink)))} />`)}</article>`,
-  )}</section>`;
+  )}${flows.length > most.value && html`<button type="button" onClick=${() => (most.value += SHOWN)}>
+    Show ${Math.min(SHOWN, flows.length - most.value)} more of ${flows.length - most.value}</button>`}</section>`;
 }
 
 interface Shown {

@@ -1,5 +1,5 @@
 /** Streams: sources, flows and sinks as a graph, with rates, lag, queues and health. */
-import { computed } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { live } from "../../api/live.ts";
 import { refine, route } from "../../app/route.ts";
 import { useKeys } from "../../app/keys.ts";
@@ -14,6 +14,10 @@ import { Lanes } from "./lanes.ts";
 import { problems, type Problem } from "./problems.ts";
 import { sumOfRates } from "./told.ts";
 
+const narrow = matchMedia("(max-width: 760px)");
+const isNarrow = signal(narrow.matches);
+narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
+
 const at = computed(() => route.value.query.get("at"));
 
 export function StreamsPage() {
@@ -24,7 +28,7 @@ export function StreamsPage() {
   return html`<div class="streams ${at.value ? "with-detail" : ""}"><h1 class="hidden">Streams</h1>
     <${Summary} /><${Problems} found=${problems.value} />
     ${isNothing ? html`<${Empty} title="There are no flows"><p>The configuration has none yet.</p><//>`
-      : html`<${GraphView} at=${at.value} /><${Lanes} at=${at.value} />`}
+      : isNarrow.value ? html`<${Lanes} at=${at.value} />` : html`<${GraphView} at=${at.value} />`}
     ${at.value && html`<${Detail} at=${at.value} />`}</div>`;
 }
 

@@ -28,14 +28,11 @@ export const problems = computed<readonly Problem[]>(() => {
   return found.sort((one, other) => ORDER.indexOf(one.tone) - ORDER.indexOf(other.tone));
 });
 
-/** Those of one component, such as `sink/vip`. */
-export function problemsOf(component: string): readonly Problem[] {
-  return problems.value.filter((problem) => problem.of === component);
-}
+const byComponent = computed(() => Map.groupBy(problems.value, (problem) => problem.of));
 
-/** How a component is: its worst. */
-export function toneOf(component: string): Tone {
-  return problemsOf(component)[0]?.tone ?? "good";
+/** Those of one component, such as `sink/vip`, the worst first. */
+export function problemsOf(component: string): readonly Problem[] {
+  return byComponent.value.get(component) ?? [];
 }
 
 function look(component: string): string {
