@@ -25,7 +25,8 @@ from router.sampling import Samples
 from router.tables import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import sqlite3
+    from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
@@ -101,6 +102,9 @@ class Recorder(Protocol):
     async def record(self, action: str, actor: str, detail: Mapping[str, Any], *, required: bool = False) -> None:
         """Write an entry. With ``required`` it raises StateError where it cannot be written: then the thing must not
         happen."""
+
+    def writing(self, action: str, actor: str, detail: Mapping[str, Any]) -> Callable[[sqlite3.Connection], object]:
+        """What writes an entry within a transaction that does the thing itself: both happen, or neither."""
 
 
 @runtime_checkable

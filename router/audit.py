@@ -26,7 +26,7 @@ from router.storable import tame_text
 
 log = logging.getLogger(__name__)
 
-ACTIONS = ("start", "stop", "reload", "reload_refused", "pause", "resume", "replay", "purge")
+ACTIONS = ("start", "stop", "reload", "reload_refused", "pause", "resume", "replay", "purge", "apply", "amend")
 """What is recorded."""
 PAGE_ENTRIES = 500
 WAITING_ENTRIES = 1000

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from functools import partial
 
 from router.letter import Letter
+from router.letter_amendment import Amendment, OnItsWay, amend
 from router.letter_filter import Where
 from router.letter_groups import LetterGroup, groups
 from router.letter_table import LETTERS, add, delete, existing, select
@@ -128,6 +129,20 @@ class DeadLetters:
     def release(self, ids: Iterable[int]) -> None:
         """These letters are not taken any more."""
         self._busy.difference_update(ids)
+
+    async def amend(
+        self,
+        id_: int,
+        amendment: Amendment,
+        also: Callable[[sqlite3.Connection], object] | None = None,
+    ) -> Letter:
+        """Have a replay of a letter send something else; what came first is kept in it. ``also`` is done in the same
+        transaction. Returns the letter. Raises LookupError where there is none, and OnItsWay where it is being replayed
+        or moved, or is to be."""
+        async with self._taking:
+            if id_ in self._busy:
+                raise OnItsWay(id_)
+            return await self.state.write(partial(amend, id_=id_, amendment=amendment, also=also))
 
     async def movable(self, moves: Moves, sink: str, after: int) -> list[Letter]:
         """Take letters with ids above ``after`` that wait to be moved to a sink, some of the oldest."""

@@ -15,6 +15,18 @@ from router.batch import Batch, Headers
 Stage = Literal["decode", "contract", "rule", "sink"]
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """What somebody has put something else in the place of: of the ``record``, or of what was ``outgoing``, as it was
+    first; ``amended`` is when that was, in Unix nanoseconds."""
+
+    what: Literal["record", "outgoing"]
+    value: bytes
+    key: bytes | None
+    headers: Headers | None
+    amended: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Letter:
     """A record or a delivery that could not be handled.
@@ -51,8 +63,15 @@ class Letter:
     out_key: bytes | None = None
     out_headers: Headers | None = None
     out_settings: Mapping[str, object] = field(default_factory=dict)
+    original: Original | None = None
+    """What came first, of a letter that was amended."""
     replaces: int = 0
     """The id of the letter whose replay this is what became of; 0 for what was never a letter. Not kept."""
+
+    @property
+    def is_spoiled(self) -> bool:
+        """Whether the record is one that its source could not frame."""
+        return self.reason == "spoiled" and self.original is None
 
 
 SUMMARY = ("id", "time", "flow", "stage", "source", "rule", "sink", "reason", "detail", "attempts", "version", "value")
@@ -85,6 +104,7 @@ def as_json(letter: Letter) -> dict[str, Any]:
         "out_key": _bytes(letter.out_key),
         "out_headers": _headers(letter.out_headers),
         "out_settings": plain(letter.out_settings),
+        "original": None if letter.original is None else _original(letter.original),
     }
 
 
@@ -102,13 +122,23 @@ def batch_of(letter: Letter) -> Batch:
         headers=[letter.headers],
         times=[letter.record_time],
         attributes={name: [value] for name, value in letter.attributes.items()},
-        spoiled={0: letter.detail} if letter.reason == "spoiled" else {},
+        spoiled={0: letter.detail} if letter.is_spoiled else {},
     )
 
 
 def time_text(nanoseconds: int) -> str:
     """A moment, given in Unix nanoseconds, as people read it."""
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _original(original: Original) -> dict[str, Any]:
+    return {
+        "what": original.what,
+        "value": _bytes(original.value),
+        "key": _bytes(original.key),
+        "headers": _headers(original.headers),
+        "amended": time_text(original.amended),
+    }
 
 
 def _bytes(value: bytes | None) -> Any:

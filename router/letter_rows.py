@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from router.batch import Headers
-from router.letter import Letter, Stage
+from router.letter import Letter, Original, Stage
 from router.storable import pack, tame, tame_headers, tame_text, tame_time, unpack
 
 KIND: Final = ("flow", "stage", "source", "rule", "sink", "reason", "version")
@@ -32,7 +32,11 @@ def kind_of(letter: Letter) -> Kind:
 def row_of(letter: Letter, kind: int) -> Row:
     """A letter as ``COLUMNS``. Raises one of ``UNSTORABLE``, now or when the row is bound."""
     came = goes = None
-    if letter.headers is not None or letter.attributes:
+    if letter.original is not None:
+        first = letter.original
+        whole = (first.what, first.value, first.key, first.headers, first.amended)
+        came = pack((letter.headers, letter.attributes, whole))
+    elif letter.headers is not None or letter.attributes:
         came = pack((letter.headers, letter.attributes))
     out = letter.out_value
     is_same = out is not None and out == letter.value
@@ -56,7 +60,7 @@ def letter_of(row: Sequence[Any]) -> Letter:
     """The letter of a row: its id, ``COLUMNS``, and the texts of its kind."""
     id_, time, _, attempts, record_time, detail, key, came, goes, value, out = row[:11]
     flow, stage, source, rule, sink, reason, version = row[11:]
-    headers, attributes = (None, {}) if came is None else unpack(came)
+    headers, attributes, *amended = (None, {}) if came is None else unpack(came)
     is_same, out_key, out_headers, out_settings = (False, None, None, {}) if goes is None else unpack(goes)
     return Letter(
         id=id_,
@@ -79,7 +83,12 @@ def letter_of(row: Sequence[Any]) -> Letter:
         out_key=out_key,
         out_headers=_pairs(out_headers),
         out_settings=out_settings,
+        original=_original(*amended[0]) if amended else None,
     )
+
+
+def _original(what: Any, value: bytes, key: bytes | None, headers: Any, amended: int) -> Original:
+    return Original(what, value, key, _pairs(headers), amended)
 
 
 def _pairs(headers: Sequence[Sequence[Any]] | None) -> Headers | None:

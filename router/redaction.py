@@ -54,6 +54,11 @@ class Redaction:
             if condition is not None and self._of(known).sensitive.derives(condition.node):
                 raise BadChoice(name, f"it reads what the contract of the flow {known.name} marks as sensitive")
 
+    def hides_in(self, flow: str) -> bool:
+        """Whether something in records of a flow must not be shown; of one that is no more, it is not known."""
+        known = self._flows.get(flow)
+        return known is None or bool(self._of(known).sensitive)
+
     def letter(self, letter: Letter) -> Json:
         """A dead letter as JSON values: those of ``router.letter.as_json``, and its ``size``. Of a flow that is no more
         it is not known what is sensitive: neither the record nor what was to go out is shown."""
@@ -64,7 +69,7 @@ class Redaction:
             names = ("key", "out_key", "detail")
             masked = {name: MASK for name in names if shown[name] is not None}
             empty: Json = {"headers": None, "out_headers": None, "attributes": {}, "out_settings": {}}
-            return shown | hidden | masked | empty
+            return shown | hidden | masked | empty | _without_original(shown)
         known = self._of(flow)
         return self._shown_letter(shown, letter, known) if known.sensitive else shown
 
@@ -127,7 +132,7 @@ class Redaction:
             "key": meta.get("key"),
             "attributes": {name: meta.get(name, value) for name, value in shown["attributes"].items()},
             "out_value": None,
-        }
+        } | _without_original(shown)
         if shown["headers"] is not None:
             shown["headers"] = [
                 [name, MASK if sensitive.touches(("meta", "headers", name.lower())) else value]
@@ -140,6 +145,12 @@ class Redaction:
         settings = shown["out_settings"]
         shown["out_settings"] = {name: MASK if name in hidden else value for name, value in settings.items()}
         return shown
+
+
+def _without_original(shown: Json) -> Json:
+    """That something else came first is shown, but not what it was."""
+    first = shown["original"]
+    return {"original": first and {**first, "value": None, "key": None, "headers": None}}
 
 
 def _facts(name: str, spec: SinkSpec) -> SinkFacts:

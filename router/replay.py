@@ -143,6 +143,9 @@ class Replayer:
             if gone:
                 await self._store.add_many([_impossible(letter, gone) for letter in letters], replayed=ids)
                 return
+            originals = {letter.id: letter.original for letter in letters}
+            for letter in failed:
+                letter.original = originals.get(letter.replaces)
             await self._letters.put(failed, replayed=ids)
             self._metrics.replayed.labels(flow, "sink" if sink else "flow").inc(len(ids))
             log.info("%d dead letter(s) sent again to %s", len(ids), sink or f"flow {flow}")

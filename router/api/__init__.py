@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from router.api import (
+    amend,
     audit,
     control,
     expressions,
@@ -29,6 +30,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *samples.ENDPOINTS,
     *letter_groups.ENDPOINTS,  # before `{id}`, which would take `groups` for one
     *letters.ENDPOINTS,
+    *amend.ENDPOINTS,
     *control.ENDPOINTS,
     *expressions.ENDPOINTS,
     *files.ENDPOINTS,

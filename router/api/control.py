@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from router.admin import Audited, Subject
@@ -40,6 +41,13 @@ async def record(subject: Subject, action: str, call: Call, detail: Mapping[str,
     """Write down what is about to be done. Raises StateError when that cannot be written: then it must not be done."""
     if isinstance(subject, Audited):
         await subject.audit.record(action, call.actor, detail, required=True)
+
+
+def writing(
+    subject: Subject, action: str, call: Call, detail: Mapping[str, Any]
+) -> Callable[[sqlite3.Connection], object] | None:
+    """What writes the same down within a transaction that does it: both happen, or neither."""
+    return subject.audit.writing(action, call.actor, detail) if isinstance(subject, Audited) else None
 
 
 async def _reload(subject: Subject, call: Call) -> ReloadTold:

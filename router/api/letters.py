@@ -125,6 +125,9 @@ class Letter(Listed):
     out_key: Any
     out_headers: list[list[Any]] | None
     out_settings: dict[str, Any]
+    original: Any
+    """Of a letter that was amended, what came first: `what` (the `record`, or what was `outgoing`), `value`, `key`,
+    `headers`, and when it was `amended`; null of others."""
 
 
 class Letters(Said):

@@ -31,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 dead = typer.Typer(
-    help="Dead letters: look at them, replay them, purge them. Works while the daemon runs and while it does not.",
+    help="Dead letters: see, repair, replay and purge them. Works while the daemon runs and while it does not.",
     no_args_is_help=True,
 )
 app.add_typer(dead, name="dead")
@@ -362,6 +362,30 @@ def dead_replay(
     from router.cli.replay import replay_letters
 
     replay_letters(paths(config), chosen, everything=everything, wait=wait, rate=rate, dry_run=dry_run)
+
+
+@dead.command(name="amend")
+def dead_amend(
+    letter: Annotated[int, typer.Argument(metavar="ID", help="The letter's id.")],
+    config: Configs = None,
+    *,
+    value: Annotated[str | None, typer.Option(help="The payload.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A file that holds the payload, byte for byte; - for stdin.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The key.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE; may be repeated: all the headers that there are to be.")
+    ] = None,
+) -> None:
+    """Repair a dead letter: a replay sends what is given here. At stage sink it takes the place of what was to go out,
+    at any other of the record. What came first is kept in the letter, and `show` shows it.
+
+    A letter that is to be replayed or moved already is left as it is, with exit status 1.
+    """
+    from router.cli.amend import amend_letter
+
+    amend_letter(paths(config), letter, value=value, file=file, key=key, headers=header)
 
 
 @dead.command(name="purge")

@@ -69,7 +69,7 @@ class Record:
 def of_letter(letter: Letter) -> Record:
     """The record of a dead letter, as it was read."""
     about = About(letter.key, letter.headers, letter.record_time, letter.attributes)
-    spoiled = letter.detail if letter.reason == "spoiled" else None
+    spoiled = letter.detail if letter.is_spoiled else None
     return Record(letter.value, about, spoiled=spoiled, letter=letter)
 
 

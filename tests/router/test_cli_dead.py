@@ -273,3 +273,31 @@ def test_wrong_usage(project: Path, arguments: tuple[str, ...], why: str) -> Non
     """Status 2, and what would be right."""
     refused = sluiceway("dead", "replay", *arguments, cwd=project)
     assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
+
+
+def test_amend_has_a_replay_send_what_is_given_and_show_tells_what_came_first(project: Path) -> None:
+    keep(project, letter(b'{"amount":-1}'), letter(b"{}", stage="sink", sink="vip", out_value=b"old"))
+    (project / "good").write_bytes(b'{"amount":600}')
+    assert sluiceway("dead", "amend", "1", "--file", "good", cwd=project).returncode == 0
+    assert (
+        sluiceway("dead", "amend", "2", "--value", "new", "--key", "k", "--header", "a=b", cwd=project).returncode == 0
+    )
+    shown = json.loads(sluiceway("dead", "show", "1", "--json", cwd=project).stdout)
+    assert (shown["value"], shown["original"]["value"]) == ('{"amount":600}', '{"amount":-1}')
+    assert sluiceway("dead", "replay", "--all", cwd=project).returncode == 0
+    assert sorted((project / "out/vip.ndjson").read_text().splitlines()) == ["new", '{"amount":600}']
+    assert sluiceway("audit", "verify", cwd=project).returncode == 0
+    assert sluiceway("audit", "list", "--action", "amend", "--json", cwd=project).stdout.count('"amend"') == 2
+
+
+def test_amend_wants_to_be_told_what_and_a_letter_that_is_there(project: Path) -> None:
+    keep(project, letter())
+    for arguments, status in (
+        (["1"], 2),
+        (["1", "--value", "a", "--file", "b"], 2),
+        (["1", "--file", "nope"], 2),
+        (["1", "--value", "a", "--header", "b"], 2),
+        (["9", "--value", "a"], 1),
+    ):
+        assert sluiceway("dead", "amend", *arguments, cwd=project).returncode == status
+    assert left(project)[0]["value"] == "{}"
