@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consoles import LOOKS, OpenConsole, project
+from consoles import LOOKS, SHOP, OpenConsole, project
 from daemons import daemon_of
 from playwright.async_api import expect
 from pydantic import JsonValue
@@ -70,6 +70,18 @@ async def test_what_was_known_stays_when_the_daemon_goes_away(open_console: Open
     await console.sees("Not connected")
     await expect(console.get("link", "archive").first).to_be_visible()
     console.complaints.clear()  # the browser says that nobody answers
+
+
+async def test_what_is_sought_is_shown_with_what_it_has_to_do_with(open_console: OpenConsole, tmp_path: Path) -> None:
+    other = "flow: other\nfrom: [app]\nrules: [{name: all, to: archive}]\n"
+    async with daemon_of(project(tmp_path, shop=SHOP.replace("[web, app]", "[web]"), other=other)) as daemon:
+        console = await open_console(daemon, "#/?q=vip")
+        graph = console.get("region", "Sources, flows and sinks")
+        await expect(graph.get_by_role("link")).to_have_count(4)
+        await expect(graph.get_by_role("link", name="app")).to_have_count(0)
+        await console.go("#/?q=app")
+        await expect(graph.get_by_role("link", name="other")).to_be_visible()
+        await expect(graph.get_by_role("link")).to_have_count(3)
 
 
 async def test_a_token_is_asked_for_once(open_console: OpenConsole, tmp_path: Path) -> None:

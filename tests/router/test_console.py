@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from multidict import CIMultiDictProxy
 from api_daemons import Client, client_of, project
+from multidict import CIMultiDictProxy
 
 TOKEN = ", token: open-sesame"
 

@@ -25,6 +25,11 @@ export function href(path: readonly string[], query: Query = {}): string {
   return `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
+/** The link to the same page with some of the query changed. */
+export function here(changes: Query): string {
+  return href(route.value.path, { ...Object.fromEntries(route.value.query), ...changes });
+}
+
 /** Go to a page; "back" leads here again. */
 export function go(path: readonly string[], query: Query = {}): void {
   location.hash = href(path, query);
@@ -32,8 +37,7 @@ export function go(path: readonly string[], query: Query = {}): void {
 
 /** Change some of the query and leave the rest. With `replace`, "back" leads past it. */
 export function refine(changes: Query, replace = true): void {
-  const query = { ...Object.fromEntries(route.value.query), ...changes };
-  const link = href(route.value.path, query);
+  const link = here(changes);
   if (!replace) {
     location.hash = link;
     return;

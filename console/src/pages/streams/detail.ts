@@ -3,7 +3,7 @@ import { complain, say } from "../../parts/notes.ts";
 import { at as path, post } from "../../api/client.ts";
 import { counter, grown, live, minuteOf, rate } from "../../api/live.ts";
 import type { Flow, Live, Sink, Source } from "../../api/types.ts";
-import { href } from "../../app/route.ts";
+import { here, href } from "../../app/route.ts";
 import { html, type Child } from "../../html.ts";
 import { bytes, count, duration, exactly, perSecond, plural } from "../../parts/format.ts";
 import { Text } from "../../parts/payload.ts";
@@ -23,7 +23,7 @@ export function Detail({ at }: { at: string }) {
   return html`<aside class="detail" aria-label=${`${kind} ${name}`}><header>
       <div><span class="eyebrow">${kind}${source ?? sink ? ` · ${(source ?? sink)?.type}` : ""}</span>
         <h2><${Text} text=${name} /></h2></div>
-      <a class="quiet button" href=${href([])} aria-label="Close the details">✕</a></header>
+      <a class="quiet button" href=${here({ at: null })} aria-label="Close the details">✕</a></header>
     ${source ?? sink ?? flow ? html`<p><${State} tone=${tone}>${word}<//>${sinceOf(source ?? sink, told)}</p>
       <${Why} of=${at} />
       ${source && html`<${OfSource} name=${name} source=${source} />`}

@@ -1,9 +1,9 @@
 /** The graph, drawn: nodes that can be clicked over lines as wide as their rates are high. */
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { counter, live, minuteOf, rate } from "../../api/live.ts";
+import { counter, minuteOf, rate } from "../../api/live.ts";
 import type { Live } from "../../api/types.ts";
-import { href } from "../../app/route.ts";
+import { here, href } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { count, perSecond } from "../../parts/format.ts";
 import { inertText } from "../../parts/inert.ts";
@@ -15,9 +15,8 @@ import { stateOf, toldOf } from "./told.ts";
 
 const WINDOW_PIXELS = 400;
 
-export function GraphView({ at }: { at: string | null }) {
-  const told = live.value;
-  const shape = told ? shapeOf(told) : "";
+export function GraphView({ at, told }: { at: string | null; told: Live }) {
+  const shape = shapeOf(told);
   const box = useRef<HTMLElement>(null);
   const across = useSignal(0);
   const seen = useSignal(0);
@@ -36,8 +35,8 @@ export function GraphView({ at }: { at: string | null }) {
       removeEventListener("scroll", look);
     };
   }, []);
-  const graph = useMemo(() => (told && across.value ? graphOf(told, across.value) : null), [shape, across.value]);
-  if (!told || !graph) return html`<section class="graph" ref=${box}></section>`;
+  const graph = useMemo(() => (across.value ? graphOf(told, across.value) : null), [shape, across.value]);
+  if (!graph) return html`<section class="graph" ref=${box}></section>`;
   // Only what is in view is drawn, and a window more on both sides.
   const [top, bottom] = [(seen.value - 1) * WINDOW_PIXELS, (seen.value + 2) * WINDOW_PIXELS + innerHeight];
   const nodes = graph.nodes.filter((node) => node.y < bottom && node.y + node.height > top);
@@ -55,7 +54,7 @@ function NodeOf({ node, isAt, told }: { node: Node; isAt: boolean; told: Live })
   const { title, type, rate: speed, more, counters } = toldOf(node.kind, node.name, told);
   const [tone, word] = node.kind === "letters" ? (["warn", ""] as const) : stateOf(node.kind, node.name, told);
   const place = { left: `${node.x}px`, top: `${node.y}px`, width: `${node.width}px`, height: `${node.height}px` };
-  const link = node.kind === "letters" ? href(["dead-letters"]) : href([], { at: isAt ? null : node.id });
+  const link = node.kind === "letters" ? href(["dead-letters"]) : here({ at: isAt ? null : node.id });
   return html`<a class="node ${node.kind} ${tone}" href=${link} style=${place} aria-current=${isAt ? "true" : null}
     title=${inertText(title)}>
     <span class="node-head"><span class="node-name"><${Text} text=${title} /></span><span class="node-type">${type}</span></span>

@@ -1,8 +1,8 @@
 /** The same for narrow windows: flow by flow, with what it reads and where it delivers. */
 import { useSignal } from "@preact/signals";
-import { counter, live, rate } from "../../api/live.ts";
+import { counter, rate } from "../../api/live.ts";
 import type { Live } from "../../api/types.ts";
-import { href } from "../../app/route.ts";
+import { here } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { perSecond } from "../../parts/format.ts";
 import { Text } from "../../parts/payload.ts";
@@ -11,10 +11,8 @@ import { stateOf, toldOf } from "./told.ts";
 
 const SHOWN = 30;
 
-export function Lanes({ at }: { at: string | null }) {
-  const told = live.value;
+export function Lanes({ at, told }: { at: string | null; told: Live }) {
   const most = useSignal(SHOWN);
-  if (!told) return null;
   const flows = Object.entries(told.flows);
   return html`<section class="lanes" aria-label="Flows">${flows.slice(0, most.value).map(
     ([name, flow]) => html`<article class="lane" key=${name}>
@@ -38,7 +36,7 @@ function Row({ kind, name, at, told, speed }: Shown) {
   const { rate: own, type, more } = toldOf(kind, name, told);
   const [tone, word] = stateOf(kind, name, told);
   const isAt = at === `${kind}/${name}`;
-  return html`<a class="lane-row ${kind} ${tone}" href=${href([], { at: isAt ? null : `${kind}/${name}` })} aria-current=${isAt ? "true" : null}>
+  return html`<a class="lane-row ${kind} ${tone}" href=${here({ at: isAt ? null : `${kind}/${name}` })} aria-current=${isAt ? "true" : null}>
     <span class="node-head"><span class="node-name"><${Text} text=${name} /></span><span class="node-type">${type}</span></span>
     <b>${speed ?? own}</b><${State} tone=${tone}>${word}<//><span class="node-more">${more}</span></a>`;
 }
