@@ -9,7 +9,7 @@ ARGS ?=
 # Tests start hundreds of processes: each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test outages check docs console servers bench faults deploy-tools
+.PHONY: help run test outages check docs console screenshots servers bench faults deploy-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
 	@echo 'make docs     the pages about connectors, formats, framings, functions and the API, and the dashboard, from code'
 	@echo 'make console  the web console, from the sources in console/; needs Node and npm'
+	@echo 'make screenshots  pictures of the console in docs/console; needs Chromium'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
 	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kustomize, schemas), for the tests of it'
 	@echo 'make bench    the benchmarks, each beside its floor'
@@ -62,6 +63,9 @@ docs: $(VENV)/.stamp
 
 console: $(VENV)/.stamp
 	$(BIN)/python -m scripts.console
+
+screenshots: $(VENV)/.stamp
+	$(BIN)/python -m scripts.screenshots $(ARGS)
 
 servers: $(VENV)/.stamp
 	@exec $(BIN)/python deploy/dev/servers $(ARGS)

@@ -10,6 +10,7 @@ import { Text } from "../../parts/payload.ts";
 import { Sparkline } from "../../parts/sparkline.ts";
 import { Sign, State } from "../../parts/state.ts";
 import { problemsOf } from "./problems.ts";
+import { useGet } from "../../parts/use.ts";
 import { stateOf } from "./told.ts";
 
 export function Detail({ at }: { at: string }) {
@@ -88,10 +89,26 @@ function OfSink({ name, sink, told }: { name: string; sink: Sink; told: Live }) 
       ["retries", `${count(sink.retries)}, ${count(grown(counter.retries(name)))} in a minute`],
       ["dead letters", html`<a href=${href(["dead-letters"], { sink: name })}>${count(sink.letters)}</a>, ${count(letters)} in a minute`],
     ]} />
+    ${(sink.letters ?? 0) > 0 && html`<${Refused} name=${name} />`}
     <table class="small"><caption>What is delivered to it</caption><thead><tr><th>flow</th><th class="number">now</th><th class="number">all</th></tr></thead>
       <tbody>${flows.map(([flow, { to }]) => html`<tr><td><a href=${href(["flows", flow])}><${Text} text=${flow} /></a></td>
         <td class="number">${perSecond(rate(counter.delivery(flow, name)))}</td><td class="number">${count(to?.[name])}</td></tr>`)}</tbody></table>
     ${(sink.letters ?? 0) > 0 && html`<p class="actions"><a class="button primary" href=${href(["dead-letters"], { sink: name })}>Its dead letters</a></p>`}`;
+}
+
+interface Group {
+  flow: string;
+  reason: string;
+  detail: string;
+  count: number;
+}
+
+/** Why a sink refuses: the reasons of its dead letters, in its own words. */
+function Refused({ name }: { name: string }) {
+  const { data } = useGet<{ groups: Group[] }>("/api/dead_letters/groups", { sink: name }, 5);
+  return html`${(data?.groups ?? []).slice(0, 4).map((group) => html`<div class="because bad"><p><${Sign} tone="bad" />
+    <b>${plural(group.count, "dead letter")}: ${group.reason.replaceAll("_", " ")}</b></p>
+    ${group.detail && html`<p class="why"><${Text} text=${group.detail} longest=${600} /></p>`}</div>`)}`;
 }
 
 function OfFlow({ name, flow, told }: { name: string; flow: Flow; told: Live }) {
