@@ -162,7 +162,7 @@ class AdminServer:
             loop.remove_reader(each)
         # In a thread, so that the data path goes on meanwhile; whoever has connected waits for it.
         pages = await aside(import_module, "router.admin_pages")
-        self._runner = pages.AdminPages(self._subject, self._settings.host, self._settings.token_text).runner()
+        self._runner = pages.AdminPages(self._subject, self._settings.host).runner()
         await pages.serve(self._runner, self._sockets, self._tls)
         await asyncio.Event().wait()
 

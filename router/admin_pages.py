@@ -26,11 +26,9 @@ LONGEST_LINE = 64 << 10
 class AdminPages:
     """The pages of one daemon, which is asked for at ``host``."""
 
-    def __init__(self, subject: Subject, host: str, token: str | None) -> None:
+    def __init__(self, subject: Subject, host: str) -> None:
         self._subject = subject
-        guard = Guard(host, token)
-        self._api = Api(subject, guard, ENDPOINTS)
-        self._console = Console(guard.refuses_page)
+        self._api = Api(subject, Guard(host, self._token), ENDPOINTS)
 
     def runner(self) -> web.AppRunner:
         """What serves them."""
@@ -39,10 +37,14 @@ class AdminPages:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         self._api.mount(app)
-        self._console.mount(app)
         app[BROADCAST] = Broadcast(self._subject)
         app.on_shutdown.append(self._end_streams)
         return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
+
+    def _token(self) -> str | None:
+        """The one of the configuration that runs: a reload may change it."""
+        http = self._subject.configuration.http
+        return None if http is None else http.token_text
 
     async def _end_streams(self, app: web.Application) -> None:
         self._subject.samples.close()

@@ -10,7 +10,8 @@ import asyncio
 import math
 import time
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from router.config import Configuration
@@ -24,6 +25,8 @@ MAX_RULES: Final = 2_000
 
 Key = tuple[str, ...]
 _NOTHING: Final = math.nan
+_OF_RULES: Final = 4
+"""So long is the key of a series of a rule."""
 
 
 class History:
@@ -68,63 +71,100 @@ class History:
             for series in (self._times, *self._series.values()):
                 del series[0]
 
-    def as_json(self, flow: str | None = None) -> dict[str, Any]:
-        """All of it as JSON values, oldest first; with ``flow``, of flows only that one, with its rules. What is not
-        known, such as the lag of a source that cannot tell, is not a number. May be called in a thread; takes 10 us
-        for a series."""
-        times, series = list(self._times), dict(self._series)
-        found: dict[str, Any] = {"step": STEP, "times": times, "sources": {}, "sinks": {}, "flows": {}}
-        for key, values in series.items():
-            if key[0] == "flows" and flow is not None and key[1] != flow:
-                continue
-            if len(key) == 3:
-                found[key[0]].setdefault(key[1], {})[key[2]] = list(values)
-            elif flow is not None:
-                of_rules = found["flows"].setdefault(key[1], {}).setdefault("rules", {})
-                of_rules.setdefault(key[2], {"errors": [0.0] * len(times)})[key[3]] = list(values)
-        found["left_out"] = sorted(self._left_out)
-        return found
+    def told(self, flow: str | None = None) -> Told:
+        """All of it as it is now; with ``flow``, of flows only that one, with its rules. Takes 1 us for a series."""
+        wanted = {
+            key: series[:]
+            for key, series in self._series.items()
+            if len(key) == _OF_RULES - 1 or flow is not None
+            if key[0] != "flows" or flow in (None, key[1])
+        }
+        return Told(self._times[:], wanted, sorted(self._left_out))
 
     def _points(
         self, status: Mapping[str, Any], configuration: Configuration, elapsed: float
     ) -> Iterable[tuple[Key, float]]:
-        metrics, before, self._before = self._metrics, self._before, {}
+        rates = _Rates(self._before, elapsed)
+        self._before = rates.counted
+        yield from self._of_sources(status["sources"], rates)
+        yield from self._of_sinks(status["sinks"], rates)
+        yield from self._of_flows(configuration, rates)
+        yield from self._of_rules(configuration, rates)
 
-        def rate(key: Key, counted: float) -> tuple[Key, float]:
-            self._before[key] = counted
-            return key, _rounded(max(0.0, counted - before.get(key, 0.0)) / elapsed)
-
-        records = by(metrics.source_records, "source")
-        for name, source in status["sources"].items():
-            yield rate(("sources", name, "records"), records.get(name, 0.0))
+    def _of_sources(self, told: Mapping[str, Any], rates: _Rates) -> Iterable[tuple[Key, float]]:
+        records = by(self._metrics.source_records, "source")
+        for name, source in told.items():
+            yield rates.of(("sources", name, "records"), records.get(name, 0.0))
             yield ("sources", name, "lag_records"), _sum(lag["records"] for lag in source["lag"])
             yield ("sources", name, "lag_seconds"), _most(lag["seconds"] for lag in source["lag"])
-        records, retries = by(metrics.sink_records, "sink"), by(metrics.sink_retries, "sink")
-        for name, sink in status["sinks"].items():
-            yield rate(("sinks", name, "records"), records.get(name, 0.0))
+
+    def _of_sinks(self, told: Mapping[str, Any], rates: _Rates) -> Iterable[tuple[Key, float]]:
+        records, retries = by(self._metrics.sink_records, "sink"), by(self._metrics.sink_retries, "sink")
+        for name, sink in told.items():
+            yield rates.of(("sinks", name, "records"), records.get(name, 0.0))
             yield ("sinks", name, "queue"), float(sink["queue"]["records"])
-            yield rate(("sinks", name, "retries"), retries.get(name, 0.0))
+            yield rates.of(("sinks", name, "retries"), retries.get(name, 0.0))
+
+    def _of_flows(self, configuration: Configuration, rates: _Rates) -> Iterable[tuple[Key, float]]:
+        metrics = self._metrics
         records, letters = by(metrics.flow_records, "flow"), by(metrics.dead_letters, "flow")
         waited, self._waited = self._waited, buckets(metrics.end_to_end, "source")
         for flow in configuration.flows:
-            yield rate(("flows", flow.name, "records"), records.get(flow.name, 0.0))
-            yield rate(("flows", flow.name, "dead_letters"), letters.get(flow.name, 0.0))
+            yield rates.of(("flows", flow.name, "records"), records.get(flow.name, 0.0))
+            yield rates.of(("flows", flow.name, "dead_letters"), letters.get(flow.name, 0.0))
             since = _since(self._waited, waited, [name for name, _ in flow.sources])
             yield ("flows", flow.name, "p50"), quantile(since, 0.5)
             yield ("flows", flow.name, "p99"), quantile(since, 0.99)
-        matched = by_two(metrics.rule_records, "flow", "rule", self._is_kept)
-        failed = by_two(metrics.rule_errors, "flow", "rule", self._is_error)
+
+    def _of_rules(self, configuration: Configuration, rates: _Rates) -> Iterable[tuple[Key, float]]:
+        matched = by_two(self._metrics.rule_records, "flow", "rule", self._is_kept)
+        failed = by_two(self._metrics.rule_errors, "flow", "rule", self._is_error)
         for flow in configuration.flows:
             for rule in flow.rules if flow.name not in self._left_out else ():
                 key = ("flows", flow.name, rule.name)
-                yield rate((*key, "records"), matched.get(flow.name, {}).get(rule.name, 0.0))
-                yield rate((*key, "errors"), failed.get(flow.name, {}).get(rule.name, 0.0))
+                yield rates.of((*key, "records"), matched.get(flow.name, {}).get(rule.name, 0.0))
+                yield rates.of((*key, "errors"), failed.get(flow.name, {}).get(rule.name, 0.0))
 
     def _is_kept(self, labels: Mapping[str, str]) -> bool:
         return labels["flow"] not in self._left_out
 
     def _is_error(self, labels: Mapping[str, str]) -> bool:
         return self._is_kept(labels) and labels["kind"] != "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The last hour as it was at one moment."""
+
+    times: Sequence[float]
+    series: Mapping[Key, Sequence[float]]
+    left_out: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values, oldest first. What is not known, such as the lag of a source that cannot tell, is
+        not a number. Takes 10 us for a series, and may be called in a thread."""
+        found: dict[str, Any] = {"step": STEP, "times": list(self.times), "sources": {}, "sinks": {}, "flows": {}}
+        for (kind, name, *rest), values in self.series.items():
+            one = found[kind].setdefault(name, {})
+            if len(rest) > 1:
+                none = [0.0] * len(self.times)
+                one = one.setdefault("rules", {}).setdefault(rest[0], {"errors": none})
+            one[rest[-1]] = list(values)
+        return found | {"left_out": self.left_out}
+
+
+class _Rates:
+    """What is counted, a second, since the last time; ``counted`` is what that was ``before``."""
+
+    def __init__(self, before: Mapping[Key, float], elapsed: float) -> None:
+        self.counted: dict[Key, float] = {}
+        self._before = before
+        self._elapsed = elapsed
+
+    def of(self, key: Key, counted: float) -> tuple[Key, float]:
+        """A series, and its next point."""
+        self.counted[key] = counted
+        return key, _rounded(max(0.0, counted - self._before.get(key, 0.0)) / self._elapsed)
 
 
 def quantile(counts: Mapping[float, float], share: float) -> float:

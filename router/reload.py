@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from router.assembly import Assembly, is_sink_changed, is_source_changed
 from router.config import Configuration
+from router.config.model import Http
 from rules.faults import Fault, Place
 
 
@@ -100,7 +101,7 @@ def compare(old: Assembly, new: Assembly, cause: str) -> Reloaded:
 
 def needs_restart(old: Configuration, new: Configuration) -> list[Fault]:
     """A fault for everything that only a restart can change."""
-    pairs = {"state_dir": (old.state_dir, new.state_dir), "http": (old.http, new.http)}
+    pairs = {"state_dir": (old.state_dir, new.state_dir), "http": (_but_token(old.http), _but_token(new.http))}
     return [
         Fault(
             new.places.get(key, Place(str(new.files[0]))),
@@ -110,6 +111,11 @@ def needs_restart(old: Configuration, new: Configuration) -> list[Fault]:
         for key, (before, after) in pairs.items()
         if before != after
     ]
+
+
+def _but_token(http: Http | None) -> Http | None:
+    """The settings of the address that is listened on; the token is asked for with each request."""
+    return None if http is None else http.model_copy(update={"token": None})
 
 
 def _is_same_sink(old: Configuration, new: Configuration, name: str) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ import jsonschema_rs
 import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from connectors.kit import SinkContract, SourceContract
+from router.cli import app
 from router.config import json_schema
 from router.config.model import DeadLetterPolicy, SinkCommon, SourceCommon
 from router.framing import FRAMINGS
@@ -30,7 +31,7 @@ from rules.codecs import FORMATS
 from scripts import connector_docs, format_docs, function_docs
 from tests.examples import completed
 from tests.pages import BLOCK, Block, blocks_of
-from tests.walkthrough import PROGRAMS, ROOT, SECONDS, Reader, write
+from tests.walkthrough import ROOT, Reader, write
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGE = ROOT / "docs" / "writing-a-connector.md"
@@ -45,13 +46,10 @@ def labelled(language: str, label: str) -> list[Any]:
 
 def sluiceway(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """The output of the command, which must succeed."""
-    command = [str(PROGRAMS / "sluiceway"), *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True,
-        timeout=SECONDS, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(app, arguments, env=dict(environment or {}))
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def names_in(data: Any) -> Iterator[str]:

@@ -46,8 +46,8 @@ def busy(why: str = "too much is waiting to be delivered") -> Refusal:
 
 
 def stopping() -> Refusal:
-    """The source stops, or begins anew."""
-    return Refusal(503, "stopping: nothing of this request is promised", RETRY, close=True)
+    """The source stops, begins anew, is paused, or is gone while others have its address."""
+    return Refusal(503, "this source is closed for now: nothing of this request is promised", RETRY, close=True)
 
 
 def too_large(limit: int) -> Refusal:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -23,28 +24,20 @@ NO_TOKEN = "a token is needed: Authorization: Bearer ..."  # noqa: S105 - says s
 
 
 class Guard:
-    """Refuses requests. ``host`` is what is listened on."""
+    """Refuses requests. ``host`` is what is listened on; ``token`` gives the one that holds now."""
 
-    def __init__(self, host: str, token: str | None) -> None:
+    def __init__(self, host: str, token: Callable[[], str | None]) -> None:
         self._host = host.lower()
         self._token = token
 
     def refuses(self, request: web.Request) -> tuple[int, str] | None:
         """The status and the reason, for a request that is not granted."""
-        if self._token is not None and not self._shows_token(request):
+        token = self._token()
+        if token is not None and not _shows(request, token):
             return 401, NO_TOKEN
-        if self._token is None and not self._is_own_name(request.host):
+        if token is None and not self._is_own_name(request.host):
             return 403, NOT_OWN
         return (403, NOT_OWN) if self._is_of_another_page(request) else None
-
-    def refuses_page(self, request: web.Request) -> tuple[int, str] | None:
-        """The same for a page that tells nothing of the daemon: it is shown without the token, from wherever a link led
-        here, to whoever asks by a name that is this machine's."""
-        return (403, NOT_OWN) if self._token is None and not self._is_own_name(request.host) else None
-
-    def _shows_token(self, request: web.Request) -> bool:
-        given = request.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(errors="replace"), f"Bearer {self._token}".encode())
 
     def _is_own_name(self, host: str) -> bool:
         try:
@@ -65,6 +58,11 @@ class Guard:
             return (theirs.hostname, theirs.port or _PORTS.get(theirs.scheme)) != ours
         except (ValueError, KeyError):
             return True
+
+
+def _shows(request: web.Request, token: str) -> bool:
+    given = request.headers.get("Authorization", "")
+    return hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode())
 
 
 def _is_loopback(name: str) -> bool:

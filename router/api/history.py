@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from aiohttp import web
@@ -90,7 +90,7 @@ async def _history(subject: Subject, call: Call) -> web.Response:
     if flow is not None:
         named("flow", flow, {known.name: known for known in subject.configuration.flows})
     # Neither may hold up the loop: a flow may have a thousand rules.
-    told: dict[str, Any] = await aside(subject.history.as_json, flow)
+    told = await aside(subject.history.told(flow).as_json)
     text: bytes = await aside(orjson.dumps, told)  # which makes null of what is no number
     return response(subject.masked(text.decode()))
 

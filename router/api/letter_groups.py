@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from router.admin import Subject
 from router.api.endpoint import NO_STATE, Call, Endpoint, Failed, Said
 from router.api.explaining import Explanation, explain
-from router.api.letters import Kinds, the_letter
+from router.api.letters import Id, Kinds, the_letter
 from router.letter import batch_of, time_text
 from router.letter_filter import Where
 from router.letter_groups import LetterGroup
 from router.redaction import Redaction
 
 MOST = 200
+
+
+class Grouped(Kinds):
+    """Which letters are counted: those that agree with everything given; of several texts of one kind, with any."""
+
+    id: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
 
 
 class GroupTold(Said):
@@ -88,7 +96,7 @@ ENDPOINTS = (
         summary="Dead letters, counted by what became of them",
         handle=_groups,
         answer=GroupsTold,
-        query=Kinds,
+        query=Grouped,
         failures={503: NO_STATE},
     ),
     Endpoint(

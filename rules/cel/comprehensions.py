@@ -7,7 +7,7 @@ from typing import Final
 
 from rules.cel import nodes
 from rules.cel.errors import CelError, worse
-from rules.cel.values import NONE, Optional, a_type, make_map, normal
+from rules.cel.values import NONE, Optional, a_type, in_order, make_map, normal
 
 Run = Callable[[Mapping[str, object]], object]
 Scopes = Iterator[dict[str, object]]
@@ -125,6 +125,12 @@ def _filter(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
     return [scope[_KEY] for scope in scopes if _truth(condition(scope))]
 
 
+def _sort_by(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
+    (value,) = bodies
+    pairs = [(_made(value, scope), scope[_KEY]) for scope in scopes]
+    return [pairs[place][1] for place in in_order("sortBy", [by for by, _ in pairs])]
+
+
 def _transform_map(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
     value = bodies[-1]
     return make_map([(scope[_KEY], _made(value, scope)) for scope in _chosen(scopes, bodies)])
@@ -148,6 +154,7 @@ _LOOPS: Final[Mapping[str, _Loop]] = {
     "existsOne": _exists_one,
     "map": _map,
     "filter": _filter,
+    "sortBy": _sort_by,
     "transformList": _map,
     "transformMap": _transform_map,
     "transformMapEntry": _transform_map_entry,

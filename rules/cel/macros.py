@@ -31,6 +31,7 @@ _FORMS: Final[dict[str, tuple[_Form, ...]]] = {
     "existsOne": (_Form(1, 1, "exists_one"), _Form(2, 1, "existsOne")),
     "map": (_Form(1, 1, "map"), _Form(1, 2, "map")),
     "filter": (_Form(1, 1, "filter"),),
+    "sortBy": (_Form(1, 1, "sortBy"),),
     "transformList": (_Form(2, 1, "transformList"), _Form(2, 2, "transformList")),
     "transformMap": (_Form(2, 1, "transformMap"), _Form(2, 2, "transformMap")),
     "transformMapEntry": (_Form(2, 1, "transformMapEntry"), _Form(2, 2, "transformMapEntry")),
@@ -44,6 +45,7 @@ _USAGE: Final = {
     "existsOne": "list.existsOne(x, condition)",
     "map": "list.map(x, value) or list.map(x, condition, value)",
     "filter": "list.filter(x, condition)",
+    "sortBy": "list.sortBy(x, what it is sorted by)",
     "transformList": "list.transformList(index, x, value), or with a condition before the value",
     "transformMap": "map.transformMap(key, x, value), or with a condition before the value",
     "transformMapEntry": "map.transformMapEntry(key, x, {newKey: value}), or with a condition before the entry",
@@ -63,6 +65,8 @@ REFERENCE: Final = {
     "list.map(x, condition, value)": "The value for each element for which the condition holds.\n\n"
     "Example: [1, 2].map(x, x > 1, x * 2) == [4]",
     "list.filter(x, condition)": "The elements for which it holds.\n\nExample: [1, 2].filter(x, x > 1) == [2]",
+    "list.sortBy(x, value)": "The elements in the order of a value of each, which are all of one type.\n\n"
+    "Example: ['ccc', 'a', 'bb'].sortBy(x, x.size()) == ['a', 'bb', 'ccc']",
     "list.transformList(i, x, value)": "The value for each element and its index, or key and value of a map; with a "
     "condition before the value, for those for which it holds.\n\nExample: [5, 6].transformList(i, x, x * i) == [0, 6]",
     "map.transformMap(k, v, value)": "The map with another value under each key; with a condition before the value, "

@@ -11,9 +11,10 @@ taken from a binding, a field, an element or a key. A value that is passed on un
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
@@ -38,6 +39,7 @@ __all__ = [
     "compare",
     "equal",
     "freeze",
+    "in_order",
     "lookup",
     "make_map",
     "normal",
@@ -338,6 +340,21 @@ def compare(symbol: str, left: object, right: object) -> bool:
     if kind is other and kind in _ORDERED:
         return bool(_ORDER[symbol](left, right))
     raise CelError(f"{symbol} does not compare {type_name(left)} with {type_name(right)}")
+
+
+def in_order(method: str, values: Sequence[object]) -> list[int]:
+    """The places of values in their order, equal ones as they stand. All are of one type, or ints and doubles, which
+    JSON does not tell apart. Raises CelError, which names the method."""
+    if any(type(value) is UInt for value in values) and not all(type(value) is UInt for value in values):
+        other = next(value for value in values if type(value) is not UInt)
+        raise CelError(f"{method}() takes values of one type, not uint and {type_name(other)}")
+    if len(values) == 1:
+        compare("<", values[0], values[0])
+
+    def order(left: int, right: int) -> int:
+        return compare(">", values[left], values[right]) - compare("<", values[left], values[right])
+
+    return sorted(range(len(values)), key=functools.cmp_to_key(order))
 
 
 def freeze(value: object) -> object:

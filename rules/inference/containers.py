@@ -103,7 +103,7 @@ def _made(node: nodes.Macro, target: Type, body: Type) -> Type:
     match node.name:
         case "map" | "transformList":
             return list_of(some(body))
-        case "filter":
+        case "filter" | "sortBy":
             return list_of(next(iter(_bound(node, target).values())))
         case "transformMap" | "transformMapEntry":
             return map_of({}, DYNAMIC, DYNAMIC)

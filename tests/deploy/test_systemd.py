@@ -81,9 +81,18 @@ def test_every_credential_of_the_configuration_is_loaded() -> None:
 
 def test_a_reload_looks_at_the_files_that_run(tmp_path: Path) -> None:
     for unit in UNITS:
-        found = {name: value for _, name, value in reversed(lines_of(SYSTEMD / unit)) if name.startswith("Exec")}
-        files = [part for part in found["ExecStart"].split() if part.endswith(".yaml")]
-        assert found["ExecReload"].split()[1:] == ["check", *files]
+        lines = lines_of(SYSTEMD / unit)
+        (start,) = (value for _, name, value in lines if name == "ExecStart")
+        files = [part for part in start.split() if part.endswith(".yaml")]
+        *looks, signal = (value.split() for _, name, value in lines if name == "ExecReload")
+        assert [look[1:] for look in looks] == [["check", *files], ["test", *files]]
+        assert signal == ["kill", "-HUP", "$MAINPID"]
+
+
+def test_what_the_metrics_of_the_process_are_made_of_can_be_seen() -> None:
+    """When it was started is computed from ``/proc/stat``, which this would hide."""
+    for unit in UNITS:
+        assert ("Service", "ProcSubset", "pid") not in lines_of(SYSTEMD / unit)
 
 
 def test_a_drain_without_signs_of_life_ends_before_systemd_does_that() -> None:

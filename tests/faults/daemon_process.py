@@ -144,7 +144,7 @@ class Daemon:
         except OSError:
             return False
         parties: list[dict[str, Any]] = [*status["sources"].values(), *status["sinks"].values()]
-        held = [party[name]["records"] for party in parties for name in accounts if name in party]
+        held = [party[name]["records"] for party in parties for name in accounts if party.get(name)]
         return not any(held) and (not connected or all(party["connected"] for party in parties))
 
     def metrics(self) -> dict[str, float]:

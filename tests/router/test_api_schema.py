@@ -36,7 +36,7 @@ CHECKS = [
     negative_data_rejection,
     unsupported_method,
 ]
-EXAMPLES = 12
+EXAMPLES = 6
 EVENTS = "/api/flows/{name}/tap"
 """A stream never ends, so it is asked for below by names that are not there alone."""
 

@@ -52,6 +52,17 @@ async def test_without_the_token_nothing_is_told_and_nothing_changes(tmp_path: P
         assert (await client.ask("GET", "/api/status", headers={**TOKEN, **FOREIGN}))[0] == 403
 
 
+async def test_a_reload_may_bring_another_token(tmp_path: Path) -> None:
+    """From the next request on, and with whatever else has changed."""
+    file = project(tmp_path, ", token: s3cret")
+    async with client_of(file) as client:
+        file.write_text(file.read_text().replace("s3cret", "n3w"))
+        status, told = await client.ask("POST", "/api/reload", headers=TOKEN, json={})
+        assert (status, told["changes"]) == (200, {})
+        assert (await client.ask("GET", "/api/status", headers=TOKEN))[0] == 401
+        assert (await client.ask("GET", "/api/status", headers={"Authorization": "Bearer n3w"}))[0] == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [

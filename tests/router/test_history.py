@@ -42,7 +42,7 @@ def test_a_point_is_what_was_counted_since_the_last_one(tmp_path: Path) -> None:
     metrics.end_to_end.labels("orders", "out").observe(0.02)
     history.tick()
     history.tick()
-    told = history.as_json("orders")
+    told = history.told("orders").as_json()
     first, second = told["sources"]["orders"]["records"]
     assert first > 0
     assert second == 0
@@ -64,7 +64,7 @@ def test_it_keeps_an_hour_and_nothing_of_what_is_gone(tmp_path: Path) -> None:
     names[1:] = ["new"]
     for _ in range(POINTS + 5):
         history.tick()
-    told = history.as_json()
+    told = history.told().as_json()
     assert set(told["sources"]) == {"orders", "new"}
     for of_kind in (told["sources"], told["sinks"], told["flows"]):
         for one in of_kind.values():
@@ -77,7 +77,7 @@ def test_a_source_that_comes_later_has_points_for_the_time_before_that_say_nothi
     history.tick()
     names.append("others")
     history.tick()
-    before, now = history.as_json()["sources"]["others"]["records"]
+    before, now = history.told().as_json()["sources"]["others"]["records"]
     assert math.isnan(before)
     assert now == 0
 
@@ -86,9 +86,15 @@ def test_of_too_many_rules_those_of_the_fullest_flow_are_left_out_and_it_says_so
     metrics, config = Metrics(), configuration(tmp_path, rules=MAX_RULES)
     history = History(metrics, lambda: config, lambda: status("orders"))
     history.tick()
-    assert history.as_json()["left_out"] == ["others"]
-    assert "rules" not in history.as_json("others")["flows"]["others"]
-    assert set(history.as_json("orders")["flows"]["orders"]["rules"]) == {"contact", "odd", "fails", "keyed", "rest"}
+    assert history.told().as_json()["left_out"] == ["others"]
+    assert "rules" not in history.told("others").as_json()["flows"]["others"]
+    assert set(history.told("orders").as_json()["flows"]["orders"]["rules"]) == {
+        "contact",
+        "odd",
+        "fails",
+        "keyed",
+        "rest",
+    }
 
 
 @given(st.lists(st.floats(0, 99), min_size=1), st.sampled_from([0.5, 0.99]))

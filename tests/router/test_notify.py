@@ -128,6 +128,32 @@ def test_a_reload_is_told_and_ends_ready_whether_it_was_taken_or_not(rules: str,
     manager.close()
 
 
+def test_a_start_and_a_long_drain_ask_for_more_time(tmp_path: Path, manager: Manager) -> None:
+    """The HTTP sink gets no answer to the one record, so that the drain takes as long as it may."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE)
+        sink = f"{{type: http, url: 'http://127.0.0.1:{silent.getsockname()[1]}/'}}"
+        with daemon(tmp_path, {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "200000"}, sink) as process:
+            assert any("EXTEND_TIMEOUT_USEC=" in told for told in manager.until("READY=1"))
+            with until_the_record_is_there(silent):
+                manager.waiting()
+                process.send_signal(signal.SIGTERM)
+                manager.until("STOPPING=1")
+                for _ in range(3):
+                    assert "WATCHDOG=1" in manager.until("EXTEND_TIMEOUT_USEC=")[-1]
+                assert process.wait(PATIENCE) == 1
+
+
+def until_the_record_is_there(server: socket.socket) -> socket.socket:
+    """The connection on which it came: one that only tries whether somebody is there brings nothing."""
+    while True:
+        connection = server.accept()[0]
+        connection.settimeout(PATIENCE)
+        if connection.recv(65536):
+            return connection
+        connection.close()
+
+
 def test_a_daemon_that_ends_by_itself_says_so(tmp_path: Path, manager: Manager) -> None:
     with daemon(tmp_path, {"NOTIFY_SOCKET": manager.address}, follow="false") as process:
         manager.until("STOPPING=1")

@@ -138,7 +138,7 @@ def macros(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
     containers = st.one_of(paths, st.just("event.tags"), st.just("event.deep"), st.just("event.rows"), inner)
     return st.one_of(
-        st.builds(over, st.just("{}.{}({}, {})"), containers, st.sampled_from(MACROS), names, bodies),
+        st.builds(over, st.just("{}.{}({}, {})"), containers, st.sampled_from([*MACROS, "sortBy"]), names, bodies),
         st.builds(over, st.just("{}.{}({}, {}, [{}])"), containers, st.just("map"), names, bodies, bodies),
         st.builds(over, st.just("size({}.{}({}, {})) > 1"), containers, st.just("filter"), names, bodies),
     )

@@ -7,7 +7,7 @@ from typing import Final
 from rules.cel.errors import CelError
 from rules.cel.functions.registry import function, method
 from rules.cel.operators import MAX_SIZE, PROMOTING
-from rules.cel.values import NONE, Optional, compare, freeze, normal
+from rules.cel.values import NONE, Optional, freeze, in_order, normal
 
 _MAX_RANGE: Final = 1_000_000
 
@@ -103,11 +103,7 @@ def _sort(elements: list[object]) -> list[object]:
     Example: [3, 1, 2].sort() == [1, 2, 3]
     """
     values = list(map(normal, elements))
-    if len(values) == 1:
-        compare("<", values[0], values[0])
-    return sorted(
-        values, key=functools.cmp_to_key(lambda left, right: compare(">", left, right) - compare("<", left, right))
-    )
+    return [values[place] for place in in_order("sort", values)]
 
 
 @method("sum")
