@@ -28,7 +28,9 @@ class AdminPages:
 
     def __init__(self, subject: Subject, host: str) -> None:
         self._subject = subject
-        self._api = Api(subject, Guard(host, self._token), ENDPOINTS)
+        guard = Guard(host, self._token)
+        self._api = Api(subject, guard, ENDPOINTS)
+        self._console = Console(guard.refuses_page)
 
     def runner(self) -> web.AppRunner:
         """What serves them."""
@@ -37,6 +39,7 @@ class AdminPages:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         self._api.mount(app)
+        self._console.mount(app)
         app[BROADCAST] = Broadcast(self._subject)
         app.on_shutdown.append(self._end_streams)
         return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
