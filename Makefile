@@ -9,7 +9,7 @@ ARGS ?=
 # Tests start hundreds of processes: each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test outages check docs servers bench faults deploy-tools
+.PHONY: help run test outages check docs console screenshots servers bench faults deploy-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,8 @@ help:
 	@echo 'make outages  tests that kill, freeze and cut off a Kafka of their own, for minutes'
 	@echo 'make check    format, lint, types, layers, pages made from code, and a smoke test of the built wheel'
 	@echo 'make docs     the pages about connectors, formats, framings, functions and the API, and the dashboard, from code'
+	@echo 'make console  the web console, from the sources in console/; needs Node and npm'
+	@echo 'make screenshots  pictures of the console in docs/console; needs Chromium'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
 	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kustomize, schemas), for the tests of it'
 	@echo 'make bench    the benchmarks, each beside its floor'
@@ -49,6 +51,7 @@ check: $(VENV)/.stamp
 	$(BIN)/python -m scripts.function_docs --check
 	$(BIN)/python -m scripts.dashboard --check
 	$(BIN)/python -m scripts.api_docs --check
+	$(BIN)/python -m scripts.console --check --types
 	$(BIN)/python -m scripts.smoke
 
 docs: $(VENV)/.stamp
@@ -57,6 +60,12 @@ docs: $(VENV)/.stamp
 	$(BIN)/python -m scripts.function_docs
 	$(BIN)/python -m scripts.dashboard
 	$(BIN)/python -m scripts.api_docs
+
+console: $(VENV)/.stamp
+	$(BIN)/python -m scripts.console
+
+screenshots: $(VENV)/.stamp
+	$(BIN)/python -m scripts.screenshots $(ARGS)
 
 servers: $(VENV)/.stamp
 	@exec $(BIN)/python deploy/dev/servers $(ARGS)

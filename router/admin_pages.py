@@ -1,4 +1,4 @@
-"""The admin pages: metrics, health, and the API.
+"""The admin pages: metrics, health, the API, and the console, which shows what the API tells.
 
 Open to everybody who can reach the port: ``/metrics``, ``/healthz``, ``/readyz``. For everything else, ``router.api``
 says who may ask.
@@ -17,6 +17,7 @@ from router.api import ENDPOINTS
 from router.api.guard import Guard
 from router.api.live import BROADCAST, Broadcast
 from router.api.server import MAX_BODY, Api
+from router.console import Console
 
 LONGEST_LINE = 64 << 10
 """A condition in a query is long when it is escaped."""
@@ -27,7 +28,9 @@ class AdminPages:
 
     def __init__(self, subject: Subject, host: str) -> None:
         self._subject = subject
-        self._api = Api(subject, Guard(host, self._token), ENDPOINTS)
+        guard = Guard(host, self._token)
+        self._api = Api(subject, guard, ENDPOINTS)
+        self._console = Console(guard.refuses_page)
 
     def runner(self) -> web.AppRunner:
         """What serves them."""
@@ -36,6 +39,7 @@ class AdminPages:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         self._api.mount(app)
+        self._console.mount(app)
         app[BROADCAST] = Broadcast(self._subject)
         app.on_shutdown.append(self._end_streams)
         return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)

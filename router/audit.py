@@ -108,6 +108,8 @@ class Wanted:
 
 
 _EVERY = Wanted()
+_NO_ID = 1 << 62
+"""Above every id."""
 
 
 async def find(state: StateDir, wanted: Wanted = _EVERY, after: int = 0) -> AsyncIterator[Entry]:
@@ -155,6 +157,15 @@ def _write_all(
     connection: sqlite3.Connection, *, writes: Collection[Callable[[sqlite3.Connection], Entry]]
 ) -> list[Entry]:
     return [write(connection) for write in writes]
+
+
+def newest(
+    connection: sqlite3.Connection, *, wanted: Wanted = _EVERY, before: int | None = None, limit: int = PAGE_ENTRIES
+) -> list[Entry]:
+    """So many of the entries that are wanted, with ids below ``before``, the newest first."""
+    condition, arguments = wanted.condition()
+    query = f"SELECT {COLUMNS} FROM audit WHERE {condition} AND id < ? ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants; values are bound
+    return [Entry(*row) for row in connection.execute(query, (0, *arguments, before or _NO_ID, limit))]
 
 
 def _page(connection: sqlite3.Connection, *, wanted: Wanted, after: int) -> list[Entry]:

@@ -102,6 +102,12 @@ def look_up(shipped: Shipped) -> None:
     shipped.sluiceway("check", "wrong.yaml", code=2)
 
 
+def look(shipped: Shipped) -> None:
+    """The console is whole: it is served from files of the wheel."""
+    python = shipped.environment / "bin" / "python"
+    shipped.call(str(python), "-c", "from router.console import Console; Console(lambda _: None)")
+
+
 def expect(what: str, found: object, wanted: object) -> None:
     """End the program when they differ."""
     if found != wanted:
@@ -112,7 +118,7 @@ def main() -> None:
     """Run all of it in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="sluiceway-smoke-") as folder:
         shipped = Shipped(Path(folder))
-        for step in (Shipped.install, example, look_up, route):
+        for step in (Shipped.install, example, look_up, look, route):
             print(f"smoke: {step.__name__}", flush=True)
             step(shipped)
 

@@ -39,6 +39,11 @@ class Guard:
             return 403, NOT_OWN
         return (403, NOT_OWN) if self._is_of_another_page(request) else None
 
+    def refuses_page(self, request: web.Request) -> tuple[int, str] | None:
+        """The same for a page that tells nothing of the daemon: it is shown without the token, from wherever a link led
+        here, to whoever asks by a name that is this machine's."""
+        return (403, NOT_OWN) if self._token() is None and not self._is_own_name(request.host) else None
+
     def _is_own_name(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""

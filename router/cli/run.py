@@ -98,8 +98,8 @@ def _greet(daemon: Daemon) -> None:
         sinks = {target.sink: None for rule in flow.rules for target in rule.targets if target.sink != DROP}
         lines.append(f"  flow {flow.name}: {', '.join(name for name, _ in flow.sources)} -> {', '.join(sinks)}")
     if daemon.admin is not None:
+        lines.append(f"  console  {daemon.admin.url}/")
         lines.append(f"  metrics  {daemon.admin.url}/metrics")
-        lines.append(f"  status   {daemon.admin.url}/api/status")
     command = "sluiceway" if shutil.which("sluiceway") else sys.argv[0]
     lines.append(f"  letters  {command} dead list {' '.join(map(str, configuration.files))}")
     for name, spec in configuration.sources.items():

@@ -88,4 +88,4 @@ def test_the_banner_says_https(tmp_path: Path, certificates: Certificates) -> No
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 0
     assert "  metrics  https://127.0.0.1:" in banner
-    assert "  status   https://127.0.0.1:" in banner
+    assert "  console  https://127.0.0.1:" in banner

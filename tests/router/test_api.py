@@ -218,3 +218,8 @@ async def test_what_is_ordered_is_in_the_audit_before_it_is_done(tmp_path: Path)
         assert rest["entries"][0]["previous"] == page["entries"][1]["hash"]
         assert rest["next"] is None
         assert len((await client.get("/api/audit", action="pause", since="1h"))["entries"]) == 1
+        last = await client.get("/api/audit", newest="true", limit=2)
+        assert [entry["action"] for entry in last["entries"]] == ["reload", "purge"]
+        older = await client.get("/api/audit", newest="true", before=last["next"])
+        assert [entry["action"] for entry in older["entries"]] == ["purge", "pause", "start"]
+        assert older["next"] is None

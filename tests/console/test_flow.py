@@ -1,0 +1,97 @@
+"""A flow and its records: what the pages say of rules is what they did, and why is told to the last expression."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from consoles import OpenConsole, project
+from daemons import daemon_of
+from playwright.async_api import expect
+from pydantic import JsonValue
+
+from connectors import memory
+from router.daemon import Daemon
+
+BIG: JsonValue = {"type": "order", "amount": 900, "plan": "pro"}
+VISIT: JsonValue = {"type": "visit", "amount": 0, "plan": "free"}
+BEAT: JsonValue = {"type": "heartbeat", "amount": 0}
+NEGATIVE: JsonValue = {"type": "order", "amount": -1, "plan": "free"}
+
+
+@asynccontextmanager
+async def shop(folder: Path, *values: JsonValue) -> AsyncIterator[Daemon]:
+    """A daemon through which these have gone."""
+    async with daemon_of(project(folder)) as daemon:
+        memory.source("web").push(memory.records(*values))
+        async with asyncio.timeout(10):
+            while not daemon.samples.sample("shop"):
+                await asyncio.sleep(0.02)
+        yield daemon
+
+
+async def test_rules_stand_in_order_with_what_they_did(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with shop(tmp_path, *[BIG] * 4, *[VISIT] * 3, *[BEAT] * 2, NEGATIVE) as daemon:
+        console = await open_console(daemon, "#/flows/shop")
+        rules = console.get("region", "Rules").get_by_role("listitem")
+        await expect(rules).to_have_count(3)
+        for place, (name, records) in enumerate([("heartbeats", 2), ("vip", 4), ("rest", 7)]):
+            await expect(rules.nth(place)).to_contain_text(name)
+            await expect(rules.nth(place).locator(".rule-count b")).to_have_text(str(records))
+        await expect(console.get("region", "Contract")).to_contain_text("amount is not negative 1 broke it")
+        await console.is_accessible()
+
+
+async def test_a_rule_is_shown_as_it_is_written_with_records_that_came_to_it(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    async with shop(tmp_path, BIG, VISIT, BEAT) as daemon:
+        console = await open_console(daemon, "#/flows/shop")
+        await console.get("link", "vip").first.click()
+        rule = console.get("region", "Rule vip")
+        await expect(rule).to_contain_text('big && event.plan == "pro"')
+        await expect(rule).to_contain_text("later rules see the record, too")
+        samples = console.get("list", "Sampled records").get_by_role("listitem")
+        await expect(samples).to_have_count(1)
+        await expect(samples).to_contain_text('"amount":900')
+        assert console.page.url.endswith("#/flows/shop?rule=vip")
+        await console.is_accessible()
+
+
+async def test_a_record_tells_what_came_each_value_and_what_left(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with shop(tmp_path, BIG) as daemon:
+        console = await open_console(daemon, "#/flows/shop")
+        await console.get("list", "Sampled records").get_by_role("link").first.click()
+        await expect(console.get("region", "What came")).to_contain_text('"amount": 900')
+        why = console.get("region", "Why")
+        await expect(why).to_contain_text("amount is not negative")
+        await why.get_by_text('big && event.plan == "pro"').click()
+        await expect(why.get_by_text("event.amount > 500")).to_be_visible()
+        left = console.get("region", "What left")
+        await expect(left.get_by_role("listitem")).to_have_count(2)
+        await expect(left.get_by_role("listitem").first).to_contain_text('"tier": "gold"')
+        await expect(console.page.locator(".times")).to_contain_text("settled")
+        await console.is_accessible()
+
+
+async def test_what_a_reload_changed_is_said(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with shop(tmp_path, BIG) as daemon:
+        console = await open_console(daemon, "#/flows/shop")
+        await expect(console.get("region", "Rules").get_by_role("listitem")).to_have_count(3)
+        rules = tmp_path / "rules" / "shop.yaml"
+        more = "\n  - {name: bulk, when: event.amount > 5000, to: archive}\n  - {name: rest, to: archive}"
+        rules.write_text(rules.read_text().replace("\n  - {name: rest, to: archive}", more))
+        await daemon.reload("asked", "test")
+        await expect(console.get("region", "The last reload")).to_contain_text("Added bulk")
+        await expect(console.get("region", "Rules").get_by_role("listitem")).to_have_count(4)
+
+
+async def test_a_record_that_is_kept_no_longer_leads_to_newer_ones(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with shop(tmp_path, BIG) as daemon:
+        console = await open_console(daemon, "#/flows/shop/samples/1")
+        await console.sees("This record is not kept any more")
+        await console.get("link", "Newer ones of shop").click()
+        await console.sees("Sampled records")
+        console.complaints.clear()  # the browser says that there is no such page

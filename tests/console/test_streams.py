@@ -1,0 +1,113 @@
+"""Streams: what the graph says is so, what is wrong is seen at once, and one click tells why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from consoles import LOOKS, SHOP, OpenConsole, project
+from daemons import daemon_of
+from playwright.async_api import expect
+from pydantic import JsonValue
+
+from connectors import memory
+from router import Batch, NotConnected
+
+ORDER: JsonValue = {"type": "order", "amount": 900, "plan": "pro"}
+VISIT: JsonValue = {"type": "visit", "amount": 0, "plan": "free"}
+
+
+async def test_every_component_is_shown_and_accessible(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon)
+        for look in LOOKS:
+            await console.look(look)
+            for name in ("web", "app", "shop", "vip", "archive"):
+                await expect(console.get("link", name).locator("visible=true").first).to_be_visible()
+        await console.is_accessible()
+
+
+async def test_the_counts_of_a_sink_are_those_that_it_got(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon, "#/?at=sink/vip")
+        memory.source("web").push(memory.records(*[ORDER] * 7, *[VISIT] * 5))
+        detail = console.get("complementary", "sink vip")
+        await expect(detail.get_by_role("row", name="shop")).to_contain_text("7")
+        await console.go("#/?at=sink/archive")
+        await expect(console.get("complementary", "sink archive").get_by_role("row", name="shop")).to_contain_text("12")
+
+
+async def test_a_sink_that_is_away_is_seen_at_once_and_a_click_tells_why(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    def away() -> None:
+        raise NotConnected("the archive's door is shut")
+
+    memory.sink("archive").on_open = away
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon)
+        await console.sees("1 failing")
+        await console.page.get_by_role("region", name="What to look at").get_by_role("link", name="archive").click()
+        await console.sees("the archive's door is shut")
+        assert "at=sink%2Farchive" in console.page.url
+        memory.sink("archive").on_open = None
+        await console.sees("All well")
+        await console.is_accessible()
+
+
+async def test_dead_letters_are_counted_and_lead_to_themselves(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon)
+        memory.source("web").push(memory.records({"amount": -1}, {"amount": -2}), Batch([b"{no"]))
+        await console.sees("3 dead letters of flow shop")
+        await console.page.get_by_role("region", name="What to look at").get_by_role("link").click()
+        assert console.page.url.endswith("#/dead-letters?flow=shop")
+
+
+async def test_what_was_known_stays_when_the_daemon_goes_away(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon)
+        await console.sees("All well")
+    await console.sees("Not connected")
+    await expect(console.get("link", "archive").first).to_be_visible()
+    console.complaints.clear()  # the browser says that nobody answers
+
+
+async def test_what_is_sought_is_shown_with_what_it_has_to_do_with(open_console: OpenConsole, tmp_path: Path) -> None:
+    other = "flow: other\nfrom: [app]\nrules: [{name: all, to: archive}]\n"
+    async with daemon_of(project(tmp_path, shop=SHOP.replace("[web, app]", "[web]"), other=other)) as daemon:
+        console = await open_console(daemon, "#/?q=vip")
+        graph = console.get("region", "Sources, flows and sinks")
+        await expect(graph.get_by_role("link")).to_have_count(4)
+        await expect(graph.get_by_role("link", name="app")).to_have_count(0)
+        await console.go("#/?q=app")
+        await expect(graph.get_by_role("link", name="other")).to_be_visible()
+        await expect(graph.get_by_role("link")).to_have_count(3)
+
+
+async def test_a_token_is_asked_for_once(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path, ", token: knock-knock")) as daemon:
+        console = await open_console(daemon)
+        await console.get("textbox", "Token").fill("wrong")
+        await console.get("button", "Continue").click()
+        await console.sees("The token that was given is not it.")
+        await console.get("textbox", "Token").fill("knock-knock")
+        await console.get("button", "Continue").click()
+        await console.sees("All well")
+        await console.page.reload()
+        await console.sees("All well")
+        console.complaints.clear()  # the browser says that it was refused
+
+
+async def test_the_keyboard_leads_everywhere(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon)
+        await console.sees("All well")
+        for keys, page in (("gd", "dead-letters"), ("ga", "history"), ("gc", "configuration"), ("gt", "try")):
+            for key in keys:
+                await console.page.keyboard.press(key)
+            here = console.get("navigation", "Pages").locator("[aria-current]")
+            await expect(here).to_have_attribute("href", f"#/{page}")
+        await console.page.keyboard.press("?")
+        await expect(console.get("dialog", "Keys")).to_be_visible()
+        await console.page.keyboard.press("Escape")
+        await expect(console.get("dialog", "Keys")).not_to_be_visible()
