@@ -15,10 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from router.batch import Batch
-from router.cli.explanation.as_json import AsJson
-from router.cli.explanation.sinks import Sinks
-from router.cli.explanation.values import Values
 from router.config import load
+from router.explanation.as_json import AsJson
+from router.explanation.sinks import Sinks
+from router.explanation.values import Values
 from router.letter import Letter
 from router.redaction import Redaction
 from rules.reader import read_flow
