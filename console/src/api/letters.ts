@@ -115,3 +115,23 @@ function body(meant: Meant): { [name: string]: unknown } {
   const told = given.map(([name, value]) => [name, LISTS.has(name) ? [value] : value]);
   return told.length ? Object.fromEntries(told) : { all: true };
 }
+
+/** The record that a replay sends from now on. */
+export type Amended = ({ text: string } | { base64: string }) & { key?: string };
+
+/** Put another record into a letter; what came first is kept beside it. */
+export function amend(id: number, record: Amended): Promise<unknown> {
+  return post(at`/api/dead_letters/${id}/amend`, record);
+}
+
+/** How many letters a condition takes, and which they are, up to `most`. */
+export async function counted(filter: Filter, most: number): Promise<{ ids: number[]; isAll: boolean }> {
+  const ids: number[] = [];
+  let next: number | null = 0;
+  while (next !== null && ids.length <= most) {
+    const found: Page = await page(filter, next, 500, 0);
+    ids.push(...found.letters.map((letter) => letter.id));
+    next = found.next;
+  }
+  return { ids: ids.slice(0, most), isAll: next === null && ids.length <= most };
+}

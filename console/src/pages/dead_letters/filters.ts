@@ -2,7 +2,7 @@
 import { computed } from "@preact/signals";
 import { useState } from "preact/hooks";
 import type { Filter, Group } from "../../api/letters.ts";
-import { href, refine, route } from "../../app/route.ts";
+import { href, refine, route, type Query } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { inertText } from "../../parts/inert.ts";
 import { Text } from "../../parts/payload.ts";
@@ -21,9 +21,14 @@ export const filter = computed<Filter>(() => {
 /** Whether anything is asked of the letters. */
 export const isFiltered = computed(() => NAMES.some((name) => filter.value[name]));
 
+/** What stands in the address of all that is shown with these letters: the filter, and the replay that is watched. */
+export function within(): Query {
+  return { ...filter.value, job: route.value.query.get("job") };
+}
+
 /** The link to the letters of a group, within what is asked of all of them. */
 export function linkTo(group: Group): string {
-  return href(["dead-letters"], { ...filter.value, ...exactly(group) });
+  return href(["dead-letters"], { ...within(), ...exactly(group) });
 }
 
 /** Whether the filter names this group and no other. */

@@ -14,7 +14,7 @@ import { Payload, Text, Value } from "../../parts/payload.ts";
 import { Sign } from "../../parts/state.ts";
 import { useGet } from "../../parts/use.ts";
 import { Ends } from "./ends.ts";
-import { filter } from "./filters.ts";
+import { within } from "./filters.ts";
 
 /** So many characters of a payload are asked for at first. */
 export const CUT = 65_536;
@@ -126,5 +126,5 @@ export function linkToRules(letter: { flow: string; rule: string | null; id?: nu
 
 /** The link to a letter, within the filter. */
 export function linkToLetter(id: number, more: { edit?: number | null } = {}): string {
-  return href(["dead-letters", String(id)], { ...filter.value, ...more });
+  return href(["dead-letters", String(id)], { ...within(), ...more });
 }

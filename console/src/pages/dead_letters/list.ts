@@ -8,7 +8,7 @@ import { inertText } from "../../parts/inert.ts";
 import { Empty, Failure, Loading } from "../../parts/notes.ts";
 import { Text, Value } from "../../parts/payload.ts";
 import { VirtualList } from "../../parts/virtual.ts";
-import { filter, isFiltered } from "./filters.ts";
+import { isFiltered, within } from "./filters.ts";
 import { Where } from "./groups.ts";
 import { MOST, type Loaded } from "./loaded.ts";
 
@@ -73,7 +73,7 @@ function Row({ letter, isHere, isOpen, isChosen }: InRow) {
   const name = `${isHere ? "here" : ""} ${isOpen ? "open" : ""} ${isChosen ? "chosen" : ""}`;
   return html`<div class="letter-row ${name}">
     <label class="letter-check"><input type="checkbox" checked=${isChosen} onChange=${() => toggle(letter.id)} aria-label="Choose letter ${letter.id}" /></label>
-    <a class="letter-link" href=${href(["dead-letters", String(letter.id)], { ...filter.value })} aria-current=${isOpen ? "true" : null}>
+    <a class="letter-link" href=${href(["dead-letters", String(letter.id)], within())} aria-current=${isOpen ? "true" : null}>
       <span class="letter-line"><span class="letter-id">${letter.id}</span>
         <b class="letter-reason"><${Text} text=${letter.reason.replaceAll("_", " ")} /></b>
         <${Where} of=${letter} />
