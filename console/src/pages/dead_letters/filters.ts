@@ -54,13 +54,14 @@ export function Filters({ known, fault }: { known: readonly Group[]; fault: stri
   return html`<search class="filters ${isOpen ? "open" : ""}"><div class="filters-first">
       <${When} />
       <button type="button" class="filters-more" aria-expanded=${isOpen} aria-controls="filters-chosen"
-        onClick=${() => setOpen(!isOpen)}>Filter${set ? ` (${set})` : ""}</button></div>
+        onClick=${() => setOpen(!isOpen)}>Filter${set ? ` (${set})` : ""}</button>
+      ${set > 0 && html`<a class="button quiet" href=${href(["dead-letters"])}>Clear</a>`}</div>
     ${fault && html`<p class="fault" role="alert"><${Sign} tone="bad" /><${Text} text=${fault} /></p>`}
     <div class="filters-chosen" id="filters-chosen">
       ${CHOSEN.map((name) => html`<${Chosen} key=${name} name=${name} known=${known} />`)}
       <${Since} />
       ${asked.source && html`<${Chosen} name="source" known=${known} />`}
-      ${set > 0 && html`<a class="button quiet clear" href=${href(["dead-letters"])}>Clear</a>`}</div></search>`;
+    </div></search>`;
 }
 
 function When() {

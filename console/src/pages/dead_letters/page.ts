@@ -130,7 +130,7 @@ function Bar({ groups, total, loaded }: InBar) {
     <p class="letters-many">${ids.size ? html`<b>${ids.size.toLocaleString("en")}</b> chosen <button type="button" class="quiet" onClick=${() => (chosen.value = new Set())}>None</button>`
       : filter.value.when ? html`Those for which <code><${Text} text=${filter.value.when} longest=${60} /></code>` : plural(total, "letter")}</p>
     <p class="actions">
-      ${only?.rule && html`<a class="button" href=${linkToRules(only)}>Edit the rule</a>`}
+      ${only?.rule && html`<a class="button to-rule" href=${linkToRules(only)}>Edit the rule</a>`}
       <button type="button" class="primary" disabled=${isNone} onClick=${() => ask("replay")}>Replay ${many} …</button>
       <button type="button" class="danger" disabled=${isNone} onClick=${() => ask("purge")}>Purge …</button></p></div>`;
 }
