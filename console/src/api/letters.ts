@@ -65,8 +65,8 @@ export interface Letter extends Listed, Record {
   out_key: Raw | null;
   out_headers: [string, Raw][] | null;
   out_settings: { [name: string]: unknown };
-  /** What came first, where the record was amended. */
-  original: Record | null;
+  /** What came first, where it was amended: the record, or what was to go out. */
+  original: (Record & { what: "record" | "outgoing"; amended: string }) | null;
 }
 
 export interface Page {
@@ -116,10 +116,21 @@ function body(meant: Meant): { [name: string]: unknown } {
   return told.length ? Object.fromEntries(told) : { all: true };
 }
 
-/** The record that a replay sends from now on. */
+/** Whether a replay sends what was to go out, as it was made by the rules, straight to the sink. */
+export function isOutgoing(letter: Letter): boolean {
+  return letter.stage === "sink" && letter.out_size !== null;
+}
+
+/** What a replay sends of the letter. */
+export function sent(letter: Letter): Record & { size: number } {
+  if (!isOutgoing(letter)) return letter;
+  return { value: letter.out_value, key: letter.out_key, headers: letter.out_headers, size: letter.out_size ?? 0 };
+}
+
+/** What a replay sends from now on. */
 export type Amended = ({ text: string } | { base64: string }) & { key?: string };
 
-/** Put another record into a letter; what came first is kept beside it. */
+/** Put something else in the place of what a replay sends; what came first is kept beside it. */
 export function amend(id: number, record: Amended): Promise<unknown> {
   return post(at`/api/dead_letters/${id}/amend`, record);
 }

@@ -1,22 +1,26 @@
-/** The record of a letter, edited, beside where it would go by the rules as they are now. */
+/**
+ * What a replay of a letter sends, edited: the record, beside where it would go by the rules as they are now; or, where a
+ * sink did not take it, what goes out, beside the record that it was made of.
+ */
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { at, post } from "../../api/client.ts";
-import { amend, type Amended, type Letter } from "../../api/letters.ts";
+import { amend, isOutgoing, sent, type Amended, type Letter } from "../../api/letters.ts";
 import { live } from "../../api/live.ts";
-import type { Explanation as Told, Raw } from "../../api/types.ts";
+import type { Explanation as Told, FlowDetail, Raw } from "../../api/types.ts";
 import { href, refine } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { Explanation } from "../../parts/explanation.ts";
 import { bytes } from "../../parts/format.ts";
 import { isJson, laidOut, onOneLine } from "../../parts/json_text.ts";
 import { complain, Empty, Failure, Loading, say } from "../../parts/notes.ts";
-import { Text } from "../../parts/payload.ts";
+import { Payload, Text } from "../../parts/payload.ts";
 import { State } from "../../parts/state.ts";
 import { useGet } from "../../parts/use.ts";
 import { start } from "./ask.ts";
 import { PayloadEditor } from "./editor.ts";
 import { Ends } from "./ends.ts";
+import { RuleLink } from "./rule_link.ts";
 
 /** What is longer is not edited here. */
 export const LONGEST = 1 << 20;
@@ -31,25 +35,27 @@ interface Edited {
 
 /** The editor. It closes when the change was kept. */
 export function Amend({ letter, close, again }: Edited) {
-  const flow = useGet<{ contract: { sensitive?: string[] } | null }>(at`/api/flows/${letter.flow}`);
-  if (letter.size > LONGEST) {
-    return html`<${Empty} title=${`${bytes(letter.size)} are too long to be edited here`}>
+  const flow = useGet<FlowDetail>(at`/api/flows/${letter.flow}`);
+  const { size, value } = sent(letter);
+  if (size > LONGEST) {
+    return html`<${Empty} title=${`${bytes(size)} are too long to be edited here`}>
       <p>On the host: <code>sluiceway dead amend ${letter.id} --file FILE</code></p><p><button type="button" onClick=${close}>Back</button></p><//>`;
   }
   if (flow.loading && !flow.data) return html`<${Loading} />`;
-  const isHidden = letter.value === null || (flow.data?.contract?.sensitive?.length ?? 0) > 0;
+  const isHidden = value === null || (flow.data?.contract.sensitive.length ?? 0) > 0;
   return html`<${Editing} letter=${letter} close=${close} again=${again} isHidden=${isHidden} />`;
 }
 
 function Editing({ letter, close, again, isHidden }: Edited & { isHidden: boolean }) {
-  const isBytes = typeof letter.value === "object" && letter.value !== null;
-  const first = useMemo(() => beginning(letter.value, isHidden), []);
+  const { value, key: itsKey } = sent(letter);
+  const isBytes = typeof value === "object" && value !== null;
+  const first = useMemo(() => beginning(value, isHidden), []);
   const text = useSignal(first);
-  const firstKey = typeof letter.key === "string" ? letter.key : "";
+  const firstKey = typeof itsKey === "string" && !isHidden ? itsKey : "";
   const key = useSignal(firstKey);
   const isBusy = useSignal(false);
-  const isChanged = text.value !== first || key.value !== firstKey;
-  const changed = (): Amended => ({ ...payload(text.value, letter.value), ...(key.value !== firstKey && { key: key.value }) });
+  const isChanged = text.value !== first || (key.value !== firstKey && !isHidden);
+  const changed = (): Amended => ({ ...payload(text.value, value), ...(key.value !== firstKey && { key: key.value }) });
   const keep = async (andReplay: boolean) => {
     isBusy.value = true;
     try {
@@ -66,20 +72,22 @@ function Editing({ letter, close, again, isHidden }: Edited & { isHidden: boolea
     isBusy.value = false;
   };
   const looksJson = !isBytes && isJson(text.value);
-  const wasJson = typeof letter.value === "string" && isJson(letter.value);
+  const wasJson = typeof value === "string" && isJson(value);
+  const title = isOutgoing(letter) ? "What goes out" : "The record";
   return html`<div class="amend">
-    ${isHidden && html`<p class="because"><b>Fields of this flow are sensitive.</b> What they hold is not shown: give the whole record anew.</p>`}
-    <div class="amend-columns"><section class="panel amend-record" aria-label="The record, edited">
-      <header class="form-head"><h3>The record</h3>${isBytes ? html`<span class="none">as base64</span>`
+    ${isHidden && html`<p class="because"><b>Fields of this flow are sensitive.</b> What they hold is not shown: all of it has to be given anew.</p>`}
+    <div class="amend-columns"><section class="panel amend-record" aria-label="${title}, edited">
+      <header class="form-head"><h3>${title}</h3>${isBytes ? html`<span class="none">as base64</span>`
         : html`<${State} tone=${looksJson ? "good" : wasJson || isHidden ? "bad" : "none"}>${looksJson ? "JSON" : "no JSON"}<//>`}</header>
-      <${PayloadEditor} text=${first} isJson=${looksJson || wasJson} label="The record" onText=${(now: string) => (text.value = now)} />
-      ${letter.key !== null && typeof letter.key === "string" && html`<label>Key
+      <${PayloadEditor} text=${first} isJson=${looksJson || wasJson} label=${title} onText=${(now: string) => (text.value = now)} />
+      ${typeof itsKey === "string" && html`<label>Key
         <input class="code" value=${key.value} spellcheck=${false} onInput=${(event: Event) => (key.value = (event.currentTarget as HTMLInputElement).value)} /></label>`}
       <p class="actions"><button type="button" class="primary" disabled=${isBusy.value} onClick=${() => keep(true)}>${isChanged ? "Amend and replay" : "Replay as it is"}</button>
         <button type="button" disabled=${isBusy.value || !isChanged} onClick=${() => keep(false)}>Amend</button>
         <button type="button" onClick=${close}>Cancel</button></p>
       <p class="none">What came first is kept beside it, and the audit tells who amended it.</p></section>
-    <${Preview} letter=${letter} body=${JSON.stringify({ ...payload(text.value, letter.value), ...(key.value && { key: key.value }) })} /></div></div>`;
+    ${isOutgoing(letter) ? html`<${MadeOf} letter=${letter} />`
+      : html`<${Preview} letter=${letter} body=${JSON.stringify({ ...payload(text.value, value), ...(key.value && { key: key.value }) })} />`}</div></div>`;
 }
 
 /** Where it would go, a moment after it was last changed. */
@@ -100,9 +108,17 @@ function Preview({ letter, body }: { letter: Letter; body: string }) {
   return html`<section class="panel now" aria-label="Where it would go" aria-live="polite"><h3>Where it would go now</h3>
     ${error.value ? html`<${Failure} error=${error.value} />` : !told.value ? html`<${Loading} what="Asking the rules" />` : null}
     ${told.value && html`<${Ends} ends=${told.value.goes_to} />
-      ${told.value.goes_to.some((end) => end.to === "dead_letter") && letter.rule && html`<p><a class="inline" href=${href(["try", letter.flow], { rule: letter.rule, letter: letter.id })}>
-        Edit the rule <${Text} text=${letter.rule} /> instead</a></p>`}
+      ${told.value.goes_to.some((end) => end.to === "dead_letter") && html`<p><${RuleLink} of=${letter} ids=${[letter.id]} /></p>`}
       <${Explanation} told=${told.value} ends=${false} link=${(rule: string) => href(["flows", letter.flow], { rule })} />`}</section>`;
+}
+
+/** The record that it was made of, to look at. */
+function MadeOf({ letter }: { letter: Letter }) {
+  const { value } = letter;
+  const laid = typeof value === "string" ? laidOut(value) : null;
+  return html`<section class="panel now" aria-label="The record"><h3>The record that it was made of</h3>
+    <p class="none">A replay sends what is on the left straight to <${Text} text=${letter.sink ?? ""} />; no rule is asked again.</p>
+    <${Payload} raw=${laid ?? value} isJson=${laid !== null} label="The record" none="Nothing of it may be shown." /></section>`;
 }
 
 function beginning(value: Raw | null, isHidden: boolean): string {

@@ -1,7 +1,7 @@
 /** One dead letter: why it is one, its record, what was to go out, and where it would go by the rules as they are now. */
 import { useMemo, useState } from "preact/hooks";
 import { at, get } from "../../api/client.ts";
-import type { Letter, Record } from "../../api/letters.ts";
+import { isOutgoing, type Letter, type Record } from "../../api/letters.ts";
 import { live, now } from "../../api/live.ts";
 import type { Explanation as Told, Raw } from "../../api/types.ts";
 import { href } from "../../app/route.ts";
@@ -27,15 +27,22 @@ interface Shown {
 
 /** All that is known of it. */
 export function LetterDetail({ letter, turn }: Shown) {
+  const isTwo = isOutgoing(letter);
   return html`<${Because} letter=${letter} />
     <${Facts} letter=${letter} />
     <${Now} letter=${letter} turn=${turn} />
-    <div class="letter-forms ${letter.stage === "sink" ? "two" : ""}">
-      <${Form} title="The record" letter=${letter} record=${letter} size=${letter.size} which="value" />
-      ${letter.stage === "sink" && html`<${Form} title="What was to go out" letter=${letter} size=${letter.out_size} which="out_value"
+    <div class="letter-forms ${isTwo ? "two" : ""}">
+      <${Form} title=${letter.original && !isTwo ? "The record, as amended" : "The record"} letter=${letter} record=${letter} size=${letter.size} which="value" />
+      ${isTwo && html`<${Form} title=${letter.original ? "What is to go out" : "What was to go out"} letter=${letter} size=${letter.out_size} which="out_value"
         record=${{ value: letter.out_value, key: letter.out_key, headers: letter.out_headers }} more=${letter.out_settings} />`}</div>
-    ${letter.original && html`<details class="panel part-of"><summary>What it was before it was amended</summary>
-      <${Form} title="As it came" letter=${letter} record=${letter.original} size=${null} which="" /></details>`}`;
+    ${letter.original && html`<${Original} letter=${letter} original=${letter.original} />`}`;
+}
+
+/** What came first, of a letter that was amended. */
+function Original({ letter, original }: { letter: Letter; original: NonNullable<Letter["original"]> }) {
+  const what = original.what === "outgoing" ? "What was to go out before it was amended" : "The record before it was amended";
+  return html`<details class="part-of"><summary>${what}, <time datetime=${original.amended} title=${exactly(original.amended)}>${clock(original.amended)}</time></summary>
+    <${Form} title="As it was" letter=${letter} record=${original} size=${null} which="" /></details>`;
 }
 
 function Because({ letter }: { letter: Letter }) {
@@ -69,8 +76,8 @@ function Now({ letter, turn }: Shown) {
     : error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} what="Asking the rules" />`;
   return html`<section class="now panel" aria-label="By the rules as they are now"><h3>By the rules as they are now</h3>
     ${body}
-    ${letter.stage === "sink" && !letter.original && html`<p class="none">A replay does not ask the rules: what was to go out goes straight to
-      ${" "}<${Text} text=${letter.sink ?? ""} /> again.</p>`}</section>`;
+    ${isOutgoing(letter) && html`<p class="none">That is what would become of such a record. A replay does not ask them: what was to go out
+      goes straight to <${Text} text=${letter.sink ?? ""} /> again.</p>`}</section>`;
 }
 
 interface OfRecord {
@@ -117,11 +124,6 @@ function Body({ title, raw, size, load }: OfPayload) {
 
 function Outside({ raw }: { raw: Raw }) {
   return typeof raw === "string" ? html`<${Text} text=${raw} />` : html`<${Value} value=${raw} />`;
-}
-
-/** The link to the editor of the rules that made a letter one. */
-export function linkToRules(letter: { flow: string; rule: string | null; id?: number }): string {
-  return href(["try", letter.flow], { rule: letter.rule, letter: letter.id });
 }
 
 /** The link to a letter, within the filter. */

@@ -1,7 +1,7 @@
 /** Dead letters: why records could not be handled, and what can be done about it: amend, replay, purge, watch. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, at, token } from "../../api/client.ts";
-import { counted, type Filter, type Group, type Letter } from "../../api/letters.ts";
+import { counted, isOutgoing, sent, type Filter, type Group, type Letter } from "../../api/letters.ts";
 import { live } from "../../api/live.ts";
 import { useKeys, type Key } from "../../app/keys.ts";
 import { go, href, refine, route } from "../../app/route.ts";
@@ -15,10 +15,11 @@ import { Amend, edit } from "./amend.ts";
 import { Ask, asked, start, type Many } from "./ask.ts";
 import { filter, Filters, inWords, NAMES, within } from "./filters.ts";
 import { Groups } from "./groups.ts";
-import { CUT, LetterDetail, linkToLetter, linkToRules } from "./letter.ts";
+import { CUT, LetterDetail, linkToLetter } from "./letter.ts";
 import { chosen, cursor, Letters, toggle } from "./list.ts";
 import { Loaded } from "./loaded.ts";
 import { Progress } from "./progress.ts";
+import { RuleLink } from "./rule_link.ts";
 
 interface Told {
   groups: Group[];
@@ -125,12 +126,13 @@ function Bar({ groups, total, loaded }: InBar) {
     }
   };
   const many = ids.size ? `${ids.size.toLocaleString("en")} chosen` : filter.value.when ? "those for which it holds" : `all ${total.toLocaleString("en")}`;
+  const tried = ids.size ? [...ids] : loaded.items.value.slice(0, 50).map((letter) => letter.id);
   const isNone = !ids.size && !loaded.items.value.length;
   return html`<div class="letters-bar">
     <p class="letters-many">${ids.size ? html`<b>${ids.size.toLocaleString("en")}</b> chosen <button type="button" class="quiet" onClick=${() => (chosen.value = new Set())}>None</button>`
       : filter.value.when ? html`Those for which <code><${Text} text=${filter.value.when} longest=${60} /></code>` : plural(total, "letter")}</p>
     <p class="actions">
-      ${only?.rule && html`<a class="button to-rule" href=${linkToRules(only)}>Edit the rule</a>`}
+      ${only && html`<${RuleLink} of=${only} ids=${tried} class="to-rule" />`}
       <button type="button" class="primary" disabled=${isNone} onClick=${() => ask("replay")}>Replay ${many} …</button>
       <button type="button" class="danger" disabled=${isNone} onClick=${() => ask("purge")}>Purge …</button></p></div>`;
 }
@@ -183,8 +185,8 @@ function One({ id, turn, loaded }: OfOne) {
       <h2>Dead letter ${id}</h2>
       ${data && !isGone && !isEdited && html`<p class="actions">
         <button type="button" class="primary" onClick=${replayOne}>Replay</button>
-        <button type="button" onClick=${() => edit(true)}>Edit the record</button>
-        ${data.rule && html`<a class="button" href=${linkToRules(data)}>Edit the rule</a>`}
+        <button type="button" onClick=${() => edit(true)}>${isOutgoing(data) ? "Edit what goes out" : "Edit the record"}</button>
+        <${RuleLink} of=${data} ids=${[id]} />
         <button type="button" class="danger" onClick=${purgeOne}>Purge …</button></p>`}</header>
     ${isGone ? html`<${Empty} title="It is no dead letter any more"><p><${Sign} tone="good" /> It was replayed, or purged.</p>
         <p><a href=${href(["dead-letters"], within())}>To the others</a></p><//>`
@@ -195,7 +197,7 @@ function One({ id, turn, loaded }: OfOne) {
 
 /** The editor, with all of the record. */
 function Whole({ letter, close, again }: { letter: Letter; close: () => void; again: () => void }) {
-  const isLong = letter.size > CUT;
+  const isLong = sent(letter).size > CUT;
   const { data, error } = useGet<Letter>(isLong ? at`/api/dead_letters/${letter.id}` : null);
   if (isLong && !data) return error ? html`<${Failure} error=${error} />` : html`<${Loading} />`;
   return html`<${Amend} letter=${data ?? letter} close=${close} again=${again} />`;
