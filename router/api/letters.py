@@ -241,7 +241,10 @@ def _cut(shown: dict[str, Any], characters: int | None) -> dict[str, Any]:
     """What is shown of a letter, with so much of each payload."""
     if characters is None:
         return shown
-    return shown | {name: _beginning(shown[name], characters) for name in ("value", "out_value")}
+    cut: dict[str, Any] = {name: _beginning(shown[name], characters) for name in ("value", "out_value")}
+    if original := shown["original"]:
+        cut["original"] = {**original, "value": _beginning(original["value"], characters)}
+    return shown | cut
 
 
 def _beginning(payload: Any, characters: int) -> Any:

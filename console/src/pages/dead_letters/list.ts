@@ -1,5 +1,6 @@
 /** The letters, oldest first, of which those in view are drawn: chosen by mouse or keyboard, opened on click. */
 import { signal } from "@preact/signals";
+import { ApiError } from "../../api/client.ts";
 import type { Listed } from "../../api/letters.ts";
 import { href } from "../../app/route.ts";
 import { html } from "../../html.ts";
@@ -39,6 +40,7 @@ interface Shown {
 export function Letters({ loaded, total, id, height }: Shown) {
   const items = loaded.items.value;
   const at = id === null ? cursor.value : items.findIndex((letter) => letter.id === id);
+  if (isRefused(loaded)) return html`<${Empty} title="The filter means nothing" />`;
   if (loaded.error.value && !items.length) return html`<${Failure} error=${loaded.error.value} again=${() => loaded.refresh()} />`;
   if (!items.length && loaded.isBusy.value) return html`<${Loading} what="Looking for dead letters" />`;
   if (!items.length) return html`<${Empty} title=${isFiltered.value ? "No dead letters are like this" : "No dead letters"}>
@@ -48,6 +50,11 @@ export function Letters({ loaded, total, id, height }: Shown) {
   return html`<div class="letters"><${VirtualList} items=${items} rowHeight=${ROW_PIXELS} height=${height} row=${row} at=${at}
       label="Dead letters" onEnd=${() => void loaded.more()} onView=${(end: number) => loaded.see(end)} />
     <p class="letters-foot none"><${Foot} loaded=${loaded} total=${total} /></p></div>`;
+}
+
+/** Whether the filter is one that the daemon does not understand; that it says so is shown beside the filter. */
+function isRefused(loaded: Loaded): boolean {
+  return loaded.error.value instanceof ApiError && loaded.error.value.status === 400;
 }
 
 function Foot({ loaded, total }: { loaded: Loaded; total: number }) {
