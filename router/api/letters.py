@@ -194,9 +194,13 @@ async def _list(subject: Subject, call: Call) -> Letters:
 
 
 async def _show(subject: Subject, call: Call) -> Letter:
-    letter = await the_letter(subject, call)
+    return shown(await the_letter(subject, call), Redaction(subject.configuration), call.query.cut)
+
+
+def shown(letter: DeadLetter, redaction: Redaction, characters: int | None = None) -> Letter:
+    """What may be shown of a letter; of each payload so many characters at most, if that is said."""
     size = None if letter.out_value is None else len(letter.out_value)
-    return Letter(**_cut(Redaction(subject.configuration).letter(letter), call.query.cut), out_size=size)
+    return Letter(**_cut(redaction.letter(letter), characters), out_size=size)
 
 
 async def the_letter(subject: Subject, call: Call) -> DeadLetter:
@@ -237,14 +241,14 @@ async def _purge(subject: Subject, call: Call) -> Purged:
     return Purged(purged=purged)
 
 
-def _cut(shown: dict[str, Any], characters: int | None) -> dict[str, Any]:
+def _cut(whole: dict[str, Any], characters: int | None) -> dict[str, Any]:
     """What is shown of a letter, with so much of each payload."""
     if characters is None:
-        return shown
-    cut: dict[str, Any] = {name: _beginning(shown[name], characters) for name in ("value", "out_value")}
-    if original := shown["original"]:
+        return whole
+    cut: dict[str, Any] = {name: _beginning(whole[name], characters) for name in ("value", "out_value")}
+    if original := whole["original"]:
         cut["original"] = {**original, "value": _beginning(original["value"], characters)}
-    return shown | cut
+    return whole | cut
 
 
 def _beginning(payload: Any, characters: int) -> Any:

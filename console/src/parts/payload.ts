@@ -42,10 +42,13 @@ export function Payload({ json, raw, isJson = raw === undefined, label, load, si
       <button type="button" class="quiet more" onClick=${() => setAll(false)}>Show the beginning alone</button></div>`;
   }
   if (!made) return null;
-  const more = load ?? (made.rest > 0 ? () => setAll(true) : undefined);
+  const more = () => {
+    load?.();
+    setAll(true);
+  };
   return html`<div class="payload"><pre class="code" tabindex="0" role="region" aria-label=${label}>
     ${made.lines.map((line) => [shown(line), "\n"])}</pre>
-    ${more && html`<button type="button" class="quiet more" onClick=${more}>
+    ${(load || made.rest > 0) && html`<button type="button" class="quiet more" onClick=${more}>
       Show all (${bytes(size ?? made.size)})</button>`}</div>`;
 }
 
