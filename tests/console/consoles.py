@@ -128,6 +128,6 @@ def _nodes(violation: Any) -> list[tuple[str, str]]:
     return [(node["html"][:160], node.get("failureSummary", "")) for node in violation["nodes"][:3]]
 
 
-expect.set_options(timeout=5_000)
+expect.set_options(timeout=15_000)
 
 OpenConsole = Callable[..., Awaitable[Console]]

@@ -9,7 +9,7 @@ import { Text } from "../../parts/payload.ts";
 import { Sign } from "../../parts/state.ts";
 
 export const NAMES = ["flow", "stage", "source", "sink", "rule", "reason", "since", "until", "when"] as const;
-const CHOSEN = ["flow", "stage", "sink", "rule", "reason"] as const;
+const CHOSEN = ["flow", "stage", "source", "sink", "rule", "reason"] as const;
 const AGES = [["", "any time"], ["10m", "the last 10 minutes"], ["1h", "the last hour"], ["24h", "the last day"], ["7d", "the last week"]] as const;
 
 /** What the address says. */
@@ -34,7 +34,7 @@ export function linkTo(group: Group): string {
 /** Whether the filter names this group and no other. */
 export function isOnly(group: Group): boolean {
   const asked = exactly(group);
-  return (["flow", "stage", "source", "sink", "rule", "reason"] as const).every((name) => filter.value[name] === (asked[name] ?? ""));
+  return CHOSEN.every((name) => filter.value[name] === (asked[name] ?? ""));
 }
 
 function exactly({ flow, stage, source, sink, rule, reason }: Group): Partial<Filter> {
@@ -60,7 +60,6 @@ export function Filters({ known, fault }: { known: readonly Group[]; fault: stri
     <div class="filters-chosen" id="filters-chosen">
       ${CHOSEN.map((name) => html`<${Chosen} key=${name} name=${name} known=${known} />`)}
       <${Since} />
-      ${asked.source && html`<${Chosen} name="source" known=${known} />`}
     </div></search>`;
 }
 
@@ -77,9 +76,7 @@ function When() {
     <button type="submit" class="hidden" tabindex="-1">Filter by it</button></form>`;
 }
 
-type Name = (typeof CHOSEN)[number] | "source";
-
-function Chosen({ name, known }: { name: Name; known: readonly Group[] }) {
+function Chosen({ name, known }: { name: (typeof CHOSEN)[number]; known: readonly Group[] }) {
   const chosen = filter.value[name];
   const counts = new Map<string, number>(chosen ? [[chosen, 0]] : []);
   for (const group of known) {

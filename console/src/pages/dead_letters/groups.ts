@@ -9,19 +9,18 @@ import { Text } from "../../parts/payload.ts";
 import { filter, isOnly, linkTo } from "./filters.ts";
 
 const SHOWN = 6;
-const MOST = 200;
 
 /** The groups. */
-export function Groups({ groups }: { groups: readonly Group[] }) {
+export function Groups({ groups, leftOut }: { groups: readonly Group[]; leftOut: number }) {
   const [all, setAll] = useState(false);
-  const most = groups[0]?.count ?? 1;
-  const shown = groups.slice(0, all ? MOST : SHOWN);
+  const most = groups.length > 1 ? (groups[0]?.count ?? 0) : 0;
+  const shown = groups.slice(0, all ? groups.length : SHOWN);
   return html`<section class="groups panel" aria-label="Grouped by reason"><ul>${shown.map(
     (group) => html`<${Row} key=${keyOf(group)} group=${group} most=${most} />`,
   )}</ul>
   ${groups.length > SHOWN && html`<p class="groups-more"><button type="button" class="quiet" aria-expanded=${all} onClick=${() => setAll(!all)}>
     ${all ? "Show the largest alone" : `Show all ${groups.length} reasons`}</button>
-    ${all && groups.length > MOST ? html`<span class="none">the largest ${MOST} of them</span>` : null}</p>`}</section>`;
+    ${all && leftOut > 0 ? html`<span class="none">and ${leftOut} more, with few letters each</span>` : null}</p>`}</section>`;
 }
 
 function keyOf({ flow, stage, source, sink, rule, reason }: Group): string {
@@ -38,7 +37,7 @@ function Row({ group, most }: { group: Group; most: number }) {
       <span class="group-detail why"><${Text} text=${group.detail} longest=${400} /></span></span>
     <span class="group-where"><${Where} of=${group} /></span>
     <span class="group-when none">${ago(Date.parse(group.newest) / 1000, now.value)}</span>
-    <span class="group-share" aria-hidden="true"><span style=${{ width: `${Math.max(0.5, (100 * group.count) / most)}%` }}></span></span></a></li>`;
+    ${most > 0 && html`<span class="group-share" aria-hidden="true"><span style=${{ width: `${(100 * group.count) / most}%` }}></span></span>`}</a></li>`;
 }
 
 interface Placed {

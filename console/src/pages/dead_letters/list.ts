@@ -7,7 +7,7 @@ import { html } from "../../html.ts";
 import { bytes, clock, count, exactly } from "../../parts/format.ts";
 import { inertText } from "../../parts/inert.ts";
 import { Empty, Failure, Loading } from "../../parts/notes.ts";
-import { Text, Value } from "../../parts/payload.ts";
+import { Text } from "../../parts/payload.ts";
 import { VirtualList } from "../../parts/virtual.ts";
 import { isFiltered, within } from "./filters.ts";
 import { Where } from "./groups.ts";
@@ -83,6 +83,7 @@ function Row({ letter, isHere, isOpen, isChosen }: InRow) {
     <a class="letter-link" href=${href(["dead-letters", String(letter.id)], within())} aria-current=${isOpen ? "true" : null}>
       <span class="letter-line"><span class="letter-id">${letter.id}</span>
         <b class="letter-reason"><${Text} text=${letter.reason.replaceAll("_", " ")} /></b>
+        <span class="letter-detail why"><${Text} text=${letter.detail} longest=${200} /></span>
         <${Where} of=${letter} />
         <time class="letter-time none" datetime=${letter.time} title=${exactly(letter.time)}>${clock(letter.time)}</time></span>
       <span class="letter-line"><span class="letter-value"><${Beginning} letter=${letter} /></span>
@@ -94,5 +95,10 @@ function Beginning({ letter }: { letter: Listed }) {
   const { value } = letter;
   if (value === null) return html`<span class="none">not shown</span>`;
   if (typeof value === "string") return html`<code title=${inertText(value.slice(0, 300))}><${Text} text=${value} longest=${220} /></code>`;
-  return html`<span class="none">bytes</span> <${Value} value=${value.base64.slice(0, 60)} />`;
+  return html`<span class="none">bytes</span> <code>${readable(value.base64.slice(0, 160))}</code>`;
+}
+
+/** Bytes as far as they are ASCII. */
+function readable(base64: string): string {
+  return atob(base64).replace(/[^ -~]/g, "·");
 }

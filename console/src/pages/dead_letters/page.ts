@@ -13,7 +13,7 @@ import { Sign } from "../../parts/state.ts";
 import { useGet } from "../../parts/use.ts";
 import { Amend, edit } from "./amend.ts";
 import { Ask, asked, start, type Many } from "./ask.ts";
-import { filter, Filters, inWords, NAMES, within } from "./filters.ts";
+import { filter, Filters, inWords, isFiltered, NAMES, within } from "./filters.ts";
 import { Groups } from "./groups.ts";
 import { CUT, LetterDetail, linkToLetter } from "./letter.ts";
 import { chosen, cursor, Letters, toggle } from "./list.ts";
@@ -36,7 +36,7 @@ export function DeadLettersPage({ id }: { id: string | null }) {
   const asking = filter.value;
   const { when, ...kinds } = asking;
   const groups = useGet<Told>("/api/dead_letters/groups", kinds);
-  const all = useGet<Told>("/api/dead_letters/groups");
+  const others = useGet<Told>(isFiltered.value ? "/api/dead_letters/groups" : null);
   const loaded = useMemo(() => new Loaded(asking), [JSON.stringify(asking), token.value]);
   useEffect(() => {
     chosen.value = new Set();
@@ -45,9 +45,10 @@ export function DeadLettersPage({ id }: { id: string | null }) {
   }, [loaded]);
   const turn = useChanges(() => {
     groups.again();
-    all.again();
+    others.again();
     loaded.change();
   });
+  const all = isFiltered.value ? others.data : groups.data;
   const open = id === null ? null : Number(id);
   const job = route.value.query.get("job");
   const total = groups.data?.letters ?? 0;
@@ -55,12 +56,12 @@ export function DeadLettersPage({ id }: { id: string | null }) {
   const refused = [groups.error, loaded.error.value].find((error) => error instanceof ApiError && error.status === 400);
   const shown = groups.data?.groups ?? [];
   return html`<div class="dead-letters ${open === null ? "" : "with-letter"}">
-    <header class="letters-head"><h1>Dead letters</h1><${Amount} told=${all.data} /></header>
-    <${Filters} known=${all.data?.groups ?? []} fault=${refused instanceof Error ? refused.message : ""} />
+    <header class="letters-head"><h1>Dead letters</h1><${Amount} told=${all} /></header>
+    <${Filters} known=${all?.groups ?? []} fault=${refused instanceof Error ? refused.message : ""} />
     ${job && html`<${Progress} key=${job} job=${job} />`}
     <div class="letters-side">
       ${groups.error && !groups.data && !refused ? html`<${Failure} error=${groups.error} again=${groups.again} />` : null}
-      ${open === null && shown.length > 0 && html`<${Groups} groups=${shown} />`}
+      ${open === null && shown.length > 0 && html`<${Groups} groups=${shown} leftOut=${groups.data?.left_out ?? 0} />`}
       <section class="panel letters-panel" aria-label="The letters">
         <${Bar} groups=${shown} total=${total} loaded=${loaded} />
         <${Letters} loaded=${loaded} total=${when ? 0 : total} id=${open} height=${useHeight(open === null)} /></section></div>
@@ -125,7 +126,7 @@ function Bar({ groups, total, loaded }: InBar) {
       complain(error);
     }
   };
-  const many = ids.size ? `${ids.size.toLocaleString("en")} chosen` : filter.value.when ? "those for which it holds" : `all ${total.toLocaleString("en")}`;
+  const many = ids.size ? `${ids.size.toLocaleString("en")} chosen` : filter.value.when ? "these" : `all ${total.toLocaleString("en")}`;
   const tried = ids.size ? [...ids] : loaded.items.value.slice(0, 50).map((letter) => letter.id);
   const isNone = !ids.size && !loaded.items.value.length;
   return html`<div class="letters-bar">
