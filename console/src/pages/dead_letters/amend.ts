@@ -61,7 +61,7 @@ function Editing({ letter, close, again, isHidden }: Edited & { isHidden: boolea
     try {
       if (isChanged) {
         await amend(letter.id, changed());
-        say(`The record of dead letter ${letter.id} is amended`);
+        say(`Dead letter ${letter.id} is amended`);
         again();
       }
       close();
@@ -117,7 +117,7 @@ function MadeOf({ letter }: { letter: Letter }) {
   const { value } = letter;
   const laid = typeof value === "string" ? laidOut(value) : null;
   return html`<section class="panel now" aria-label="The record"><h3>The record that it was made of</h3>
-    <p class="none">A replay sends what is on the left straight to <${Text} text=${letter.sink ?? ""} />; no rule is asked again.</p>
+    <p class="none">A replay sends what is edited here straight to <${Text} text=${letter.sink ?? ""} />; no rule is asked again.</p>
     <${Payload} raw=${laid ?? value} isJson=${laid !== null} label="The record" none="Nothing of it may be shown." /></section>`;
 }
 
