@@ -116,7 +116,7 @@ function Preview({ letter, body }: { letter: Letter; body: string }) {
 function MadeOf({ letter }: { letter: Letter }) {
   const { value } = letter;
   const laid = typeof value === "string" ? laidOut(value) : null;
-  return html`<section class="panel now" aria-label="The record"><h3>The record that it was made of</h3>
+  return html`<section class="panel now" aria-label="What it was made of"><h3>The record that it was made of</h3>
     <p class="none">A replay sends what is edited here straight to <${Text} text=${letter.sink ?? ""} />; no rule is asked again.</p>
     <${Payload} raw=${laid ?? value} isJson=${laid !== null} label="The record" none="Nothing of it may be shown." /></section>`;
 }

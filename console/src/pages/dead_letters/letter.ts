@@ -100,9 +100,9 @@ function Form({ title, letter, record, size, which, more }: OfRecord) {
     ...(which === "value" && letter.record_time ? [["time", html`<span title=${letter.record_time}>${clock(letter.record_time, true)}</span>`] as [string, Child]] : []),
     ...Object.entries(which === "value" ? letter.attributes : (more ?? {})).map(([name, value]): [string, Child] => [name, html`<${Value} value=${value} />`]),
   ];
-  return html`<section class="panel letter-form" aria-label=${title}>
+  return html`<div class="panel letter-form">
     <${Body} title=${title} raw=${whole ?? record.value} size=${size} load=${isCut ? load : undefined} />
-    ${beside.length > 0 && html`<dl class="facts beside">${beside.map(([name, value], place) => html`<div key=${place}><dt><${Text} text=${name} longest=${60} /></dt><dd>${value}</dd></div>`)}</dl>`}</section>`;
+    ${beside.length > 0 && html`<dl class="facts beside">${beside.map(([name, value], place) => html`<div key=${place}><dt><${Text} text=${name} longest=${60} /></dt><dd>${value}</dd></div>`)}</dl>`}</div>`;
 }
 
 interface OfPayload {
