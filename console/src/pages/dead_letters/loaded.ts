@@ -9,6 +9,8 @@ export const MOST = 20_000;
 /** Up to here they are looked at again by themselves when letters come or go. */
 const FRESH = 1_000;
 const CUT = 300;
+/** A condition that takes longer is not asked about again by itself: each of many letters may have to be looked at. */
+const QUICK_MS = 500;
 
 export class Loaded {
   readonly items = signal<readonly Listed[]>([]);
@@ -21,6 +23,7 @@ export class Loaded {
   private after = 0;
   private isClosed = false;
   private isDue = false;
+  private took = 0;
   private wanted = AT_ONCE;
 
   constructor(private readonly filter: Filter) {
@@ -43,7 +46,7 @@ export class Loaded {
 
   /** Letters came or went: look again, unless that would be many. */
   change(): void {
-    if (this.wanted > FRESH) this.isOld.value = true;
+    if (this.wanted > FRESH || (this.filter.when && this.took > QUICK_MS)) this.isOld.value = true;
     else void this.refresh();
   }
 
@@ -83,11 +86,13 @@ export class Loaded {
   private async during(doing: () => Promise<void>): Promise<void> {
     this.isBusy.value = true;
     this.error.value = null;
+    const began = performance.now();
     try {
       await doing();
     } catch (error) {
       this.error.value = error;
     } finally {
+      this.took = performance.now() - began;
       this.isBusy.value = false;
       if (this.isDue && !this.isClosed) void this.refresh();
     }

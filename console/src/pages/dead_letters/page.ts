@@ -27,7 +27,7 @@ interface Told {
   left_out: number;
 }
 
-const CHANGES_MS = 1_500;
+const CHANGES_MS = 2_000;
 /** So many can be named one by one. */
 const NAMED = 10_000;
 
