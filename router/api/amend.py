@@ -12,7 +12,7 @@ from pydantic import Field
 from router.admin import Subject
 from router.api.control import writing
 from router.api.endpoint import NO_STATE, Call, Endpoint, Failed
-from router.api.letters import Letter, the_letter
+from router.api.letters import Letter, shown, the_letter
 from router.config.secrets import MASK
 from router.letter_amendment import Amendment, OnItsWay
 from router.redaction import Redaction
@@ -78,7 +78,7 @@ async def _amend(subject: Subject, call: Call) -> Letter:
         raise Failed(409, str(error)) from error
     except LookupError as error:
         raise Failed(404, str(error)) from error
-    return Letter(**redaction.letter(amended))
+    return shown(amended, redaction)
 
 
 def _see_that_nothing_is_masked(amendment: Amendment) -> None:

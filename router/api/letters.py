@@ -24,6 +24,7 @@ STEPS = 10_000
 SCANNED = 5_000
 """So many letters are held against a condition for one page."""
 _EVER = 1 << 62
+_LONG = 1 << 20
 
 Name = Annotated[str, Field(max_length=500)]
 Stages = Literal["decode", "contract", "rule", "sink"]
@@ -76,6 +77,15 @@ class Page(Filter):
     """Those with an id above this one: `next` of the page before."""
     limit: Annotated[int, Field(ge=1, le=500)] = 50
     """So many at most."""
+    cut: Annotated[int, Field(ge=0, le=_LONG)] | None = None
+    """So many characters of each payload at most; all of it by default."""
+
+
+class Shown(Model):
+    """How much of a letter."""
+
+    cut: Annotated[int, Field(ge=0, le=_LONG)] | None = None
+    """So many characters of each payload at most; all of it by default."""
 
 
 class Meant(Filter):
@@ -122,6 +132,8 @@ class Letter(Listed):
     record_time: str | None
     attributes: dict[str, Any]
     out_value: Any
+    out_size: int | None
+    """How many bytes it has."""
     out_key: Any
     out_headers: list[list[Any]] | None
     out_settings: dict[str, Any]
@@ -173,7 +185,7 @@ async def _list(subject: Subject, call: Call) -> Letters:
         if judge is not None and judge.is_due:
             await asyncio.sleep(0)
         if judge is None or judge.takes(letter):
-            whole = redaction.letter(letter)
+            whole = _cut(redaction.letter(letter), query.cut)
             listed.append(Listed(**{name: whole[name] for name in (*SUMMARY, "size")}))
             if len(listed) == query.limit:
                 break
@@ -182,7 +194,13 @@ async def _list(subject: Subject, call: Call) -> Letters:
 
 
 async def _show(subject: Subject, call: Call) -> Letter:
-    return Letter(**Redaction(subject.configuration).letter(await the_letter(subject, call)))
+    return shown(await the_letter(subject, call), Redaction(subject.configuration), call.query.cut)
+
+
+def shown(letter: DeadLetter, redaction: Redaction, characters: int | None = None) -> Letter:
+    """What may be shown of a letter; of each payload so many characters at most, if that is said."""
+    size = None if letter.out_value is None else len(letter.out_value)
+    return Letter(**_cut(redaction.letter(letter), characters), out_size=size)
 
 
 async def the_letter(subject: Subject, call: Call) -> DeadLetter:
@@ -221,6 +239,22 @@ async def _purge(subject: Subject, call: Call) -> Purged:
     purged = await subject.store.purge(choice.pages(subject.store, subject.configuration))
     await record(subject, "purge", call, {"step": "ended", "purged": purged})
     return Purged(purged=purged)
+
+
+def _cut(whole: dict[str, Any], characters: int | None) -> dict[str, Any]:
+    """What is shown of a letter, with so much of each payload."""
+    if characters is None:
+        return whole
+    cut: dict[str, Any] = {name: _beginning(whole[name], characters) for name in ("value", "out_value")}
+    if original := whole["original"]:
+        cut["original"] = {**original, "value": _beginning(original["value"], characters)}
+    return whole | cut
+
+
+def _beginning(payload: Any, characters: int) -> Any:
+    if isinstance(payload, dict):
+        return {"base64": payload["base64"][: characters // 4 * 4]}
+    return payload if payload is None else payload[:characters]
 
 
 def _meant(subject: Subject, asked: Meant, action: str) -> Choice:
@@ -269,6 +303,7 @@ ENDPOINTS = (
         summary="All of one dead letter",
         handle=_show,
         answer=Letter,
+        query=Shown,
         failures={404: "There is no such dead letter.", 503: NO_STATE},
     ),
     Endpoint(

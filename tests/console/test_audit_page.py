@@ -63,3 +63,19 @@ async def test_the_files_are_shown_and_the_secrets_never(
         await console.get("link", "Change and try").click()
         assert console.page.url.endswith("#/try/shop")
         console.complaints.clear()  # the browser says that it was refused at first
+
+
+async def test_what_was_applied_is_shown_as_a_difference_of_texts(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon, "#/history?of=changes")
+        await console.sees("Nothing of this kind was done yet")
+        files = await (await console.page.request.get(f"{console.url}/api/files")).json()
+        rules = next(file for file in files["files"] if file["kind"] == "rules")
+        text = rules["text"].replace("amount > 500", "amount > 700")
+        given = {rules["path"]: {"text": text, "base_hash": rules["hash"]}}
+        applied = await console.page.request.post(f"{console.url}/api/apply", data={"files": given})
+        assert applied.ok, await applied.text()
+        await console.page.locator("summary", has_text="applyshop.yaml").click()
+        changed = console.page.get_by_label("What was changed in")
+        await expect(changed).to_contain_text("-let: {big: event.amount > 500}")
+        await expect(changed).to_contain_text("+let: {big: event.amount > 700}")

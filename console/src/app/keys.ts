@@ -27,7 +27,7 @@ export function useKeys(keys: readonly Key[], deps: readonly unknown[] = []): vo
 }
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || isAnswered(event)) return;
   const pressed = first ? `${first} ${event.key}` : event.key;
   clearTimeout(timer);
   first = "";
@@ -41,7 +41,14 @@ addEventListener("keydown", (event) => {
   }
 });
 
+/** Whether it is for what has the focus, or for a dialog. */
+function isAnswered({ key, target }: KeyboardEvent): boolean {
+  if (document.querySelector("dialog[open]")) return true;
+  return key === "Enter" && target instanceof HTMLElement && target.closest("a, button, summary") !== null;
+}
+
 function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
+  if (target instanceof HTMLInputElement && target.type === "checkbox") return false;
   return target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName);
 }

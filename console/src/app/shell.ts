@@ -1,5 +1,5 @@
 /** What is around every page: where we are, how the daemon is, theme, token, keyboard. */
-import { signal, useSignal } from "@preact/signals";
+import { effect, signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { giveToken, needsToken, token } from "../api/client.ts";
 import { connection, live } from "../api/live.ts";
@@ -75,6 +75,11 @@ function Navigation() {
       ${badge && html` <span class="badge">${count(kept)}</span>`}</a>`;
   })}</nav>`;
 }
+
+effect(() => {
+  const failing = problems.value.filter((problem) => problem.tone === "bad").length;
+  document.title = failing ? `${failing} failing · Sluiceway` : "Sluiceway";
+});
 
 /** One look: whether all is well. One click: what is not. */
 function Health() {

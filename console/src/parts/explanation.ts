@@ -19,7 +19,7 @@ export function Explanation({ told, link, ends = true }: { told: Told; link?: (r
         ${" "}<${Text} text=${one.message} /></p>`)}
       ${contract.expect?.map((check) => html`<${CheckOf} check=${check} />`)}</li>`}
     ${told.rules.map((step) => html`<${StepOf} step=${step} link=${link?.(step.name)} />`)}
-    ${told.otherwise?.map((step) => html`<${StepOf} step=${{ ...step, name: `otherwise.${step.name}` }} />`)}
+    ${told.otherwise?.map((step) => html`<${StepOf} step=${step} />`)}
     ${ends && told.goes_to.map((end) => html`<${EndOf} end=${end} />`)}
   </ol>`;
 }

@@ -13,6 +13,8 @@ import { VirtualList } from "./virtual.ts";
 interface Shown {
   json?: unknown;
   raw?: Raw | null;
+  /** Whether `raw` is JSON, to be coloured as such. */
+  isJson?: boolean;
   label: string;
   /** Ask for the whole of it, where what is given is a part of `size` bytes. */
   load?: () => void;
@@ -28,10 +30,10 @@ const HEIGHT_PIXELS = 420;
 const DUMP_BYTES = 16;
 
 /** The payload. */
-export function Payload({ json, raw, label, load, size, none = "none" }: Shown) {
+export function Payload({ json, raw, isJson = raw === undefined, label, load, size, none = "none" }: Shown) {
   const [all, setAll] = useState(false);
-  const made = useMemo(() => (all || raw === null ? null : start(json, raw)), [json, raw, all]);
-  const lines = useMemo(() => (all ? wholeLines(json, raw) : []), [json, raw, all]);
+  const made = useMemo(() => (all || raw === null ? null : start(json, raw, isJson)), [json, raw, isJson, all]);
+  const lines = useMemo(() => (all ? wholeLines(json, raw, isJson) : []), [json, raw, isJson, all]);
   if (raw === null || (raw === undefined && json === undefined)) return html`<p class="none">${none}</p>`;
   if (all) {
     const row = (line: Line) => html`<code class="line">${shown(line)}</code>`;
@@ -40,10 +42,13 @@ export function Payload({ json, raw, label, load, size, none = "none" }: Shown) 
       <button type="button" class="quiet more" onClick=${() => setAll(false)}>Show the beginning alone</button></div>`;
   }
   if (!made) return null;
-  const more = load ?? (made.rest > 0 ? () => setAll(true) : undefined);
+  const more = () => {
+    load?.();
+    setAll(true);
+  };
   return html`<div class="payload"><pre class="code" tabindex="0" role="region" aria-label=${label}>
     ${made.lines.map((line) => [shown(line), "\n"])}</pre>
-    ${more && html`<button type="button" class="quiet more" onClick=${more}>
+    ${(load || made.rest > 0) && html`<button type="button" class="quiet more" onClick=${more}>
       Show all (${bytes(size ?? made.size)})</button>`}</div>`;
 }
 
@@ -60,7 +65,7 @@ interface Start {
   rest: number;
 }
 
-function start(json: unknown, raw: Raw | undefined): Start {
+function start(json: unknown, raw: Raw | undefined, isJson: boolean): Start {
   if (raw !== undefined && typeof raw !== "string") {
     const octets = decoded(raw.base64);
     const some = octets.subarray(0, FIRST_BYTES / 4);
@@ -68,15 +73,14 @@ function start(json: unknown, raw: Raw | undefined): Start {
   }
   const text = textOf(json, raw);
   const some = text.length > FIRST_BYTES ? text.slice(0, FIRST_BYTES) : text;
-  const lines = some.split("\n").map((line) => ({ text: line, isJson: raw === undefined }));
+  const lines = some.split("\n").map((line) => ({ text: line, isJson }));
   const size = text.length > FIRST_BYTES ? new TextEncoder().encode(text).length : text.length;
   return { lines, size, rest: text.length - some.length };
 }
 
 /** All of it in lines of a bounded length. */
-function wholeLines(json: unknown, raw: Raw | undefined | null): Line[] {
+function wholeLines(json: unknown, raw: Raw | undefined | null, isJson: boolean): Line[] {
   if (raw && typeof raw !== "string") return dump(decoded(raw.base64));
-  const isJson = raw === undefined;
   return textOf(json, raw ?? undefined)
     .split("\n")
     .flatMap((line) => chunks(line).map((text) => ({ text, isJson: isJson && text.length < LINE_CHARACTERS })));

@@ -1,4 +1,5 @@
-/** Asking the daemon from a component. */
+/** What components share that is no drawing: asking the daemon, coming into view. */
+import type { RefObject } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { get, token, type Parameters } from "../api/client.ts";
 
@@ -42,4 +43,13 @@ export function useGet<T>(path: string | null, parameters: Parameters = {}, ever
     };
   }, [key, turn, everySeconds, token.value]);
   return { ...state, again: useCallback(() => setTurn((before) => before + 1), []) };
+}
+
+/** Bring an element into view when what it shows changes, where it may be far from what was clicked: in narrow windows. */
+export function useInView<E extends HTMLElement>(shown: string): RefObject<E | null> {
+  const element = useRef<E>(null);
+  useEffect(() => {
+    if (matchMedia("(max-width: 1000px)").matches) element.current?.scrollIntoView({ block: "start" });
+  }, [shown]);
+  return element;
 }

@@ -31,9 +31,16 @@ const WORDS: Record<string, (detail: Detail) => string> = {
   resume: (detail) => text(detail.source),
   replay: (detail) => `${text(detail.step)}${detail.letters === undefined ? "" : `: ${letters(detail.letters)}`}`,
   purge: (detail) => `${text(detail.step)}: ${detail.purged === undefined ? letters(detail.letters) : plural(Number(detail.purged), "letter")}`,
-  amend: (detail) => `letter ${text(detail.id ?? detail.letter)}`,
-  apply: (detail) => names(detail.files).join(", "),
+  amend: (detail) => `letter ${text(detail.letter)} of ${text(detail.flow)}: ${names(detail.changed).join(", ")}`,
+  apply: (detail) => changesOf(detail).map((change) => change.path.split("/").at(-1)).join(", "),
 };
+
+/** Of files that were changed: each with what was changed in it, as a unified diff. */
+export function changesOf(detail: unknown): { path: string; diff: string }[] {
+  const files = (detail as { files?: unknown } | null)?.files;
+  if (!Array.isArray(files)) return [];
+  return files.filter((file) => typeof file?.path === "string" && typeof file?.diff === "string");
+}
 
 function letters(value: unknown): string {
   return typeof value === "string" ? `${value} letters` : `letters with ${JSON.stringify(value)}`;

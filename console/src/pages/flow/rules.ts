@@ -10,6 +10,7 @@ import { count, perSecond } from "../../parts/format.ts";
 import { Text } from "../../parts/payload.ts";
 import { Sparkline } from "../../parts/sparkline.ts";
 import { Sign } from "../../parts/state.ts";
+import { useInView } from "../../parts/use.ts";
 
 interface Given {
   flow: FlowDetail;
@@ -92,7 +93,8 @@ function useRates(flow: FlowDetail): Map<string, number> {
 /** One rule, as it is written, with all that was counted of it. */
 export function RuleDetail({ rule, flow, history }: { rule: Rule; flow: FlowDetail; history: History | null }) {
   const own = history?.flows[flow.name]?.rules?.[rule.name];
-  return html`<section class="panel rule-detail" aria-label=${`Rule ${rule.name}`}><header class="section-head"><div><span class="eyebrow">rule · ${rule.place}</span>
+  const section = useInView<HTMLElement>(rule.name);
+  return html`<section class="panel rule-detail" ref=${section} aria-label=${`Rule ${rule.name}`}><header class="section-head"><div><span class="eyebrow">rule · ${rule.place}</span>
       <h2><${Text} text=${rule.name} /></h2></div><a class="button quiet" href=${href(["flows", flow.name])} aria-label="Close the rule">✕</a></header>
     ${rule.when !== null && html`<div class="written"><span class="label">when</span><${Cel} text=${rule.when} /></div>`}
     ${rule.split && html`<div class="written"><span class="label">split</span><span><${Cel} text=${rule.split.each} /> as <code>${rule.split.name}</code></span></div>`}

@@ -10,18 +10,19 @@ import { Text } from "../../parts/payload.ts";
 import { Sparkline } from "../../parts/sparkline.ts";
 import { Sign, State } from "../../parts/state.ts";
 import { problemsOf } from "./problems.ts";
-import { useGet } from "../../parts/use.ts";
+import { useGet, useInView } from "../../parts/use.ts";
 import { stateOf } from "./told.ts";
 
 export function Detail({ at }: { at: string }) {
   const told = live.value;
+  const aside = useInView<HTMLElement>(at);
   const [kind = "", name = ""] = at.split(/\/(.*)/s);
   if (!told) return null;
   const source = kind === "source" ? told.sources[name] : undefined;
   const sink = kind === "sink" ? told.sinks[name] : undefined;
   const flow = kind === "flow" ? told.flows[name] : undefined;
   const [tone, word] = stateOf(kind, name, told);
-  return html`<aside class="detail" aria-label=${`${kind} ${name}`}><header>
+  return html`<aside class="detail" ref=${aside} aria-label=${`${kind} ${name}`}><header>
       <div><span class="eyebrow">${kind}${source ?? sink ? ` · ${(source ?? sink)?.type}` : ""}</span>
         <h2><${Text} text=${name} /></h2></div>
       <a class="quiet button" href=${here({ at: null })} aria-label="Close the details">✕</a></header>
