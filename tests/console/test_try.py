@@ -216,6 +216,23 @@ async def test_what_is_applied_is_written_as_it_stands_and_runs(open_console: Op
         assert daemon.configuration.version != before
 
 
+async def test_lines_end_in_a_file_as_they_did(open_console: OpenConsole, tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    rules = tmp_path / "rules" / "shop.yaml"
+    rules.write_bytes(RULES.replace("\n", "\r\n").encode())
+    async with daemon_of(path) as daemon:
+        console = await open_console(daemon, "#/try/shop")
+        await editor_of(console)
+        await console.sees("as it runs")
+        await mend(console)
+        await console.page.keyboard.press("Control+s")
+        await console.get("button", "Write the file and reload").click()
+        await expect(console.get("status", "Applied")).to_be_visible()
+        mended = RULES.replace("int(event.quantity) > 0", "type(event.quantity) == int")
+        assert rules.read_bytes() == mended.replace("\n", "\r\n").encode()
+        await console.close()
+
+
 async def test_what_somebody_else_wrote_meanwhile_is_not_lost(open_console: OpenConsole, tmp_path: Path) -> None:
     path = tmp_path / "rules" / "shop.yaml"
     async with at_work(open_console, tmp_path, "#/try/shop") as (_, console):

@@ -9,7 +9,7 @@ import { Dialog, Failure, say } from "../../parts/notes.ts";
 import { Text } from "../../parts/payload.ts";
 import { State } from "../../parts/state.ts";
 import { checked, faults } from "./checking.ts";
-import { conflicts, discard, drafts, edited, fileOf, keepMine, loadFiles, shortPath } from "./drafts.ts";
+import { conflicts, current, discard, drafts, edited, fileOf, keepMine, loadFiles, shortPath } from "./drafts.ts";
 import { TextDiff } from "./editor/text_diff.ts";
 import { forgetPreviews, isCurrent } from "./preview.ts";
 import type { Applied } from "./told.ts";
@@ -27,7 +27,7 @@ const refused = signal<unknown>(null);
 const isWriting = signal(false);
 
 async function write(close: () => void): Promise<void> {
-  const sent = drafts.value;
+  const sent = current.value;
   const files = Object.fromEntries(Object.entries(sent).map(([path, { text, hash }]) => [path, { text, base_hash: hash }]));
   isWriting.value = true;
   refused.value = null;
@@ -75,7 +75,7 @@ export function ApplyDialog({ close, download }: { close: () => void; download: 
   const many = edited.value.length;
   const what = many === 1 ? "the file" : `${many} files`;
   return html`<${Dialog} title="Apply" close=${shut}><div class="apply">
-    ${Object.entries(drafts.value).map(([path, { base, text }]) => html`<section aria-label=${shortPath(path)}>
+    ${Object.entries(current.value).map(([path, { base, text }]) => html`<section aria-label=${shortPath(path)}>
       <h3><${Text} text=${shortPath(path)} /></h3><${TextDiff} before=${base} after=${text} label=${`What changes in ${shortPath(path)}`} /></section>`)}
     ${isFaulty && html`<p><${State} tone="bad">${faults.value.length ? plural(faults.value.length, "fault") : plural(failed, "failing test")}<//>
       : the daemon would refuse it.</p>`}

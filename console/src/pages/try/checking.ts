@@ -1,7 +1,7 @@
 /** What `check` and `test` say of the texts as they are here, a moment after each change. */
 import { computed, effect, signal } from "@preact/signals";
 import { ApiError, post, type Fault } from "../../api/client.ts";
-import { drafts, files, textsOf } from "./drafts.ts";
+import { files, textsOf } from "./drafts.ts";
 import type { CheckTold, FailedTest } from "./told.ts";
 
 export interface Finding extends Fault {
@@ -33,7 +33,7 @@ export function checkAsWritten(): () => void {
   let timer = 0;
   let abort = new AbortController();
   const stop = effect(() => {
-    const texts = textsOf(drafts.value);
+    const texts = textsOf();
     if (!files.value) return;
     clearTimeout(timer);
     abort.abort();

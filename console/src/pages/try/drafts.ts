@@ -21,8 +21,12 @@ export const filesError = signal<unknown>(null);
 /** By path; only texts that differ from what they were made of. */
 export const drafts = signal<Readonly<Record<string, Draft>>>(kept());
 
+/** Those of files that the configuration has; others are kept, but the daemon knows nothing of them. */
+export const current = computed<Readonly<Record<string, Draft>>>(() =>
+  Object.fromEntries(Object.entries(drafts.value).filter(([path]) => fileOf(path))),
+);
 /** The paths that were changed. */
-export const edited = computed(() => Object.keys(drafts.value));
+export const edited = computed(() => Object.keys(current.value));
 /** Those of which the file on disk is another one by now. */
 export const conflicts = computed(() =>
   (files.value ?? []).filter(({ path, hash }) => path in drafts.value && drafts.value[path]?.hash !== hash),
@@ -71,7 +75,7 @@ export function keepMine(path: string): void {
 }
 
 /** The edited texts, as the daemon takes them to look at. */
-export function textsOf(all: Readonly<Record<string, Draft>> = drafts.value): Record<string, string> {
+export function textsOf(all: Readonly<Record<string, Draft>> = current.value): Record<string, string> {
   return Object.fromEntries(Object.entries(all).map(([path, { text }]) => [path, text]));
 }
 

@@ -1,7 +1,7 @@
 /** Trying the texts on what the daemon has seen: its samples, or its dead letters. */
 import { signal } from "@preact/signals";
 import { ApiError, post } from "../../api/client.ts";
-import { drafts, fileOf, textsOf } from "./drafts.ts";
+import { edited, fileOf, textsOf } from "./drafts.ts";
 import type { On } from "./difference.ts";
 import type { Difference } from "./told.ts";
 
@@ -47,7 +47,7 @@ function put(on: On, one: Preview): void {
 
 /** The flow that it is about; all of them where several were changed, or what several use. */
 function flowOf(path: string): { flow?: string } {
-  const paths = new Set([path, ...Object.keys(drafts.value)]);
+  const paths = new Set([path, ...edited.value]);
   const flows = new Set([...paths].map((each) => fileOf(each)?.flow ?? null));
   const [flow] = flows;
   return flows.size === 1 && flow ? { flow } : {};

@@ -46,7 +46,7 @@ const now: { facts: Facts; onText: (text: string) => void; onLine: (line: number
 export function Editor({ path, label, textNow, isRules, isReadOnly, findings, facts, goal, onText, onLine }: Of) {
   const box = useRef<HTMLDivElement>(null);
   const editor = useRef<EditorView | null>(null);
-  Object.assign(now, { facts, onText, onLine });
+  Object.assign(now, { facts, onLine, onText: (text: string) => onText(isCrlf(textNow()) ? text.replaceAll("\n", "\r\n") : text) });
   useEffect(() => {
     if (!box.current) return;
     const view = new EditorView({ parent: box.current, state: stateOf(path, textNow(), label, isRules, isReadOnly) });
@@ -75,12 +75,22 @@ export function Editor({ path, label, textNow, isRules, isReadOnly, findings, fa
 /** Take a text that was not written here, loaded or given up; the cursor stays where the texts are the same. */
 function become(view: EditorView, text: string): void {
   const before = view.state.doc.toString();
+  text = plain(text);
   if (before === text) return;
   const most = Math.min(before.length, text.length);
   let [same, behind] = [0, 0];
   while (same < most && before[same] === text[same]) same++;
   while (behind < most - same && before.at(-1 - behind) === text.at(-1 - behind)) behind++;
   view.dispatch({ changes: { from: same, to: before.length - behind, insert: text.slice(same, text.length - behind) } });
+}
+
+/** The editor ends lines with a line feed; in a file that ends them otherwise they stay as they are. */
+function plain(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
+}
+
+function isCrlf(text: string): boolean {
+  return text.includes("\r\n");
 }
 
 function stateOf(path: string, text: string, label: string, isRules: boolean, isReadOnly: boolean): EditorState {
