@@ -15,11 +15,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from router.config.schema import json_schema
 from scripts.environment import ROOT
+from scripts.function_docs import entries
 
 SOURCES = ROOT / "console"
 STATIC = ROOT / "router" / "console" / "static"
 MODULES = SOURCES / "node_modules"
+LANGUAGE = SOURCES / "src" / "pages" / "try" / "editor" / "language.json"
+"""What the editor completes: the functions, as docs/functions.md lists them, and the keys of a rules file."""
 BUNDLE = [
     "src/main.ts", "--bundle", "--format=esm", "--target=es2022", "--minify", "--charset=utf8",
     "--legal-comments=none",  # LICENSES.txt has them, whole
@@ -30,12 +34,24 @@ OVERTIME = 600
 def make(folder: Path) -> None:
     """Make all of the files in ``folder``."""
     install()
+    write_language()
     meta = folder / "meta.json"
     run("node_modules/.bin/esbuild", *BUNDLE, f"--outfile={folder / 'console.js'}", f"--metafile={meta}")
     inputs = json.loads(meta.read_text(encoding="utf-8"))["inputs"]
     meta.unlink()
     (folder / "LICENSES.txt").write_text(licences(inputs), encoding="utf-8")
     shutil.copyfile(SOURCES / "src" / "index.html", folder / "index.html")
+
+
+def write_language() -> None:
+    """Write what the editor knows of the language, which comes from the code alone."""
+    functions = [
+        {"name": entry.name, "forms": entry.forms, "summary": entry.summary, "examples": entry.examples}
+        for group in entries().values()
+        for entry in group
+    ]
+    language = {"functions": functions, "rules": json_schema("rules")}
+    LANGUAGE.write_text(json.dumps(language, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def install() -> None:
@@ -108,6 +124,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(0 if arguments else 1)
     if "--types" in arguments:
         install()
+        write_language()
         run("node_modules/.bin/tsc", "--noEmit", "-p", ".")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
