@@ -26,6 +26,8 @@ _VARIABLES = (*_PLAIN, "time", "event", "meta", "vars")
 """What a condition sees of a letter."""
 _AT_ONCE = 50
 """So many letters are judged before others have their turn."""
+_LAST = (1 << 63) - 1
+"""The last of the Unix nanoseconds that SQLite can hold, in the year 2262."""
 
 
 class BadChoice(ValueError):
@@ -186,16 +188,19 @@ def condition(text: str, known: tuple[str, ...], what: str, name: str = "when") 
 
 
 def moment(text: str | None, name: str) -> int | None:
-    """What a time or an age means, in Unix nanoseconds. Raises BadChoice, for the filter ``name``."""
+    """What a time or an age means, in Unix nanoseconds that a store can hold: what lies before them is their beginning,
+    what lies after them their end. Raises BadChoice, for the filter ``name``."""
     if text is None:
         return None
-    try:
-        return time.time_ns() - int(parse_duration(text) * 1e9)
-    except (ValueError, OverflowError):
-        pass
+    with contextlib.suppress(ValueError):
+        return _storable(time.time() - parse_duration(text))
     try:
         moment = datetime.fromisoformat(text)
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         why = f"{text!r} should be a time such as 2026-01-31T12:00:00Z, or an age such as 10m"
         raise BadChoice(name, why) from error
+    return _storable((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _storable(seconds: float) -> int:
+    return _LAST if seconds * 1e9 >= _LAST else int(max(seconds, 0.0) * 1e9)

@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from router.audit import Wanted, find
 from router.cli.chosen import Chosen
 from router.config import load
 from router.deadletters import DeadLetters
 from router.letter import Letter
+from router.letter_choice import Choice
 from router.state import StateDir
 
 SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
@@ -273,3 +275,21 @@ def test_wrong_usage(project: Path, arguments: tuple[str, ...], why: str) -> Non
     """Status 2, and what would be right."""
     refused = sluiceway("dead", "replay", *arguments, cwd=project)
     assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.parametrize("ever", ["99999999999h", "0001-01-01T00:00:00Z", "1700-06-01"])
+@pytest.mark.parametrize("never", ["9999-12-31T23:59:59Z", "2262-05-01T00:00:00Z", "9999-12-31"])
+def test_times_that_no_store_can_hold_mean_ever_and_never(project: Path, ever: str, never: str) -> None:
+    keep(project, letter())
+    with StateDir.visit(project / "state") as state:
+
+        async def found(**bounds: Any) -> int:
+            choice = Choice.by(bounds.get("since"), bounds.get("until"), None)
+            assert choice.as_json().keys() == bounds.keys()
+            letters = [letter async for letter in choice.find(DeadLetters(state), load([project / "sluiceway.yaml"]))]
+            seconds = [None if ns is None else ns / 1e9 for ns in (choice.where.since, choice.where.until)]
+            assert [entry async for entry in find(state, Wanted(*seconds))] == []
+            return len(letters)
+
+        assert asyncio.run(found(since=ever)) == asyncio.run(found(until=never)) == 1
+        assert asyncio.run(found(since=never)) == asyncio.run(found(until=ever)) == 0
