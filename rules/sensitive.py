@@ -16,6 +16,7 @@ from rules.cel.errors import CelError, CelMissing
 from rules.cel.evaluator import Run
 from rules.cel.nodes import Node
 from rules.cel.scope import references, static_path
+from rules.cel.values import ABSENT
 from rules.contract import Validator, Violation
 from rules.flow import EachItem, Expr, Flow, Marked, Rule, Shape, Target, Value
 from rules.plan import SinkFacts
@@ -25,6 +26,7 @@ EACH: Final = EachItem()
 _SHOWING: Final = (nodes.Binary, nodes.And, nodes.Or, nodes.Unary, nodes.Has, nodes.Macro, nodes.Call)
 """What says no more of its operands, where it is true or false, than where the record goes would say."""
 _RAW: Final = ("meta", "raw")
+_ROOT: Final[Marked] = ("event",)
 
 
 class _Hidden:
@@ -73,19 +75,33 @@ class Sensitive:
             return self.redacted(value, path)
         return value if isinstance(value, bool) and isinstance(node, _SHOWING) else HIDDEN
 
-    def redacted(self, value: object, at: Marked = ("event",)) -> Any:
-        """A value that stands at a path, with ``HIDDEN`` in the place of each that is sensitive."""
+    def redacted(self, value: object, at: Marked = _ROOT) -> Any:
+        """A value that stands at a path, with ``HIDDEN`` in the place of each that is sensitive. What stands above one,
+        and is neither the map nor the list that the path goes through, may be it in another shape, and is hidden."""
         if not self.paths:
             return value
-        met = [path for path in self.paths if all(map(_meets, path, at))]
-        if any(len(path) <= len(at) for path in met) or at[:2] == _RAW:
+        return HIDDEN if any(_strays(marked, at) for marked in self.paths) else self._redacted(value, at)
+
+    def hides(self, event: object, steps: Iterable[str]) -> bool:
+        """Whether what an event has at these steps (of an element of a list: its index), may be sensitive."""
+        value, at = event, _ROOT
+        for step in steps:
+            if self.redacted(value, at) is HIDDEN:
+                return True
+            name = int(step) if isinstance(value, list) and step.isdecimal() else step
+            value, at = _element(value, name), (*at, name)
+        return self.touches(at) or self.redacted(value, at) is HIDDEN
+
+    def _redacted(self, value: object, at: Marked) -> Any:
+        met = [marked for marked in self.paths if all(map(_meets, marked, at))]
+        if at[:2] == _RAW or any(len(path) <= len(at) or not _leads(value, path[len(at)]) for path in met):
             return HIDDEN
         if not met and at != ("meta",):
             return value
         if isinstance(value, Mapping):
-            return {name: self.redacted(inner, (*at, name)) for name, inner in value.items()}
+            return {name: self._redacted(inner, (*at, str(name))) for name, inner in value.items()}
         if isinstance(value, list):
-            return [self.redacted(inner, (*at, index)) for index, inner in enumerate(value)]
+            return [self._redacted(inner, (*at, index)) for index, inner in enumerate(value)]
         return value
 
     def guarded(self, node: Node, run: Run) -> Run:
@@ -133,20 +149,44 @@ def hidden_settings(flow: Flow, sensitive: Sensitive, sinks: Iterable[SinkFacts]
 def guarded_validator(validator: Validator, sensitive: Sensitive) -> Validator:
     """The same, whose messages show nothing sensitive."""
 
-    def shown(violation: Violation) -> Violation:
+    def shown(event: object, violation: Violation) -> Violation:
         steps = [step.replace("~1", "/").replace("~0", "~") for step in violation.place.split("/")[1:]]
-        if not sensitive.touches(("event", *steps)):
+        if not sensitive.hides(event, steps):
             return violation
         return Violation(violation.check, violation.place, f"it is not as it should be; {REASON}")
 
     def violations(event: object, raw: bytes) -> list[Violation]:
-        return list(map(shown, validator.violations(event, raw)))
+        return [shown(event, violation) for violation in validator.violations(event, raw)]
 
     return Validator(validator.holds, violations) if sensitive else validator
 
 
 def _meets(one: object, other: object) -> bool:
     return isinstance(one, EachItem) or isinstance(other, EachItem) or str(one) == str(other)
+
+
+def _strays(marked: Marked, at: Marked) -> bool:
+    """Whether a path goes through a list where a marked one goes through a map, or the other way round."""
+    for step, other in zip(marked, at, strict=False):
+        if isinstance(step, EachItem) or isinstance(other, EachItem):
+            continue
+        if isinstance(step, int) is not isinstance(other, int):
+            return True
+        if step != other:
+            return False
+    return False
+
+
+def _leads(value: object, step: object) -> bool:
+    """Whether a path may go on through a value, or ends there because nothing is there."""
+    through = Mapping | list if isinstance(step, EachItem) else list if isinstance(step, int) else Mapping
+    return value is None or value is ABSENT or isinstance(value, through)
+
+
+def _element(value: object, step: object) -> object:
+    if isinstance(value, Mapping):
+        return value.get(step)
+    return value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
 
 
 def _tests(node: Node) -> bool:

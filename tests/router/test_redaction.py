@@ -11,8 +11,16 @@ from typing import Any
 
 import pytest
 from api_daemons import SECRET, Client, client_of, project
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from router.batch import Batch
+from router.cli.explanation.as_json import AsJson
+from router.cli.explanation.sinks import Sinks
+from router.cli.explanation.values import Values
+from router.config import load
+from router.letter import Letter
+from router.redaction import Redaction
 from rules.reader import read_flow
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
@@ -178,3 +186,83 @@ def test_a_path_that_marks_nothing_is_a_fault(marked: str, says: str) -> None:
     assert len(faults) == 1
     assert says in faults[0]
     assert faults[0].startswith("rules.yaml:2:")
+
+
+NAMES = st.sampled_from(["user", "email", "ssn", "items", "note", "other"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 99) | st.just("plain"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+PATHS: list[tuple[str | int, ...]] = [("user", "email"), ("ssn",), ("items", 0, "note")]
+SHAPED = """
+from: [s]
+contract:
+  schema: schema.json
+  sensitive: [event.user.email, event.ssn, "event.items[*].note"]
+rules:
+  - {name: reads, when: '[1].exists(n, event.other == event.user || event[0] == n)', to: dead_letter}
+  - {name: makes, set: {event.copy: "${event.user}"}, to: out}
+  - {name: other, when: event.other != 1, to: out}
+  - {name: rest, to: out}
+"""
+
+
+def placed(value: Any, steps: tuple[str | int, ...], inner: Any) -> Any:
+    """The value with another one at these steps, in the maps and lists that they need."""
+    if not steps:
+        return inner
+    step, *rest = steps
+    if isinstance(step, int):
+        return [placed(None, tuple(rest), inner)]
+    around = value if isinstance(value, dict) else {}
+    return {**around, step: placed(around.get(step), tuple(rest), inner)}
+
+
+def wrapped(wraps: list[str | int]) -> Any:
+    return placed(None, tuple(wraps), SECRET)
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON, st.sampled_from(PATHS), st.integers(0, 3), st.lists(NAMES | st.just(0), max_size=3))
+def test_at_under_or_instead_of_a_prefix_of_a_path_it_is_hidden(
+    event: Any, path: tuple[str | int, ...], cut: int, wraps: list[str | int]
+) -> None:
+    """What is put there stands on the path unless it is a map, or a list, that leads elsewhere."""
+    prefix, rest = path[:cut], path[cut:]
+    assume(not rest or not wraps or (wraps[0] == 0 if isinstance(rest[0], str) else len(wraps) == 1))
+    record = placed(event, prefix, wrapped(wraps))
+    assert SECRET not in shown_of(record, strict=False)
+    assert SECRET not in shown_of(record, strict=True)
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON, st.lists(NAMES | st.just(0), max_size=2))
+def test_what_is_on_no_path_stays_shown(event: Any, wraps: list[str | int]) -> None:
+    record = placed(event if isinstance(event, dict) else None, ("other", *wraps), "seen@shop.example")
+    assert "seen@shop.example" in shown_of(record, strict=False)
+
+
+def shown_of(record: Any, *, strict: bool) -> str:
+    """All that an explanation shows."""
+    made = MADE[strict].explain(Batch(values=[json.dumps(record).encode()]), 0, "s")
+    text = AsJson(Values(lambda text: text), Sinks({})).explanation(made)
+    return repr(made.event) + json.dumps(text) + made.raw.decode()
+
+
+MADE = {
+    strict: ruleset(SHAPED, {"properties": {"other": {"const": 1}, "a": False}, "items": False} if strict else {})
+    for strict in (False, True)
+}
+
+
+@pytest.mark.parametrize("event", [SECRET, [{"user": {"email": SECRET}}], {"user": SECRET}, {"user": [SECRET]}])
+def test_letters_of_another_shape_do_not_show_it(tmp_path: Path, event: Any) -> None:
+    """Neither in the record nor in what a sink said of it."""
+    record: dict[str, Any] = {
+        "time": 1, "flow": "orders", "source": "orders", "stage": "sink", "reason": "rejected",
+        "detail": f"not {SECRET!r}", "value": json.dumps(event).encode(),
+    }  # fmt: skip
+    shown = json.dumps(Redaction(load([project(tmp_path)])).letter(Letter(**record)))
+    assert SECRET not in shown
+    assert shown.count("***") >= 2
