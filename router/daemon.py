@@ -197,7 +197,10 @@ class Daemon:
         sinks = configuration.sinks
         outlets = {name: workshop.outlet(spec, workshop.sink(configuration, name)) for name, spec in sinks.items()}
         gates = await gatekeepers(configuration.flows, state, self.metrics)
-        replayer = Replayer(store, outlets, self.running_ruleset, gates, letters=letters, metrics=self.metrics)
+        audit = Audit(state, lambda: configuration.version, self.masked, self.metrics)
+        replayer = Replayer(
+            store, outlets, self.running_ruleset, gates, letters=letters, metrics=self.metrics, audit=audit
+        )
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
             await replayer.drain(stop)
@@ -249,7 +252,13 @@ class Daemon:
     def _start_services(self, fleet: Fleet) -> None:
         # Past the buffers: a letter stays in its own store until it is delivered.
         replayer = Replayer(
-            self.store, fleet.outlets, self.running_ruleset, fleet.gates, letters=self.letters, metrics=self.metrics
+            self.store,
+            fleet.outlets,
+            self.running_ruleset,
+            fleet.gates,
+            letters=self.letters,
+            metrics=self.metrics,
+            audit=self.audit,
         )
         self._serve("replayer", replayer.run)
         self._serve("keeper", Keeper(self.store, self.metrics).run)

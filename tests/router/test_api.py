@@ -97,6 +97,16 @@ async def test_a_replay_is_asked_for_and_followed_to_its_end(tmp_path: Path) -> 
         left = await client.post(f"/api/dead_letters/replays/{slow['job']}/withdraw")
         assert left["gone"] + left["again"] + left["waiting"] == slow["requested"]
         assert letters
+        async with asyncio.timeout(10):
+            while not (ends := await ends_of_replays(client)) or ends[-1]["job"] != slow["job"]:
+                await asyncio.sleep(0.05)
+        assert [end["job"] for end in ends] == [job["job"], slow["job"]]
+        assert ends[0] == {name: job[name] for name in ends[0] if name != "step"} | {"step": "ended"}
+
+
+async def ends_of_replays(client: Client) -> list[Any]:
+    told = await client.get("/api/audit", action="replay")
+    return [entry["detail"] for entry in told["entries"] if entry["detail"]["step"] == "ended"]
 
 
 async def test_a_source_is_paused_and_resumed_and_files_are_taken_over_or_refused(tmp_path: Path) -> None:
