@@ -17,6 +17,7 @@ from pydantic import Field
 from router.admin import Subject
 from router.api.endpoint import Call, Endpoint, Failed, Said
 from router.api.server import SAFE, masked
+from router.api.status import named
 from router.letter_choice import condition
 from router.redaction import Redaction
 from router.sampling import Sampled, Tap, TooManyTaps
@@ -94,10 +95,7 @@ class Wanted(Model):
 
 
 def _flow(subject: Subject, call: Call) -> str:
-    name = call.names["name"]
-    if all(flow.name != name for flow in subject.configuration.flows):
-        raise Failed(404, f"there is no flow {name!r}")
-    return name
+    return named("flow", call.names["name"], {flow.name: flow.name for flow in subject.configuration.flows})
 
 
 async def _samples(subject: Subject, call: Call) -> SamplesTold:
