@@ -8,6 +8,7 @@ import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from router.admin import AdminServer
 from router.aside import aside
@@ -64,6 +65,7 @@ class Daemon:
         self.admin: AdminServer | None = None
         self.started = time.time()
         self.last_reload: LastReload | None = None
+        self._last_taken: LastReload | None = None
         self.samples = Samples()
         self.letters: LetterBox
         self.store: DeadLetters
@@ -364,6 +366,10 @@ class Daemon:
         self.metrics.reloads.labels("taken").inc()
         self.metrics.last_reload_successful.set(1)
         self.last_reload = LastReload(cause)
+        if reloaded.version == reloaded.previous:
+            reloaded = replace(reloaded, taken=self._last_taken)
+        else:
+            self._last_taken = self.last_reload
         log.info("configuration %s runs instead of %s (%s): %s", reloaded.version, reloaded.previous, cause, reloaded)
         await self.audit.record("reload", actor, taken(old, self.configuration, reloaded))
         return reloaded
