@@ -288,8 +288,8 @@ def test_times_that_no_store_can_hold_mean_ever_and_never(project: Path, ever: s
             choice = Choice.by(bounds.get("since"), bounds.get("until"), None)
             assert choice.as_json().keys() == bounds.keys()
             letters = [letter async for letter in choice.find(DeadLetters(state), load([project / "sluiceway.yaml"]))]
-            seconds = [None if ns is None else ns / 1e9 for ns in (choice.where.since, choice.where.until)]
-            assert [entry async for entry in find(state, Wanted(*seconds))] == []
+            since, until = (None if ns is None else ns / 1e9 for ns in (choice.where.since, choice.where.until))
+            assert [entry async for entry in find(state, Wanted(since, until))] == []
             return len(letters)
 
         assert asyncio.run(found(since=ever)) == asyncio.run(found(until=never)) == 1
