@@ -74,7 +74,7 @@ class Audit:
                 raise
             self._waiting.append(write)
             return
-        log.info("audit: %s by %s (entry %d, %s)", action, actor, entries[-1].id, entries[-1].hash)
+        tell(entries[-1])
 
     def writing(self, action: str, actor: str, detail: Mapping[str, Any]) -> Callable[[sqlite3.Connection], Entry]:
         """What writes an entry, with the time it is now, within a transaction that does something else, too: both
@@ -84,6 +84,11 @@ class Audit:
             append, time=moment(time.time()), action=action, actor=self._mask(tame_text(actor)),
             version=self._version(), detail=text,
         )  # fmt: skip
+
+
+def tell(entry: Entry) -> None:
+    """Have the log say that an entry was written."""
+    log.info("audit: %s by %s (entry %d, %s)", entry.action, entry.actor, entry.id, entry.hash)
 
 
 @dataclass(frozen=True, slots=True)

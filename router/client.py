@@ -62,6 +62,8 @@ class Client:
             raise NoDaemon(f"{url} is no address: {error}") from error
         if parts.scheme not in ("http", "https") or not host:
             raise NoDaemon(f"{url} is no address; it should be like http://127.0.0.1:9600")
+        if token and not (token.isascii() and token.isprintable()):
+            raise NoDaemon("the token should be printable ASCII: a line end in it, or an umlaut, cannot be sent")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._prefix = parts.path.rstrip("/")
         self._address = (host, port or (443 if parts.scheme == "https" else 80))

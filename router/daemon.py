@@ -8,6 +8,7 @@ import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from router.admin import AdminServer
 from router.aside import aside
@@ -67,6 +68,7 @@ class Daemon:
         self.started = time.time()
         self.last_reload: LastReload | None = None
         self.changes: dict[str, FlowChange] = {}
+        self._last_taken: LastReload | None = None
         self.samples = Samples()
         self.history = History(self.metrics, lambda: self.configuration, self.status)
         self.letters: LetterBox
@@ -201,7 +203,10 @@ class Daemon:
         sinks = configuration.sinks
         outlets = {name: workshop.outlet(spec, workshop.sink(configuration, name)) for name, spec in sinks.items()}
         gates = await gatekeepers(configuration.flows, state, self.metrics)
-        replayer = Replayer(store, outlets, self.running_ruleset, gates, letters=letters, metrics=self.metrics)
+        audit = Audit(state, lambda: configuration.version, self.masked, self.metrics)
+        replayer = Replayer(
+            store, outlets, self.running_ruleset, gates, letters=letters, metrics=self.metrics, audit=audit
+        )
         async with asyncio.TaskGroup() as services:
             running = [services.create_task(outlet.run(), name=f"outlet {name}") for name, outlet in outlets.items()]
             await replayer.drain(stop)
@@ -253,7 +258,13 @@ class Daemon:
     def _start_services(self, fleet: Fleet) -> None:
         # Past the buffers: a letter stays in its own store until it is delivered.
         replayer = Replayer(
-            self.store, fleet.outlets, self.running_ruleset, fleet.gates, letters=self.letters, metrics=self.metrics
+            self.store,
+            fleet.outlets,
+            self.running_ruleset,
+            fleet.gates,
+            letters=self.letters,
+            metrics=self.metrics,
+            audit=self.audit,
         )
         self._serve("replayer", replayer.run)
         self._serve("keeper", Keeper(self.store, self.metrics).run)
@@ -360,6 +371,10 @@ class Daemon:
         self.metrics.reloads.labels("taken").inc()
         self.metrics.last_reload_successful.set(1)
         self.last_reload = LastReload(cause)
+        if reloaded.version == reloaded.previous:
+            reloaded = replace(reloaded, taken=self._last_taken)
+        else:
+            self._last_taken = self.last_reload
         log.info("configuration %s runs instead of %s (%s): %s", reloaded.version, reloaded.previous, cause, reloaded)
         await self.audit.record("reload", actor, taken(old, self.configuration, reloaded))
         return reloaded

@@ -18,12 +18,15 @@ from router.units import parse_duration
 from rules import cel
 from rules.cel.budget import bounded
 from rules.codecs import Format, Json
+from rules.inference import describe, type_alone
+from rules.inference.kinds import STRING, of
 from rules.meta import meta_of
 from rules.suggest import did_you_mean
 
 _PLAIN = ("id", "flow", "stage", "source", "rule", "sink", "reason", "detail", "attempts", "version")
 _VARIABLES = (*_PLAIN, "time", "event", "meta", "vars")
 """What a condition sees of a letter."""
+_TYPES = {**dict.fromkeys(_PLAIN, STRING), "id": of("int"), "attempts": of("int"), "time": of("timestamp")}
 _AT_ONCE = 50
 """So many letters are judged before others have their turn."""
 _LAST = (1 << 63) - 1
@@ -184,6 +187,9 @@ def condition(text: str, known: tuple[str, ...], what: str, name: str = "when") 
     for variable in sorted(made.variables - set(known)):
         hint = did_you_mean(variable, known)
         raise BadChoice(name, f"{what} has no `{variable}`" + (f"; {hint}" if hint else ""))
+    found = type_alone(made, _TYPES)
+    if not found.may_be("bool"):
+        raise BadChoice(name, f"`{text}` is {describe(found)}, never true or false")
     return made
 
 

@@ -37,6 +37,18 @@ class Reloaded:
     flows: Changes = field(default_factory=Changes)
     tables: Changes = field(default_factory=Changes)
     warnings: tuple[Fault, ...] = ()
+    taken: LastReload | None = None
+    """The reload that this configuration came with, where this one found nothing new."""
+
+    def __str__(self) -> str:
+        """What changed, in one line: ``flows changed orders; sinks added a, b``."""
+        told = [
+            f"{kind} {how} {', '.join(names)}"
+            for kind, changes in self.changes.items()
+            for how, names in asdict(changes).items()
+            if names
+        ]
+        return "; ".join(told) or "no component is changed"
 
     @property
     def changes(self) -> Mapping[str, Changes]:
@@ -52,6 +64,7 @@ class Reloaded:
             "cause": self.cause,
             "changes": {kind: asdict(changes) for kind, changes in self.changes.items()},
             "warnings": [str(warning) for warning in self.warnings],
+            "taken": None if self.taken is None else {"time": self.taken.time, "cause": self.taken.cause},
         }
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 
+from router.audit import Audit
 from router.batch import Batch
 from router.deadletters import PAGE_LETTERS, DeadLetters
 from router.errors import EndOfStream, NotConnected
@@ -76,6 +77,7 @@ class Replayer:
         *,
         letters: LetterBox,
         metrics: Metrics,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._jobs = ReplayJobs(store)
@@ -84,6 +86,7 @@ class Replayer:
         self._gates = gates
         self._letters = letters
         self._metrics = metrics
+        self._audit = audit
         self._paces: dict[int, Pace] = {}
         self._in_flight = 0
         self._in_flight_bytes = 0
@@ -93,7 +96,9 @@ class Replayer:
         """Replay what is requested, until cancelled; letters on their way then stay in the store."""
         async with asyncio.TaskGroup() as replays:
             while True:
-                if not await self._launch(replays):
+                launched = await self._launch(replays)
+                await self._jobs.tell_ends(self._audit)
+                if not launched:
                     await asyncio.sleep(POLL_SECONDS if not self._paces else PACE_SECONDS)
 
     async def drain(self, stop: asyncio.Event) -> None:
@@ -104,6 +109,7 @@ class Replayer:
                     if not self._paces:
                         break
                     await asyncio.sleep(PACE_SECONDS)
+        await self._jobs.tell_ends(self._audit)
 
     async def _launch(self, replays: asyncio.TaskGroup) -> int:
         """Send out what may go now; how many letters."""

@@ -7,15 +7,22 @@ them. The job tells the command what became of each.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
 from functools import partial
 
+from router.audit import Audit, tell
+from router.audit_chain import Entry
 from router.deadletters import PAGE_BYTES, PAGE_LETTERS, DeadLetters
+from router.errors import StateError
 from router.letter import Letter
 from router.letter_table import select
+from router.storable import tame_text
+
+log = logging.getLogger(__name__)
 
 _KEPT_SECONDS = 7 * 86_400
 """So long a job that has ended is kept for whoever asks how it ended."""
@@ -56,6 +63,28 @@ class ReplayJobs:
         """Have these letters replayed, as far as they are there. One that another job waits for is this job's now."""
         await self._state.write(partial(_request, job=job, ids=ids))
 
+    async def close(self, job: int, actor: str) -> None:
+        """All of its letters are requested, by ``actor``. Once none waits, the audit is to tell how it ended."""
+        await self._state.write(partial(_close, job=job, actor=actor))
+
+    async def tell_ends(self, audit: Audit) -> None:
+        """Write an entry for each closed job that has ended, once, whoever replayed its letters. Where that cannot be
+        written, it is logged, and written when this is next called."""
+        columns = "job, actor, requested, delivered, again, gone"
+        ended = self._state.look_up(
+            f"SELECT {columns} FROM open_jobs JOIN jobs ON jobs.id = job "  # noqa: S608 - constants
+            "WHERE requested = delivered + again + gone ORDER BY job"
+        )
+        for job, actor, *counts in ended:
+            detail = {"step": "ended", "job": job, **asdict(Progress(*counts))}
+            try:
+                write = partial(_tell_end, job=job, write=audit.writing("replay", actor, detail))
+                if entry := await self._state.write(write):
+                    tell(entry)
+            except StateError as error:
+                log.error("the audit cannot be written (replay %d has ended: %s): %s", job, detail, error)
+                return
+
     async def withdraw(self, job: int) -> None:
         """What is not on its way yet stays where it is. Cancelled, or failed, some may still be replayed."""
         while await self._state.write(partial(_withdraw, job=job)):
@@ -88,7 +117,8 @@ class ReplayJobs:
 def _begin(connection: sqlite3.Connection, *, rate: float | None) -> int:
     now = time.time_ns()
     connection.execute(
-        "DELETE FROM jobs WHERE time < ? AND id NOT IN (SELECT job FROM replays)", (now - _KEPT_SECONDS * 10**9,)
+        "DELETE FROM jobs WHERE time < ? AND id NOT IN (SELECT job FROM replays UNION SELECT job FROM open_jobs)",
+        (now - _KEPT_SECONDS * 10**9,),
     )
     return int(connection.execute("INSERT INTO jobs (time, rate) VALUES (?, ?)", (now, rate)).lastrowid or 0)
 
@@ -105,6 +135,18 @@ def _request(connection: sqlite3.Connection, *, job: int, ids: Collection[int]) 
         (job, *listed),
     ).rowcount
     connection.execute("UPDATE jobs SET requested = requested + ? WHERE id = ?", (made, job))
+
+
+def _close(connection: sqlite3.Connection, *, job: int, actor: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO open_jobs VALUES (?, ?)", (job, tame_text(actor)))
+
+
+def _tell_end(
+    connection: sqlite3.Connection, *, job: int, write: Callable[[sqlite3.Connection], Entry]
+) -> Entry | None:
+    """The entry and that it is written, in one step; a command and a daemon may both come here."""
+    is_open = connection.execute("DELETE FROM open_jobs WHERE job = ?", (job,)).rowcount
+    return write(connection) if is_open else None
 
 
 def _withdraw(connection: sqlite3.Connection, *, job: int) -> int:

@@ -39,7 +39,8 @@ T = TypeVar("T")
 FILE = "sluiceway.db"
 LOCK = "lock"
 
-_VERSION = 3
+_VERSION = 4
+_OPEN_JOBS = "CREATE TABLE IF NOT EXISTS open_jobs (job INTEGER PRIMARY KEY, actor TEXT NOT NULL);"
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE positions (
@@ -85,12 +86,16 @@ CREATE TABLE jobs (
     again INTEGER NOT NULL DEFAULT 0,
     gone INTEGER NOT NULL DEFAULT 0
 );
+{_OPEN_JOBS}
 {AUDIT}
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """  # letters.id is AUTOINCREMENT: the id of a letter that is gone never names another one
 
-_UPGRADES = {2: f"BEGIN IMMEDIATE; {AUDIT} PRAGMA user_version = {_VERSION}; COMMIT;"}
+_UPGRADES = {
+    2: f"BEGIN IMMEDIATE; {AUDIT} {_OPEN_JOBS} PRAGMA user_version = {_VERSION}; COMMIT;",
+    3: f"BEGIN IMMEDIATE; {_OPEN_JOBS} PRAGMA user_version = {_VERSION}; COMMIT;",
+}
 """What makes of a file of an older version, that is still known, one of this version."""
 
 _HOLDING = "dead letters and positions"

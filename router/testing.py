@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from router.audit import Audit
 from router.batch import Batch, Lease
 from router.deadletters import DeadLetters
 from router.interfaces import Sink, Source
@@ -46,13 +47,14 @@ def part_of(batch: Batch) -> Part:
 
 
 class Books:
-    """A letter box with the store and the metrics behind it, in a state folder that ``close()`` gives back."""
+    """A letter box with the store, metrics and audit behind it, in a state folder that ``close()`` gives back."""
 
     def __init__(self, folder: Path) -> None:
         self.state = StateDir.open(folder)
         self.store = DeadLetters(self.state)
         self.metrics = Metrics()
         self.box = LetterBox(self.store, self.metrics)
+        self.audit = Audit(self.state, lambda: "", str, self.metrics)
 
     async def letters(self) -> list[Letter]:
         """Every dead letter, oldest first."""

@@ -25,6 +25,15 @@ class ChangesTold(Said):
     changed: list[str]
 
 
+class TakenTold(Said):
+    """When and why a configuration was taken."""
+
+    time: float
+    """In Unix seconds."""
+    cause: str
+    """`files`, `SIGHUP` or `api`."""
+
+
 class ReloadTold(Said):
     """A configuration that was taken."""
 
@@ -35,6 +44,8 @@ class ReloadTold(Said):
     changes: dict[str, ChangesTold]
     """By kind: `sources`, `sinks`, `flows`, `tables`; without those of which nothing changed."""
     warnings: list[str]
+    taken: TakenTold | None = None
+    """Where nothing had changed: the reload that the configuration came with; null where it is that of the start."""
 
 
 async def record(subject: Subject, action: str, call: Call, detail: Mapping[str, Any]) -> None:

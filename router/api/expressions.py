@@ -129,6 +129,11 @@ def _batch(asked: Explained) -> Batch:
 
 
 def _payload(asked: Explained) -> bytes:
+    given = [name for name in ("value", "text", "base64") if getattr(asked, name) is not None]
+    if len(given) > 1:
+        raise Failed(400, f"the record is given as {' and as '.join(given)}; should be one of them")
+    if not given and "value" not in asked.model_fields_set:
+        raise Failed(400, "give a record: as value, text or base64")
     try:
         if asked.text is not None:
             return asked.text.encode()

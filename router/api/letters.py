@@ -213,11 +213,15 @@ async def the_letter(subject: Subject, call: Call) -> DeadLetter:
 async def _replay(subject: Subject, call: Call) -> Replay:
     asked: ReplayOf = call.body
     choice = _meant(subject, asked, "replay")
-    await record(subject, "replay", call, {"step": "begun", "letters": choice.as_json() or "all", "rate": asked.rate})
     jobs = ReplayJobs(subject.store)
     job = await jobs.begin(asked.rate)
-    async for ids in choice.pages(subject.store, subject.configuration):
-        await jobs.request(job, ids)
+    which = {"letters": choice.as_json() or "all", "rate": asked.rate}
+    await record(subject, "replay", call, {"step": "begun", "job": job, **which})
+    try:
+        async for ids in choice.pages(subject.store, subject.configuration):
+            await jobs.request(job, ids)
+    finally:
+        await jobs.close(job, call.actor)
     return _progress(jobs, job)
 
 

@@ -18,6 +18,7 @@ from router.admin import Subject
 from router.api import stream
 from router.api.endpoint import Call, Endpoint, Failed, Said
 from router.api.explaining import Explanation, explain
+from router.api.status import named
 from router.letter_choice import condition
 from router.redaction import Redaction
 from router.sampling import KEPT_RECORDS, Sampled, Tap, TooManyTaps
@@ -133,10 +134,7 @@ class Wanted(Model):
 
 
 def _flow(subject: Subject, call: Call) -> str:
-    name = call.names["name"]
-    if all(flow.name != name for flow in subject.configuration.flows):
-        raise Failed(404, f"there is no flow {name!r}")
-    return name
+    return named("flow", call.names["name"], {flow.name: flow.name for flow in subject.configuration.flows})
 
 
 async def _samples(subject: Subject, call: Call) -> SamplesTold:

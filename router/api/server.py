@@ -153,6 +153,9 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Model | None:
         return None
     try:
         data = json.loads(text) if text.strip() else {}
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Failed(400, r"the body holds half of a surrogate pair, such as \ud800 alone, which is no text") from error
     except (ValueError, RecursionError) as error:
         raise Failed(400, f"the body is not JSON: {error}") from error
     return _validated(endpoint.body, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,8 +53,19 @@ def _changes(told: Mapping[str, Any]) -> list[str]:
         if names
     ]
     warnings = [f"  warning: {inert(_text(warning))}" for warning in told.get("warnings") or ()]
-    first = f"nothing has changed: version {version}" if version == previous else f"reloaded: {previous} -> {version}"
+    same = f"nothing has changed: version {version}{_already(told.get('taken'))}"
+    first = same if version == previous else f"reloaded: {previous} -> {version}"
     return [first, *changed, *warnings]
+
+
+def _already(taken: Any) -> str:
+    """When and why the version that runs was taken, where that was a reload."""
+    if not isinstance(taken, Mapping):
+        return ""
+    then = time.localtime(float(taken.get("time") or 0))
+    is_today = then[:3] == time.localtime()[:3]
+    at = time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
+    return f", already taken at {at} ({inert(str(taken.get('cause')))})"
 
 
 def _text(warning: Any) -> str:

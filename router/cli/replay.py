@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -136,13 +136,16 @@ class _Replay:
             return await self._result(job)
 
     async def _request(self) -> int:
-        what = {"step": "begun", "letters": self._chosen.as_json() or "all", "rate": self._rate}
-        await self._audit.record("replay", os_user(), what, required=True)
         job = await self._jobs.begin(self._rate)
-        async for ids in self._chosen.pages(self._letters, self._configuration):
-            if self._stop.is_set():
-                break
-            await self._jobs.request(job, ids)
+        what = {"step": "begun", "job": job, "letters": self._chosen.as_json() or "all", "rate": self._rate}
+        await self._audit.record("replay", os_user(), what, required=True)
+        try:
+            async for ids in self._chosen.pages(self._letters, self._configuration):
+                if self._stop.is_set():
+                    break
+                await self._jobs.request(job, ids)
+        finally:
+            await self._jobs.close(job, os_user())
         return job
 
     async def _watch(self, job: int, replaying: asyncio.Task[None] | None = None) -> None:
@@ -164,10 +167,8 @@ class _Replay:
     async def _result(self, job: int) -> _Replayed:
         if self._stop.is_set():
             await self._jobs.withdraw(job)
-        progress = self._jobs.progress(job)
-        how = {"step": "ended", **asdict(progress), "waiting": progress.waiting, "interrupted": self._stop.is_set()}
-        await self._audit.record("replay", os_user(), how)
-        return _Replayed(progress, self._stop.is_set())
+        await self._jobs.tell_ends(self._audit)
+        return _Replayed(self._jobs.progress(job), self._stop.is_set())
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -222,10 +222,11 @@ class _Faults:
             self._form.fault(path, what, "should be " + " or ".join(part for part in parts if part))
 
     def _own(self, path: Key, message: str, *, hidden: bool) -> None:
-        """A validator's own message. Of a hidden value it is shown from its ``should be`` on alone, and masked."""
+        """A validator's own message. Of a hidden value it is shown from its ``should`` on alone, and masked."""
         should = _should_be(message)
         if hidden:
-            hint = f"should be {self._filled.secrets.mask(should)}" if should else f"its value is not shown: {MASK}"
+            _, found, wanted = message.partition("should ")
+            hint = self._filled.secrets.mask(found + wanted) or f"its value is not shown: {MASK}"
             self._form.fault(path, f"{self._form.named(path)} is not accepted", hint)
         elif should:
             shown = self._shown(path, hidden=False)

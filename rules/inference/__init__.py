@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from rules.inference.contracts import type_of_contract
+from rules.inference.expressions import type_alone
 from rules.inference.flows import Findings, Templates, Unreached, check_flow
-from rules.inference.kinds import DYNAMIC, Type
+from rules.inference.kinds import DYNAMIC, Type, describe
 from rules.inference.schemas import type_of_schema
 from rules.inference.walk import Finding
 
@@ -16,6 +17,8 @@ __all__ = [
     "Type",
     "Unreached",
     "check_flow",
+    "describe",
+    "type_alone",
     "type_of_contract",
     "type_of_schema",
 ]

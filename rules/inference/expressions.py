@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from rules.cel import nodes
+from rules.cel import Expression, nodes
+from rules.faults import Place
 from rules.flow import Expr
 from rules.inference import containers, operators, selections
 from rules.inference.kinds import DYNAMIC, NEVER, Type, describe
@@ -40,6 +41,11 @@ class Inference:
             self._walk.wrong(node, Scope(self._names, expr), what, "", "no bool")
         values = found.scalar("bool").values if is_constant(node) and found.kinds == {"bool"} else None
         return None if values is None else next(iter(values)) is True
+
+
+def type_alone(expression: Expression, names: Mapping[str, Type]) -> Type:
+    """The type of an expression that stands in no flow, where these names have these types, and others any."""
+    return Inference(Lets({}), {}, names, lambda _: None).type_of(Expr(expression, Place("")))
 
 
 _HANDLERS: Final[Handlers] = {

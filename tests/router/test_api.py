@@ -97,6 +97,16 @@ async def test_a_replay_is_asked_for_and_followed_to_its_end(tmp_path: Path) -> 
         left = await client.post(f"/api/dead_letters/replays/{slow['job']}/withdraw")
         assert left["gone"] + left["again"] + left["waiting"] == slow["requested"]
         assert letters
+        async with asyncio.timeout(10):
+            while not (ends := await ends_of_replays(client)) or ends[-1]["job"] != slow["job"]:
+                await asyncio.sleep(0.05)
+        assert [end["job"] for end in ends] == [job["job"], slow["job"]]
+        assert ends[0] == {name: job[name] for name in ends[0] if name != "step"} | {"step": "ended"}
+
+
+async def ends_of_replays(client: Client) -> list[Any]:
+    told = await client.get("/api/audit", action="replay")
+    return [entry["detail"] for entry in told["entries"] if entry["detail"]["step"] == "ended"]
 
 
 async def test_a_source_is_paused_and_resumed_and_files_are_taken_over_or_refused(tmp_path: Path) -> None:
@@ -182,6 +192,45 @@ async def test_eval_and_explain_answer_and_are_bounded(tmp_path: Path) -> None:
         assert (await client.post("/api/explain", flow="others", text="["))["goes_to"][0]["reason"] == "undecodable"
         assert (await client.ask("POST", "/api/explain", json={"flow": "nope"}))[0] == 404
         assert (await client.ask("POST", "/api/explain", json={"flow": "others", "source": "orders"}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "why"),
+    [
+        ("/api/explain", {"flow": "orders", "value": {}, "text": "{}"}, "given as value and as text"),
+        ("/api/explain", {"flow": "orders", "text": "{}", "base64": "e30="}, "given as text and as base64"),
+        ("/api/explain", {"flow": "orders"}, "give a record"),
+        ("/api/eval", {"expression": "event", "event": "\ud800"}, "half of a surrogate pair"),
+        ("/api/dead_letters/purge", {"when": "1"}, "when: `1` is an int, never true or false"),
+        ("/api/dead_letters/purge", {"when": "detail"}, "when: `detail` is a string, never true or false"),
+        ("/api/flows/orders/tap", {"where": "[true]"}, "where: `[true]` is a list"),
+    ],
+)
+async def test_what_means_nothing_is_refused_with_the_reason(tmp_path: Path, path: str, body: Any, why: str) -> None:
+    async with client_of(project(tmp_path)) as client:
+        tap = path.endswith("tap")
+        status, told = await client.ask("GET" if tap else "POST", path, **{"params" if tap else "json": body})
+        assert (status, why in told["error"]) == (400, True), told
+
+
+async def test_what_may_be_a_condition_or_null_is_taken(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        assert (await client.ask("GET", "/api/dead_letters", params={"when": "event.flag"}))[0] == 200
+        for record in ({"value": None}, {"value": None, "text": "{}"}):
+            assert (await client.post("/api/explain", flow="orders", **record))["flow"] == "orders"
+        for page in ("", "/samples", "/tap"):
+            status, told = await client.ask("GET", f"/api/flows/ordrs{page}")
+            assert (status, told["error"]) == (404, "there is no flow 'ordrs'; did you mean `orders`?")
+
+
+async def test_a_reload_that_finds_nothing_new_says_when_the_configuration_was_taken(tmp_path: Path) -> None:
+    async with client_of(project(tmp_path)) as client:
+        assert (await client.post("/api/reload"))["taken"] is None
+        (tmp_path / "rules" / "orders.yaml").write_text(ORDERS.replace("to: dead_letter", "to: out"))
+        told = str(await client.daemon.reload("files"))
+        assert told == "flows changed orders"
+        for _ in range(2):
+            assert (await client.post("/api/reload"))["taken"]["cause"] == "files"
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")

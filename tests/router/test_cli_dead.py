@@ -269,6 +269,7 @@ def test_on_a_terminal_progress_is_shown(project: Path) -> None:
         (("--since", "yesterday"), "should be a time such as"),
         (("--when", "event.amount >"), "--when: "),
         (("--when", "evnt.amount > 0"), "did you mean `event`?"),
+        (("--when", "attempts"), "--when: `attempts` is an int, never true or false"),
     ],
 )
 def test_wrong_usage(project: Path, arguments: tuple[str, ...], why: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -202,6 +204,11 @@ def test_reload_prints_what_changed_or_every_fault(double: str, tmp_path: Path) 
     assert (told.returncode, told.stdout.splitlines()) == (
         0, ["reloaded: v1 -> v2", "  flows: added new", "  flows: changed orders, rows", "  warning: w"],
     )  # fmt: skip
+    same = {"version": "v2", "previous": "v2", "taken": {"time": time.time(), "cause": "files"}}
+    _Double.answers["/api/reload"] = (200, json.dumps(same))
+    told = sluiceway("reload", "--url", double, cwd=tmp_path)
+    assert re.fullmatch(r"nothing has changed: version v2, already taken at [\d: -]+ \(files\)\n", told.stdout)
+    _Double.answers["/api/reload"] = (200, json.dumps({"version": "v2", "previous": "v1", "changes": changes}))
     assert json.loads(sluiceway("reload", "--json", "--url", double, cwd=tmp_path).stdout)["changes"] == changes
     faults = [{"file": "a.yaml", "line": n, "column": 1, "what": "wrong", "hint": "right"} for n in (1, 2)]
     _Double.answers = {"/api/reload": (422, json.dumps({"faults": faults}))}
@@ -279,6 +286,14 @@ def test_an_address_that_is_none_is_told() -> None:
     for url in ("ftp://x", "http://", "http://x:port"):
         with pytest.raises(NoDaemon, match="is no address"):
             Client(url)
+
+
+@pytest.mark.parametrize("token", ["a\nb", "é"])
+def test_a_token_that_no_header_can_hold_is_told(token: str, tmp_path: Path) -> None:
+    with pytest.raises(NoDaemon, match="the token should be printable ASCII"):
+        Client("http://127.0.0.1:1", token)
+    told = sluiceway("status", "--url", "http://127.0.0.1:1", "--token", token, cwd=tmp_path)
+    assert (told.returncode, "Traceback" in told.stderr, token in told.stderr) == (1, False, False)
 
 
 def test_events_are_read_as_the_standard_has_them() -> None:

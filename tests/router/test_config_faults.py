@@ -808,6 +808,13 @@ rules:
         ],
     ),
     (
+        "sinks: {x: {type: http, url: 'http://u:${env:SECRET}@127.0.0.1/'}}\nsources: {a: {type: memory}}\nflows: [flow.yaml]\n",
+        "from: a\nrules: [{to: x}]\n",
+        [
+            "sluiceway.yaml:1:30: `url` is not accepted; should hold no credentials; `auth: {basic: ...}` is for them",
+        ],
+    ),
+    (
         "sources: {a: {type: memory}}\nsinks: {x: {type: memory}}\nflows: [flow.yaml]\nhttp: {listen: '${env:SECRET}'}\n",
         "from: a\nrules: [{to: x}]\n",
         [

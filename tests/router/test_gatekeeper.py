@@ -262,7 +262,13 @@ async def test_a_dead_letter_of_the_flow_is_replayed_through_its_gates(books: Bo
     assert len(await books.letters()) == 2
     mended = compile_flow(flow := flow_of(ONCE), sinks=sinks_of(flow), vars={}, models={})
     replayer = Replayer(
-        books.store, line.outlets, lambda *_: mended, {"flow": gates}, letters=books.box, metrics=books.metrics
+        books.store,
+        line.outlets,
+        lambda *_: mended,
+        {"flow": gates},
+        letters=books.box,
+        metrics=books.metrics,
+        audit=books.audit,
     )
     jobs = ReplayJobs(books.store)
     await jobs.request(await jobs.begin(None), [letter.id for letter in await books.letters()])

@@ -15,6 +15,7 @@ def test_off_a_terminal_every_line_on_stderr_is_json() -> None:
         "import logging; from router.logs import configure; configure('info')\n"
         "log = logging.getLogger('router.test')\n"
         "log.info('sink %s: é\\n', 'vip'); log.debug('hidden')\n"
+        "logging.getLogger('watchfiles.main').info('1 change detected')\n"
         "try: 1 / 0\nexcept ZeroDivisionError: log.exception('failed')\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -61,6 +61,7 @@ async def drained(books: Books, sinks: dict[str, memory.MemorySink]) -> None:
         {},
         letters=books.box,
         metrics=books.metrics,
+        audit=books.audit,
     )
     async with running(*(outlet.run for outlet in outlets.values())):
         await replayer.drain(asyncio.Event())
@@ -137,7 +138,9 @@ async def test_a_drain_that_is_stopped_finishes_what_is_on_its_way(books: Books)
     job = await job_of(books, rate=50.0)
     there, stop = sink(), asyncio.Event()
     outlet = books.outlet("sink", there)
-    replayer = Replayer(books.store, {"sink": outlet}, lambda *_: None, {}, letters=books.box, metrics=books.metrics)
+    replayer = Replayer(
+        books.store, {"sink": outlet}, lambda *_: None, {}, letters=books.box, metrics=books.metrics, audit=books.audit
+    )
     async with running(outlet.run):
         draining = asyncio.create_task(replayer.drain(stop))
         await until(lambda: there.values)
@@ -192,7 +195,8 @@ async def main():
         raise WriteError(dict.fromkeys(range(len(batch)), "never"), retryable=False)
     sink.on_write = refuse
     outlet = books.outlet("sink", sink)
-    replayer = Replayer(books.store, {"sink": outlet}, lambda *_: None, {}, letters=books.box, metrics=books.metrics)
+    more = {"letters": books.box, "metrics": books.metrics, "audit": books.audit}
+    replayer = Replayer(books.store, {"sink": outlet}, lambda *_: None, {}, **more)
     async with running(outlet.run, replayer.run):
         jobs = ReplayJobs(books.store)
         for number in range(10**9):

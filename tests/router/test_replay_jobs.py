@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from router.audit import Audit, find
 from router.deadletters import DeadLetters
 from router.letter import Letter
 from router.replay_jobs import Progress, ReplayJobs
@@ -146,3 +149,29 @@ async def test_a_command_asks_beside_the_daemon(jobs: ReplayJobs, store: DeadLet
         assert await claimed(jobs, job) == [1, 3]
         await store.add_many([], replayed=[1, 3])
         assert command.progress(job) == Progress(requested=2, delivered=2, again=0, gone=0)
+
+
+async def test_the_audit_tells_once_how_a_closed_job_ended(
+    jobs: ReplayJobs, store: DeadLetters, state: StateDir
+) -> None:
+    """Also of one without letters, and with whoever asked; one that still waits, or still grows, has not ended."""
+    await store.add_many(letters(3))
+    audit = Audit(state, lambda: "v1", lambda text: text)
+    waits, empty = await job_of(jobs, 1, 2, 3), await jobs.begin()
+    await jobs.tell_ends(audit)
+    await jobs.close(waits, "user ada")
+    await jobs.close(empty, "http 127.0.0.1")
+    await jobs.tell_ends(audit)
+    await store.add_many([], replayed=[1])
+    await store.add_many(letters(1), replayed=[2])
+    await jobs.withdraw(waits)
+    await asyncio.gather(jobs.tell_ends(audit), ReplayJobs(store).tell_ends(audit))
+    await jobs.tell_ends(audit)
+    told = [(entry.action, entry.actor, json.loads(entry.detail)) async for entry in find(state)]
+    nothing = {"requested": 0, "delivered": 0, "again": 0, "gone": 0}
+    progress = asdict(jobs.progress(waits))
+    assert told == [
+        ("replay", "http 127.0.0.1", {"step": "ended", "job": empty, **nothing}),
+        ("replay", "user ada", {"step": "ended", "job": waits, **progress}),
+    ]
+    assert progress["delivered"] + progress["again"] + progress["gone"] == 3
