@@ -28,6 +28,7 @@ NAMES = (
     "dead",
     "scale",
     "idle",
+    "console",
 )
 MODERATE = {
     "rules": [],
@@ -46,6 +47,7 @@ MODERATE = {
     "dead": ["--records", "500000", "--runs", "3"],
     "scale": ["--runs", "3"],
     "idle": [],
+    "console": ["--seconds", "60", "--alone", "30"],
 }
 
 COMMANDS = ("docs", "peers")
