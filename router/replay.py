@@ -1,4 +1,5 @@
-"""Replay of dead letters: one of stage ``sink`` goes straight to that sink, any other through its flow.
+"""Replay of dead letters: one of stage ``sink`` goes straight to that sink, unless the job has all of them go through
+their flows; any other through its flow.
 
 Each letter is replayed once: it goes when every delivery of it is durable; where one failed, its new letter takes the
 place of the old one in the same step.
@@ -114,24 +115,24 @@ class Replayer:
     async def _launch(self, replays: asyncio.TaskGroup) -> int:
         """Send out what may go now; how many letters."""
         launched = 0
-        waiting = dict(self._jobs.waiting())
-        self._paces = {job: self._paces.get(job) or Pace(rate) for job, rate in waiting.items() if rate is not None}
-        for job, rate in waiting.items():
+        waiting = self._jobs.waiting()
+        self._paces = {each.job: self._paces.get(each.job) or Pace(each.rate) for each in waiting if each.rate}
+        for each in waiting:
             while self._in_flight >= IN_FLIGHT or self._in_flight_bytes >= IN_FLIGHT_BYTES:
                 self._landed.clear()
                 await self._landed.wait()
-            pace = self._paces.get(job) or Pace(rate)
+            pace = self._paces.get(each.job) or Pace(each.rate)
             if allowed := pace.allowed(time.monotonic()):
-                letters = await self._jobs.claim(job, allowed)
+                letters = await self._jobs.claim(each.job, allowed)
                 pace.spend(len(letters))
-                self._send(letters, replays)
+                self._send(letters, replays, through_flow=each.through_flow)
                 launched += len(letters)
         return launched
 
-    def _send(self, claimed: Sequence[Letter], replays: asyncio.TaskGroup) -> None:
+    def _send(self, claimed: Sequence[Letter], replays: asyncio.TaskGroup, *, through_flow: bool) -> None:
         groups: defaultdict[tuple[str, str, str, str], list[Letter]] = defaultdict(list)
         for letter in claimed:
-            sink = letter.sink if letter.stage == "sink" else ""
+            sink = letter.sink if letter.stage == "sink" and not through_flow else ""
             groups[letter.flow, letter.source, letter.version if sink else "", sink].append(letter)
         self._count(claimed, 1)
         for (flow, source, _, sink), letters in groups.items():

@@ -48,6 +48,15 @@ class Progress:
         return self.requested - self.delivered - self.again - self.gone
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job whose letters wait: so many a second may go at most, and whether all of them go ``through_flow``."""
+
+    job: int
+    rate: float | None
+    through_flow: bool
+
+
 class ReplayJobs:
     """The jobs of a store. Every method raises StateError when the store cannot be read or written."""
 
@@ -55,9 +64,10 @@ class ReplayJobs:
         self._letters = letters
         self._state = letters.state
 
-    async def begin(self, rate: float | None = None) -> int:
-        """A new job, without letters yet, whose letters are replayed at so many a second at most."""
-        return await self._state.write(partial(_begin, rate=rate))
+    async def begin(self, rate: float | None = None, *, through_flow: bool = False) -> int:
+        """A new job, without letters yet, whose letters are replayed at so many a second at most; with
+        ``through_flow`` those of stage ``sink``, too, go through their flow."""
+        return await self._state.write(partial(_begin, rate=rate, through_flow=through_flow))
 
     async def request(self, job: int, ids: Collection[int]) -> None:
         """Have these letters replayed, as far as they are there. One that another job waits for is this job's now."""
@@ -100,10 +110,11 @@ class ReplayJobs:
         """How it stands; as if nothing had been requested when there is no such job. Takes microseconds."""
         return self.find(job) or Progress(0, 0, 0, 0)
 
-    def waiting(self) -> list[tuple[int, float | None]]:
-        """The jobs whose letters wait, and their rates. Takes microseconds."""
+    def waiting(self) -> list[Waiting]:
+        """The jobs whose letters wait. Takes microseconds."""
         left = "requested > delivered + again + gone"
-        return self._state.look_up(f"SELECT id, rate FROM jobs WHERE {left} ORDER BY id")  # noqa: S608 - constants
+        query = f"SELECT id, rate, through_flow FROM jobs WHERE {left} ORDER BY id"  # noqa: S608 - constants
+        return [Waiting(job, rate, bool(through_flow)) for job, rate, through_flow in self._state.look_up(query)]
 
     async def claim(self, job: int, limit: int = PAGE_LETTERS, size: int = PAGE_BYTES) -> list[Letter]:
         """Letters that a job waits for, oldest first, at most ``limit`` and about ``size`` bytes of payload.
@@ -114,13 +125,15 @@ class ReplayJobs:
         return await self._letters.take(partial(_requested, job=job, limit=limit, size=size))
 
 
-def _begin(connection: sqlite3.Connection, *, rate: float | None) -> int:
+def _begin(connection: sqlite3.Connection, *, rate: float | None, through_flow: bool) -> int:
     now = time.time_ns()
     connection.execute(
         "DELETE FROM jobs WHERE time < ? AND id NOT IN (SELECT job FROM replays UNION SELECT job FROM open_jobs)",
         (now - _KEPT_SECONDS * 10**9,),
     )
-    return int(connection.execute("INSERT INTO jobs (time, rate) VALUES (?, ?)", (now, rate)).lastrowid or 0)
+    values = (now, rate, through_flow)
+    made = connection.execute("INSERT INTO jobs (time, rate, through_flow) VALUES (?, ?, ?)", values)
+    return int(made.lastrowid or 0)
 
 
 def _request(connection: sqlite3.Connection, *, job: int, ids: Collection[int]) -> None:

@@ -39,7 +39,7 @@ T = TypeVar("T")
 FILE = "sluiceway.db"
 LOCK = "lock"
 
-_VERSION = 4
+_VERSION = 3
 _OPEN_JOBS = "CREATE TABLE IF NOT EXISTS open_jobs (job INTEGER PRIMARY KEY, actor TEXT NOT NULL);"
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -81,6 +81,7 @@ CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     time INTEGER NOT NULL,
     rate REAL,
+    through_flow INTEGER NOT NULL,
     requested INTEGER NOT NULL DEFAULT 0,
     delivered INTEGER NOT NULL DEFAULT 0,
     again INTEGER NOT NULL DEFAULT 0,
@@ -93,8 +94,14 @@ COMMIT;
 """  # letters.id is AUTOINCREMENT: the id of a letter that is gone never names another one
 
 _UPGRADES = {
-    2: f"BEGIN IMMEDIATE; {AUDIT} {_OPEN_JOBS} PRAGMA user_version = {_VERSION}; COMMIT;",
-    3: f"BEGIN IMMEDIATE; {_OPEN_JOBS} PRAGMA user_version = {_VERSION}; COMMIT;",
+    2: f"""
+BEGIN IMMEDIATE;
+ALTER TABLE jobs ADD COLUMN through_flow INTEGER NOT NULL DEFAULT 0;
+{_OPEN_JOBS}
+{AUDIT}
+PRAGMA user_version = {_VERSION};
+COMMIT;
+""",
 }
 """What makes of a file of an older version, that is still known, one of this version."""
 

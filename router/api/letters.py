@@ -100,6 +100,9 @@ class ReplayOf(Meant):
 
     rate: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
     """So many a second at most; as fast as they go by default."""
+    through_flow: bool = False
+    """Have those of stage `sink`, too, go through their flow, by the rules as they are now: to every sink that these
+    choose, also to those that have had the record."""
 
 
 class Listed(Said):
@@ -214,8 +217,9 @@ async def _replay(subject: Subject, call: Call) -> Replay:
     asked: ReplayOf = call.body
     choice = _meant(subject, asked, "replay")
     jobs = ReplayJobs(subject.store)
-    job = await jobs.begin(asked.rate)
-    which = {"letters": choice.as_json() or "all", "rate": asked.rate}
+    job = await jobs.begin(asked.rate, through_flow=asked.through_flow)
+    how = {"rate": asked.rate, **({"through_flow": True} if asked.through_flow else {})}
+    which = {"letters": choice.as_json() or "all", **how}
     await record(subject, "replay", call, {"step": "begun", "job": job, **which})
     try:
         async for ids in choice.pages(subject.store, subject.configuration):
@@ -313,7 +317,7 @@ ENDPOINTS = (
     Endpoint(
         method="POST",
         path="/api/dead_letters/replay",
-        summary="Replay dead letters, each once: those of stage sink straight to it, others through their flow",
+        summary="Replay dead letters, each once: of stage sink straight to it, others through their flow",
         handle=_replay,
         answer=Replay,
         body=ReplayOf,

@@ -38,7 +38,7 @@ class Asked(Proposed):
     flow: Annotated[str, Field(max_length=500)] | None = None
     """One flow; all that run by default."""
     ids: Annotated[list[Annotated[int, Field(ge=1, le=1 << 62)]], Field(max_length=MOST)] = Field(default_factory=list)
-    """Of dead letters, these alone."""
+    """Of dead letters, these alone: also those of stage `sink`, as a replay through their flow would send them."""
     limit: Annotated[int, Field(ge=0, le=100)] = 3
     """So many records of each kind of move are explained."""
     most: Annotated[int, Field(ge=1, le=MOST)] = 500
@@ -122,7 +122,8 @@ async def _diff(subject: Subject, call: Call) -> DifferenceTold:
         kept = [sampled for flow in flows for sampled in subject.samples.sample(flow)]
         records = of_samples(kept)
     else:
-        where = Where(flow=list(flows), ids=asked.ids or None, stage=_THROUGH_FLOWS)
+        # Named ones are looked at whatever their stage: a replay may have all go through their flow.
+        where = Where(flow=list(flows), ids=asked.ids or None, stage=None if asked.ids else _THROUGH_FLOWS)
         records = of_letters(read_now(subject.store.find(where)))
     return DifferenceTold.model_validate(await aside(_compared, running, contents, records, asked))
 

@@ -351,6 +351,9 @@ def dead_replay(
     chosen: Chosen,
     everything: Everything = False,
     rate: Annotated[float | None, typer.Option(min=0.001, help="At most so many a second.")] = None,
+    through_flow: Annotated[
+        bool, typer.Option("--through-flow", help="Have those of stage sink, too, go by the rules as they are now.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and say where they would go.")] = False,
     wait: Annotated[str, typer.Option(help="How long to wait when none of them moves.")] = "1m",
 ) -> None:
@@ -361,7 +364,15 @@ def dead_replay(
     """
     from router.cli.replay import replay_letters
 
-    replay_letters(paths(config), chosen, everything=everything, wait=wait, rate=rate, dry_run=dry_run)
+    replay_letters(
+        paths(config),
+        chosen,
+        everything=everything,
+        wait=wait,
+        rate=rate,
+        through_flow=through_flow,
+        dry_run=dry_run,
+    )
 
 
 @dead.command(name="amend")

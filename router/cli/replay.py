@@ -32,7 +32,14 @@ LAND_SECONDS = 10.0
 
 
 def replay_letters(
-    files: Sequence[Path], chosen: Chosen, *, everything: bool, wait: str, rate: float | None, dry_run: bool
+    files: Sequence[Path],
+    chosen: Chosen,
+    *,
+    everything: bool,
+    wait: str,
+    rate: float | None,
+    through_flow: bool,
+    dry_run: bool,
 ) -> None:
     """Have letters replayed, and say what became of them. Exit status 1 when some are still waiting, were left, or have
     come back as letters of their own."""
@@ -44,13 +51,13 @@ def replay_letters(
     configuration = load_or_exit(files)
     if dry_run:
         with letters_of(configuration) as letters:
-            return asyncio.run(_count(letters, chosen, configuration))
+            return asyncio.run(_count(letters, chosen, configuration, through_flow=through_flow))
     try:
         state, visits = StateDir.open(configuration.state_dir), False
     except StateError:
         state, visits = StateDir.visit(configuration.state_dir), True
     with state:
-        replay = _Replay(configuration, state, chosen, rate, patience)
+        replay = _Replay(configuration, state, chosen, rate, patience, through_flow=through_flow)
         try:
             replayed = asyncio.run(replay.there() if visits else replay.here())
         except Refused as refused:
@@ -60,11 +67,14 @@ def replay_letters(
     raise typer.Exit(0 if replayed.is_all else 1)
 
 
-async def _count(letters: DeadLetters | None, chosen: Chosen, configuration: Configuration) -> None:
+async def _count(
+    letters: DeadLetters | None, chosen: Chosen, configuration: Configuration, *, through_flow: bool
+) -> None:
     ways: Counter[str] = Counter()
     if letters is not None:
         async for letter in chosen.find(letters, configuration):
-            ways[f"straight to sink {letter.sink}" if letter.stage == "sink" else f"through flow {letter.flow}"] += 1
+            is_straight = letter.stage == "sink" and not through_flow
+            ways[f"straight to sink {letter.sink}" if is_straight else f"through flow {letter.flow}"] += 1
     print(f"would replay {ways.total()} dead letter(s)")
     for way, many in ways.most_common():
         print(f"  {many} {way}")
@@ -98,12 +108,20 @@ class _Replay:
     """One run of the command."""
 
     def __init__(
-        self, configuration: Configuration, state: StateDir, chosen: Chosen, rate: float | None, patience: float
+        self,
+        configuration: Configuration,
+        state: StateDir,
+        chosen: Chosen,
+        rate: float | None,
+        patience: float,
+        *,
+        through_flow: bool,
     ) -> None:
         self._configuration = configuration
         self._state = state
         self._chosen = chosen
         self._rate = rate
+        self._through_flow = through_flow
         self._patience = patience + (1 / rate if rate else 0)
         self._letters = DeadLetters(state)
         self._jobs = ReplayJobs(self._letters)
@@ -136,8 +154,10 @@ class _Replay:
             return await self._result(job)
 
     async def _request(self) -> int:
-        job = await self._jobs.begin(self._rate)
+        job = await self._jobs.begin(self._rate, through_flow=self._through_flow)
         what = {"step": "begun", "job": job, "letters": self._chosen.as_json() or "all", "rate": self._rate}
+        if self._through_flow:
+            what["through_flow"] = True
         await self._audit.record("replay", os_user(), what, required=True)
         try:
             async for ids in self._chosen.pages(self._letters, self._configuration):

@@ -42,9 +42,9 @@ def letters(count: int, **changed: Any) -> list[Letter]:
     return [Letter(**{"value": b'{"n":%d}' % number, **plain, **changed}) for number in range(count)]
 
 
-async def job_of(books: Books, rate: float | None = None) -> int:
+async def job_of(books: Books, rate: float | None = None, *, through_flow: bool = False) -> int:
     jobs = ReplayJobs(books.store)
-    job = await jobs.begin(rate)
+    job = await jobs.begin(rate, through_flow=through_flow)
     async for ids in books.store.ids():
         await jobs.request(job, ids)
     return job
@@ -89,6 +89,17 @@ async def test_a_delivery_that_is_refused_again_is_one_letter(books: Books) -> N
     counted = {"flow": "flow", "stage": "sink", "sink": "sink", "reason": "refused"}
     assert books.sample("sluiceway_dead_letters_total", **counted) == 2
     assert books.sample("sluiceway_replayed_letters_total", flow="flow", to="sink") == 102
+
+
+async def test_what_a_sink_refused_goes_by_the_rules_of_now_where_that_is_asked_for(books: Books) -> None:
+    """The record that came, not what was to go out."""
+    await books.store.add_many(letters(2, out_value=b"what the rules of then made"))
+    await job_of(books, through_flow=True)
+    there = sink()
+    await drained(books, {"sink": there})
+    assert there.values == [b'{"n":0}', b'{"n":1}']
+    assert await books.letters() == []
+    assert books.sample("sluiceway_replayed_letters_total", flow="flow", to="flow") == 2
 
 
 async def test_through_the_flow_a_letter_stays_until_every_delivery_is_safe(books: Books) -> None:

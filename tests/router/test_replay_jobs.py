@@ -14,7 +14,7 @@ import pytest
 from router.audit import Audit, find
 from router.deadletters import DeadLetters
 from router.letter import Letter
-from router.replay_jobs import Progress, ReplayJobs
+from router.replay_jobs import Progress, ReplayJobs, Waiting
 from router.state import StateDir
 
 
@@ -86,7 +86,7 @@ async def test_every_end_is_told(jobs: ReplayJobs, store: DeadLetters) -> None:
     job = await job_of(jobs, 1, 2, 3, 4)
     [first] = letters(1, replaces=2)
     await store.add_many([first, *letters(1, replaces=2)], replayed=[1, 2])
-    assert jobs.waiting() == [(job, None)]
+    assert jobs.waiting() == [Waiting(job, None, False)]
     await store.purge(store.ids())
     assert jobs.progress(job) == Progress(requested=4, delivered=1, again=1, gone=2)
     assert jobs.progress(job).waiting == 0
@@ -100,7 +100,7 @@ async def test_who_asks_last_gets_the_letter(jobs: ReplayJobs, store: DeadLetter
     newer = await job_of(jobs, 2, 3)
     assert jobs.progress(older) == Progress(requested=3, delivered=0, again=0, gone=2)
     assert (await claimed(jobs, older), await claimed(jobs, newer)) == ([1], [2, 3])
-    assert jobs.waiting() == [(older, 1.0), (newer, None)]
+    assert jobs.waiting() == [Waiting(older, 1.0, False), Waiting(newer, None, False)]
 
 
 async def test_what_is_withdrawn_stays_where_it_is(jobs: ReplayJobs, store: DeadLetters) -> None:
@@ -136,7 +136,7 @@ async def test_a_killed_replay_begins_again(tmp_path: Path) -> None:
         await store.add_many([], replayed=[1])
     with StateDir.open(tmp_path) as state:
         jobs = ReplayJobs(DeadLetters(state))
-        assert jobs.waiting() == [(job, None)]
+        assert jobs.waiting() == [Waiting(job, None, False)]
         assert await claimed(jobs, job) == [2]
 
 

@@ -94,9 +94,15 @@ export function page(filter: Filter, after: number, limit: number, cut: number):
   return get<Page>("/api/dead_letters", { ...(filter as unknown as Parameters), after, limit, cut });
 }
 
-/** Have them replayed, so many a second at most. */
-export function replay(meant: Meant, rate: number | null): Promise<Job> {
-  return post<Job>("/api/dead_letters/replay", { ...body(meant), ...(rate === null ? {} : { rate }) });
+/** How letters are replayed: so many a second at most, and whether those of stage sink, too, go through their flow. */
+export interface How {
+  rate?: number;
+  through_flow?: boolean;
+}
+
+/** Have them replayed. */
+export function replay(meant: Meant, how: How): Promise<Job> {
+  return post<Job>("/api/dead_letters/replay", { ...body(meant), ...how });
 }
 
 /** Those that are not on their way yet stay. */

@@ -65,7 +65,7 @@ function Editing({ letter, close, again, isHidden }: Edited & { isHidden: boolea
         again();
       }
       close();
-      if (andReplay) await start({ id: [letter.id] }, null);
+      if (andReplay) await start({ id: [letter.id] });
     } catch (error) {
       complain(error);
     }

@@ -1,6 +1,6 @@
 /** Before many letters are replayed or deleted: how many, which, and what will become of them. */
 import { signal, useSignal } from "@preact/signals";
-import { purge, replay, type Meant } from "../../api/letters.ts";
+import { purge, replay, type How, type Meant } from "../../api/letters.ts";
 import { refine } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { duration, plural } from "../../parts/format.ts";
@@ -29,9 +29,9 @@ export function Ask() {
 }
 
 /** Have letters replayed at once, and watch. */
-export async function start(meant: Meant, rate: number | null): Promise<boolean> {
+export async function start(meant: Meant, how: How = {}): Promise<boolean> {
   try {
-    const { job } = await replay(meant, rate);
+    const { job } = await replay(meant, how);
     refine({ job });
     return true;
   } catch (error) {
@@ -48,13 +48,16 @@ interface About {
 function Replay({ many, then }: About) {
   const rate = useSignal(many.count > UNHURRIED ? String(UNHURRIED) : "");
   const isBusy = useSignal(false);
+  const isThrough = useSignal(false);
   const wanted = Number(rate.value);
   const isRate = rate.value.trim() === "" || (wanted > 0 && wanted <= 1e9);
-  const byFlow = many.count - many.toSink;
+  const straight = isThrough.value ? 0 : many.toSink;
+  const byFlow = many.count - straight;
   const begin = async (event: Event) => {
     event.preventDefault();
     isBusy.value = true;
-    if (await start(many.meant, rate.value.trim() ? wanted : null)) {
+    const how = { ...(rate.value.trim() ? { rate: wanted } : {}), ...(isThrough.value ? { through_flow: true } : {}) };
+    if (await start(many.meant, how)) {
       close();
       then();
     }
@@ -63,8 +66,11 @@ function Replay({ many, then }: About) {
   return html`<${Dialog} title="Replay ${plural(many.count, "dead letter")}" close=${close}><form class="ask" onSubmit=${begin}>
     ${many.words && html`<p class="why">${many.words}</p>`}
     <ul class="ask-facts">
-      ${many.toSink > 0 && html`<li><b>${many.toSink.toLocaleString("en")}</b> of stage sink: straight to the sink, as they were to go out</li>`}
+      ${straight > 0 && html`<li><b>${straight.toLocaleString("en")}</b> of stage sink: straight to the sink, as they were to go out</li>`}
       ${byFlow > 0 && html`<li><b>${byFlow.toLocaleString("en")}</b> through their flow, by the rules as they are now</li>`}</ul>
+    ${many.toSink > 0 && html`<label class="ask-through"><input type="checkbox" checked=${isThrough.value}
+        onInput=${(event: Event) => (isThrough.value = (event.currentTarget as HTMLInputElement).checked)} />
+      <span>Those of stage sink, too, by the rules as they are now: what came goes to every sink that these choose, also to those that have had it</span></label>`}
     <label>At most so many a second
       <input type="number" inputmode="decimal" min="0.1" max="1000000000" step="any" value=${rate.value} placeholder="as fast as they go"
         onInput=${(event: Event) => (rate.value = (event.currentTarget as HTMLInputElement).value)} /></label>

@@ -76,7 +76,7 @@ function Now({ letter, turn }: Shown) {
     : error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} what="Asking the rules" />`;
   return html`<section class="now panel" aria-label="By the rules as they are now"><h3>By the rules as they are now</h3>
     ${body}
-    ${isOutgoing(letter) && html`<p class="none">That is what would become of such a record. A replay does not ask them: what was to go out
+    ${isOutgoing(letter) && html`<p class="none">A replay asks them only where you say so: else what was to go out
       goes straight to <${Text} text=${letter.sink ?? ""} /> again.</p>`}</section>`;
 }
 

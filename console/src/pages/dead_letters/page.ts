@@ -174,7 +174,8 @@ function One({ id, turn, loaded }: OfOne) {
   const kept = live.value?.dead_letters.kept[data?.flow ?? ""];
   useEffect(() => again(), [kept]);
   const isGone = error instanceof ApiError && error.status === 404;
-  const replayOne = () => void start({ id: [id] }, null);
+  const replayOne = () => void start({ id: [id] });
+  const byRules = () => void start({ id: [id] }, { through_flow: true });
   const purgeOne = () =>
     (asked.value = {
       what: "purge",
@@ -186,6 +187,7 @@ function One({ id, turn, loaded }: OfOne) {
       <h2>Dead letter ${id}</h2>
       ${data && !isGone && !isEdited && html`<p class="actions">
         <button type="button" class="primary" onClick=${replayOne}>Replay</button>
+        ${isOutgoing(data) && html`<button type="button" onClick=${byRules}>Replay by the rules of now</button>`}
         <button type="button" onClick=${() => edit(true)}>${isOutgoing(data) ? "Edit what goes out" : "Edit the record"}</button>
         <${RuleLink} of=${data} ids=${[id]} />
         <button type="button" class="danger" onClick=${purgeOne}>Purge …</button></p>`}</header>
@@ -234,5 +236,5 @@ function leave(open: number | null): void {
 
 async function replayThese(loaded: Loaded, id: number | undefined): Promise<void> {
   if (chosen.value.size) asked.value = { what: "replay", many: some(chosen.value, loaded), then: () => (chosen.value = new Set()) };
-  else if (id !== undefined) await start({ id: [id] }, null);
+  else if (id !== undefined) await start({ id: [id] });
 }

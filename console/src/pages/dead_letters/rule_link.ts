@@ -20,7 +20,6 @@ export function RuleLink({ of, ids = [], class: name = "" }: { of: Of; ids?: rea
   const { data } = useGet<FlowDetail>(isAsked ? at`/api/flows/${of.flow}` : null);
   if (!isAsked) return null;
   const line = data?.detail.find((rule) => rule.name === of.rule)?.line;
-  // A replay of what was to go out goes by no rule: there is nothing to try on it.
-  const tried = of.stage === "sink" ? {} : { on: "dead", letters: ids.slice(0, TRIED).join(",") };
+  const tried = { on: "dead", letters: ids.slice(0, TRIED).join(",") };
   return html`<a class="button ${name}" href=${href(["try", of.flow], { line, ...tried })}>Edit the ${of.rule === null ? "contract" : "rule"}</a>`;
 }
