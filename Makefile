@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Further arguments of a target: make test ARGS="-k http", make faults ARGS="--seconds 60 --seed 7"
 ARGS ?=
+# Tests wait for servers more than they compute.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 # Tests start hundreds of processes: each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -36,7 +38,7 @@ run: $(VENV)/.stamp
 	@exec $(BIN)/sluiceway run deploy/quickstart/sluiceway.yaml
 
 test: $(VENV)/.stamp
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 outages: $(VENV)/.stamp
 	$(BIN)/pytest -m outage $(ARGS)
