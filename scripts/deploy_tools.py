@@ -38,7 +38,9 @@ def install() -> None:
     create(_folder(), sys.executable)
     pip = [tool("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--only-binary", ":all:", "-r", str(REQUIREMENTS)], check=True)
-    subprocess.run(["go", "install", KUSTOMIZE], check=True, env={**os.environ, "GOBIN": str(_folder() / "bin")})
+    # It is run a few times: what the compiler would spend on making it fast is spent for nothing.
+    go = ["go", "install", "-gcflags=all=-N -l", "-ldflags=-s -w", KUSTOMIZE]
+    subprocess.run(go, check=True, env={**os.environ, "GOBIN": str(_folder() / "bin")})
     _stamp().touch()
 
 

@@ -87,6 +87,8 @@ class Collector:
                         break
                     if not message.topic.value.startswith("mark/"):
                         self.seen.append(_seen(message))
+            # What it has said it has got, the broker knows when it has answered what was said last.
+            await collecting.publish("mark/end", qos=1)
         return self.seen
 
 

@@ -80,7 +80,7 @@ async def test_killed_again_and_again_it_loses_nothing(tmp_path: Path, daemons: 
     async with serving(api) as server:
         daemon = Daemon(configure(tmp_path, server.url))
         daemons.append(daemon)
-        for _ in range(5):
+        for _ in range(3):
             await asyncio.to_thread(daemon.start)
             api.last += 1000
             await until(lambda: api.polls and len(server.requests) > 30)

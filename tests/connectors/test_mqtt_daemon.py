@@ -100,7 +100,7 @@ async def test_a_daemon_that_is_killed_again_and_again_loses_nothing(broker: Mos
     collector = Collector(broker.addresses.plain)
     await collector.subscribe()
     router = Router(tmp_path, broker)
-    total = 3000
+    total = 1500
 
     async def feed() -> None:
         async with client(broker.addresses.plain) as publisher:
@@ -109,7 +109,7 @@ async def test_a_daemon_that_is_killed_again_and_again_loses_nothing(broker: Mos
 
     async with running(router):
         feeding = asyncio.create_task(feed())
-        for share in (1, 2, 3, 4):
+        for share in (1, 3):
             await until(lambda share=share: len(set(router.archived)) >= total * share // 6, 60)  # type: ignore[misc]
             await router.end(signal.SIGKILL)
             await router.start()
@@ -123,7 +123,7 @@ async def test_a_daemon_that_is_killed_again_and_again_loses_nothing(broker: Mos
         number = json.loads(seen.payload)["n"]
         assert seen.topic == f"out/in/{number % 3}"
         assert ("n", str(number)) in seen.said["UserProperty"]
-    assert len(router.archived) < total + 4 * 2000, "each kill repeats no more than was under way"
+    assert len(router.archived) < total + 2 * 2000, "each kill repeats no more than was under way"
 
 
 @pytest.mark.parametrize("qos", [0, 1])

@@ -279,7 +279,8 @@ def test_a_file_of_before_there_was_an_audit_gets_one(tmp_path: Path) -> None:
     with StateDir.open(tmp_path) as state:
         asyncio.run(DeadLetters(state).add_many([letter(b"kept")]))
     with sqlite3.connect(tmp_path / FILE) as connection:
-        connection.executescript("DROP TABLE audit; PRAGMA user_version = 2;")
+        connection.executescript("DROP TABLE audit; DROP TABLE open_jobs; ALTER TABLE jobs DROP COLUMN through_flow;")
+        connection.execute("PRAGMA user_version = 2")
     connection.close()
     with pytest.raises(StateError, match="`sluiceway run` brings it up to date"):
         StateDir.visit(tmp_path)

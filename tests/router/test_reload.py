@@ -111,6 +111,7 @@ async def test_rules_change_from_the_next_batch_on_and_no_connection_is_touched(
             "cause": "test",
             "changes": {"flows": {"added": (), "removed": (), "changed": ("orders",)}},
             "warnings": [],
+            "taken": None,
         }
         assert sample(daemon, "config_info", version=before) is None
         assert sample(daemon, "config_info", version=reloaded.version) == 1

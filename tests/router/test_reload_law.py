@@ -227,13 +227,13 @@ async def run(steps: Sequence[Step]) -> None:
         world.check()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(calm)
 def test_where_nothing_fails_each_record_goes_exactly_once_where_some_configuration_says(steps: list[Step]) -> None:
     asyncio.run(run(steps))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rough)
 @example([Outage("b", True), Push(1, 8), Shape((("a",), ("a",))), Push(1, 2), Shape((("b",), ("b",))), Push(1, 2)])
 @example([Outage("a", True), Push(0, 8), Shape((("c",), ("c",)), decode="text"), Outage("a", False), Push(0, 3)])

@@ -19,7 +19,7 @@ from typing import Any
 
 import pyte
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import SLUICEWAY, daemon_process, free_port, sluiceway
 from rich.console import Console
@@ -271,6 +271,7 @@ def test_rows_are_in_the_order_that_the_keys_choose() -> None:
     assert screen.press("q") is False
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.sampled_from(KINDS), st.integers(0, 60)),
     st.integers(8, 60),

@@ -17,7 +17,7 @@ from rules.contract import schema_validator
 from rules.contract_types import Kept
 from rules.projection import Tree
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 NAMES = ["a", "b", "c", "d"]
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 

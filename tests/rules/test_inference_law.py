@@ -151,7 +151,7 @@ def is_so(finding: Finding, event: object) -> bool:
     return claims.get(finding.claim, finding.claim == "likely")
 
 
-@settings(max_examples=400, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_what_is_found_out_about_an_expression_is_so_for_every_event_of_the_schema(data: st.DataObject) -> None:
     schema, text = data.draw(schemas), data.draw(texts_of_expressions)

@@ -248,7 +248,7 @@ wild_conditions = wild.filter(is_condition)
 conditions = mostly(usual_conditions, wild_conditions)
 
 AROUND = Surroundings({"t": Table({"order": {"n": 2}, "1": {"n": 1.5, "x": None}, "pro": "gold"})}, {"s": "secret"})
-SETTINGS = settings(max_examples=200, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 
 
 @given(
