@@ -428,6 +428,7 @@ class Daemon:
         new = self.assembly
         self._secrets = self._secrets.joined(new.configuration.secrets)
         self.store.retain(_retention(new.configuration))
+        self.samples.retain([flow.name for flow in new.configuration.flows])
         new.tables.begin(self.metrics)
         self._renew_tables()
         if old is not None and self._fleet is not None and not has_same_letters(old, new):

@@ -237,6 +237,12 @@ class Samples:
         found = self._flows.get(flow)
         return [] if found is None else found.kept()
 
+    def retain(self, flows: Collection[str]) -> None:
+        """Only these flows are there from now on. Who taps another one is told that it has ended."""
+        for gone in self._flows.keys() - set(flows):
+            for tap in self._flows.pop(gone).taps:
+                tap.end()
+
     def find(self, flow: str, id_: int) -> Sampled | None:
         """The record of a flow with this id, while it is kept."""
         found = self._flows.get(flow)

@@ -120,3 +120,14 @@ def test_there_are_only_so_many_taps_and_a_closed_one_makes_room() -> None:
         samples.tap("f", 1)
     taps[0].close()
     samples.tap("f", 1)
+
+
+def test_of_a_flow_that_is_gone_nothing_is_kept_and_its_taps_end(ruleset: Ruleset) -> None:
+    samples = Samples()
+    for flow in ("gone", "stays"):
+        look(samples.of(flow), ruleset, b'{"n":1}')
+    gone, stays = samples.tap("gone", 1.0), samples.tap("stays", 1.0)
+    samples.retain(["stays"])
+    assert (gone.ended, stays.ended) == (True, False)
+    assert (len(samples.sample("gone")), len(samples.sample("stays"))) == (0, 1)
+    gone.close()

@@ -328,3 +328,17 @@ export interface AuditEntry {
   previous: string;
   hash: string;
 }
+
+/** A file of the configuration, as it is on the disk. */
+export interface FileTold {
+  /** As it is named to the daemon. */
+  path: string;
+  kind: "main" | "rules" | "schema";
+  flow: string | null;
+  text: string;
+  hash: string;
+  /** Whether this is what runs. */
+  is_running: boolean;
+  /** Why it cannot be written; null where it can. */
+  read_only: string | null;
+}

@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { post } from "../../api/client.ts";
 import { live } from "../../api/live.ts";
-import type { Live, Reload } from "../../api/types.ts";
+import type { FileTold, Live, Reload } from "../../api/types.ts";
 import { href } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { ago, clock, count, duration, exactly, plural } from "../../parts/format.ts";
@@ -11,18 +11,6 @@ import { Text } from "../../parts/payload.ts";
 import { State } from "../../parts/state.ts";
 import { useGet } from "../../parts/use.ts";
 import { Yaml } from "./yaml.ts";
-
-interface File {
-  path: string;
-  kind: "main" | "rules" | "schema";
-  flow: string | null;
-  text: string;
-  hash: string;
-  /** Whether this is what runs. */
-  is_running: boolean;
-  /** Why it cannot be written. */
-  read_only: string | null;
-}
 
 export function ConfigurationPage() {
   const told = live.value;
@@ -76,7 +64,7 @@ function Tables({ told }: { told: Live }) {
 }
 
 function Files() {
-  const { data, error, again } = useGet<{ files: File[] }>("/api/files");
+  const { data, error, again } = useGet<{ files: FileTold[] }>("/api/files");
   const files = data?.files ?? [];
   return html`<section aria-labelledby="files"><h2 id="files">Files</h2>
     ${error ? html`<${Failure} error=${error} again=${again} />` : null}

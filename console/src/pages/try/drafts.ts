@@ -4,7 +4,7 @@
  */
 import { computed, effect, signal } from "@preact/signals";
 import { get } from "../../api/client.ts";
-import type { FileTold } from "./told.ts";
+import type { FileTold } from "../../api/types.ts";
 
 export interface Draft {
   text: string;

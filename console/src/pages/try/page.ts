@@ -21,7 +21,8 @@ import type { Facts } from "./editor/facts.ts";
 import { namesUnder, ruleAt } from "./editor/outline.ts";
 import { Findings } from "./findings.ts";
 import { isCurrent, preview, previews } from "./preview.ts";
-import type { Field, FileTold, RuleCounted } from "./told.ts";
+import type { FileTold } from "../../api/types.ts";
+import type { Field, RuleCounted } from "./told.ts";
 
 export function TryPage({ flow }: { flow: string | null }) {
   useEffect(() => {

@@ -2,19 +2,6 @@
 import type { Fault } from "../../api/client.ts";
 import type { Change, Explanation, Raw } from "../../api/types.ts";
 
-export interface FileTold {
-  /** As it is named to the daemon. */
-  path: string;
-  kind: "main" | "rules" | "schema";
-  flow: string | null;
-  text: string;
-  hash: string;
-  /** Whether this is what runs. */
-  is_running: boolean;
-  /** Why it cannot be written; null where it can. */
-  read_only: string | null;
-}
-
 export interface CheckTold {
   faults: Fault[];
   warnings: Fault[];
