@@ -428,18 +428,23 @@ class Metrics:
                 collector.remove_by_labels(labels)
 
     def set_lag(self, source: str, lags: Sequence[Lag]) -> None:
-        """Show the lag of each partition, and forget partitions that are gone."""
-        current = {self._mask(lag.partition) for lag in lags}
-        for partition in self._partitions.get(source, set()) - current:
+        """Show the lag of each partition, and forget partitions that are gone. Those whose names look alike once they
+        are masked are shown together: the sum of their records and bytes, the longest of their times."""
+        shown: dict[str, list[Lag]] = {}
+        for lag in lags:
+            shown.setdefault(self._mask(lag.partition), []).append(lag)
+        for partition in self._partitions.get(source, set()) - shown.keys():
             for family in (self.lag_records, self.lag_seconds, self.lag_bytes):
                 with contextlib.suppress(KeyError):
                     family.remove(source, partition)
-        self._partitions[source] = current
-        for lag in lags:
-            known = ((self.lag_records, lag.records), (self.lag_seconds, lag.seconds), (self.lag_bytes, lag.bytes))
-            for family, value in known:
-                if value is not None:
-                    family.labels(source, self._mask(lag.partition)).set(value)
+        self._partitions[source] = set(shown)
+        for partition, alike in shown.items():
+            if records := [lag.records for lag in alike if lag.records is not None]:
+                self.lag_records.labels(source, partition).set(sum(records))
+            if seconds := [lag.seconds for lag in alike if lag.seconds is not None]:
+                self.lag_seconds.labels(source, partition).set(max(seconds))
+            if octets := [lag.bytes for lag in alike if lag.bytes is not None]:
+                self.lag_bytes.labels(source, partition).set(sum(octets))
 
     def page(self) -> tuple[bytes, str]:
         """The exposition and its content type; what the process uses stands at its end."""

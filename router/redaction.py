@@ -47,6 +47,10 @@ class Redaction:
         self._flows = {flow.name: flow for flow in configuration.flows}
         self._known: dict[str, _Known] = {}
 
+    def is_of(self, configuration: Configuration) -> bool:
+        """Whether it is this configuration whose records are shown."""
+        return configuration is self._configuration
+
     def refuse_probes(self, condition: Expression | None, name: str, flow: str | None = None) -> None:
         """A condition that reads what must not be shown would tell it by what it takes: raises BadChoice, for the
         parameter ``name``, if it does so in this flow, or in any."""
@@ -116,6 +120,8 @@ class Redaction:
             return None, []
         try:
             event = decode.codec.decode_at(batch, 0)
+            if not sensitive:
+                return to_json(event), []
             redacted = sensitive.redacted(event)
             return to_json(_written(redacted)), list(_hidden_texts(event, redacted))
         except (ValueError, RecursionError, CelError):

@@ -34,7 +34,7 @@ _STEPS = 2_000
 """What the condition may cost of each record."""
 _TELL_SECONDS = 1.0
 _SILENT_SECONDS = 15.0
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.2
 _DIGITS = 18
 _VARIABLES = ("event", "meta", "vars")
 
@@ -182,6 +182,7 @@ class _Listener:
     def __init__(self, subject: Subject, tap: Tap, where: cel.Expression | None, rate: float) -> None:
         self._subject = subject
         self._tap = tap
+        self._redaction = Redaction(subject.configuration)
         self._takes = (lambda _: True) if where is None else _condition(subject, where)
         self._most = max(1, int(rate))
         self._left = self._most
@@ -200,11 +201,12 @@ class _Listener:
                 await stream.write(answer, text)
 
     def _events(self, some: Sequence[Sampled], now: float) -> Iterator[str]:
-        redaction = Redaction(self._subject.configuration)
+        if not self._redaction.is_of(self._subject.configuration):  # a reload has taken place
+            self._redaction = Redaction(self._subject.configuration)
         for sampled in some:
             if self._left > 0 and self._takes(sampled):
                 self._left -= 1
-                yield stream.event("record", redaction.sampled(sampled), self._subject.masked)
+                yield stream.event("record", self._redaction.sampled(sampled), self._subject.masked)
             else:
                 self._tap.skipped += 1
         if now - self._told >= _TELL_SECONDS:

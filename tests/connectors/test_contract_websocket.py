@@ -190,9 +190,16 @@ class TestWebSocketServerSink(SinkContract):
             await asyncio.sleep(0.01)
 
     async def subscribe_once(self) -> None:
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as listening:
+        async with contextlib.AsyncExitStack() as connected, asyncio.TaskGroup() as listening:
+            session = await connected.enter_async_context(aiohttp.ClientSession())
             for query, inbox in self.inboxes.items():
-                websocket = await session.ws_connect(f"ws://127.0.0.1:{self.port}/{query}", max_msg_size=0)
+                # Closed explicitly, also when a test ends: a connection left to the garbage collector is a warning.
+                connecting = session.ws_connect(
+                    f"ws://127.0.0.1:{self.port}/{query}",
+                    max_msg_size=0,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1),
+                )
+                websocket = await connected.enter_async_context(connecting)
                 listening.create_task(self.listen(websocket, inbox))
 
     async def listen(self, websocket: aiohttp.ClientWebSocketResponse, inbox: list[bytes]) -> None:

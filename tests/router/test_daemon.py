@@ -16,6 +16,7 @@ from router.daemon import Daemon
 from router.deadletters import DeadLetters
 from router.errors import NotConnected, SluicewayError, StateError
 from router.interfaces import Lag
+from router.metrics import Metrics
 from router.replay_jobs import ReplayJobs
 from router.state import StateDir
 from router.testing import until
@@ -238,6 +239,21 @@ async def test_what_came_from_the_environment_is_shown_nowhere(tmp_path: Path, m
             [letter] = [letter async for letter in DeadLetters(state).find()]
     assert "***" in letter.detail
     assert "hunter2" not in letter.detail
+
+
+def test_partitions_that_look_alike_once_they_are_masked_are_shown_together() -> None:
+    """Topics whose names come from the environment: no partition's lag takes the place of another's."""
+    metrics = Metrics(lambda text: text.replace("orders", "***").replace("clicks", "***"))
+
+    def shown(partition: str) -> list[float | None]:
+        labels = {"source": "all", "partition": partition}
+        names = ("records", "seconds")
+        return [metrics.registry.get_sample_value(f"sluiceway_source_lag_{name}", labels) for name in names]
+
+    metrics.set_lag("all", [Lag("orders-0", records=3, seconds=2.0), Lag("clicks-0", records=4, seconds=1.0)])
+    assert shown("***-0") == [7.0, 2.0]
+    metrics.set_lag("all", [Lag("orders-1", records=1)])
+    assert (shown("***-0"), shown("***-1")) == ([None, None], [1.0, None])
 
 
 async def test_the_accounts_hold_after_a_replay(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import type { Finding } from "../checking.ts";
 import { completionOf } from "./completion.ts";
 import { NO_FACTS, type Facts } from "./facts.ts";
 import { hits, hoverOf, toldHits } from "./hover.ts";
-import { look } from "./look.ts";
+import { look } from "../../../parts/editor_look.ts";
 import { rulesLanguage } from "./rules_mode.ts";
 
 interface Of {

@@ -4,7 +4,7 @@ import { EditorState } from "@codemirror/state";
 import { EditorView, lineNumbers } from "@codemirror/view";
 import { useEffect, useRef } from "preact/hooks";
 import { html } from "../../../html.ts";
-import { look } from "./look.ts";
+import { look } from "../../../parts/editor_look.ts";
 import { rulesLanguage } from "./rules_mode.ts";
 
 export function TextDiff({ before, after, label }: { before: string; after: string; label: string }) {

@@ -1,4 +1,4 @@
-/** How the editor looks: by the tokens of `style/tokens.css`, so that it follows the theme by itself. */
+/** How editors look: by the tokens of `style/tokens.css`, so that it follows the theme by itself. */
 import { HighlightStyle, syntaxHighlighting } from "@codemirror/language";
 import { RangeSetBuilder, type Extension } from "@codemirror/state";
 import { Decoration, EditorView, ViewPlugin, type DecorationSet, type ViewUpdate } from "@codemirror/view";
@@ -33,6 +33,7 @@ const surface = EditorView.theme({
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
     background: "color-mix(in srgb, var(--accent) 26%, transparent)",
   },
+  ".cm-specialChar": { color: "var(--warn)" },
   ".cm-selectionMatch": { backgroundColor: "var(--accent-wash)" },
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--accent-wash)", outline: "1px solid var(--flow)" },
   "&.cm-focused .cm-nonmatchingBracket": { backgroundColor: "var(--bad-wash)" },
