@@ -42,10 +42,12 @@ READ = "sluiceway_source_records_total"
 RULES = """\
 flow: orders
 from: [orders]
+let:
+  sums: event.items.map(i, hash.sha256(string(i.price * double(i.count))))
 rules:
   - name: worth
     set:
-      event.worth: "${event.items.map(i, hash.sha256(string(i.price * double(i.count)))).exists(h, h.startsWith('00000'))}"
+      event.worth: "${sums.exists(s, s.startsWith('00000'))}"
       event.mark: "${hash.sha256(event.customer)}"
   - name: vip
     when: event.worth && event.mark.matches('^0[0-9a-f]+$')
