@@ -8,13 +8,13 @@ import re
 import time
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import accumulate
 from random import Random, SystemRandom
 from typing import Annotated, Any, ClassVar, Literal
 
+from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, ValidationError, WithJsonSchema
 from pydantic_core import InitErrorDetails
 
@@ -218,8 +218,7 @@ class _Draw:
 Hole = Callable[[_Draw], object]
 
 
-@dataclass(frozen=True, slots=True)
-class _Placeholder:
+class _Placeholder(Struct, frozen=True):
     """``fill`` gives what stands in its place, already fit for JSON; ``text`` says whether it needs quotes there."""
 
     fill: Hole

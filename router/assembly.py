@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from router.config import Configuration, SinkSpec, SourceSpec, incoming_format
 from router.interfaces import Sink, Source
@@ -22,8 +24,7 @@ from rules.ruleset import Ruleset, SinkFacts, compile_flow
 from rules.testing import run_tests
 
 
-@dataclass(slots=True)
-class Assembly:
+class Assembly(Struct):
     """A configuration with its tables, and the rulesets of its flows: what it means, before anything of it runs."""
 
     configuration: Configuration
@@ -123,8 +124,7 @@ def _facts(configuration: Configuration) -> dict[str, tuple[object, ...]]:
     return {name: (spec.type, spec.fingerprint, spec.encode, spec.allow) for name, spec in configuration.sinks.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
+class Workshop(Struct, frozen=True):
     """Where the connectors of a configuration are made, within the surroundings that they share."""
 
     state: StateDir

@@ -13,10 +13,11 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from router.audit_chain import COLUMNS, TRIGGERS, Checked, Entry, append, canonical, follow, moment
 from router.errors import StateError
@@ -91,8 +92,7 @@ def tell(entry: Entry) -> None:
     log.info("audit: %s by %s (entry %d, %s)", entry.action, entry.actor, entry.id, entry.hash)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which entries: those since then and before then (Unix seconds), and of one of these actions."""
 
     since: float | None = None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
 
 from router.config import Configuration
 from rules.cel import Expression
@@ -63,8 +65,8 @@ def _meaning(value: Any) -> Any:
         return None
     if isinstance(value, Expression):
         return value.text
-    if is_dataclass(value):
-        return type(value).__name__, [_meaning(getattr(value, each.name)) for each in fields(value)]
+    if isinstance(value, Struct):
+        return type(value).__name__, [_meaning(getattr(value, name)) for name in value.__struct_fields__]
     if isinstance(value, Mapping):
         return {name: _meaning(inner) for name, inner in value.items()}
     return [_meaning(inner) for inner in value] if isinstance(value, tuple | list) else (type(value).__name__, value)

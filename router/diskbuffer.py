@@ -17,10 +17,11 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from router.batch import Lease, leases_of
 from router.errors import StateError
@@ -58,8 +59,7 @@ COMMIT;
 """  # IF NOT EXISTS: what `.recover` makes of a damaged file has the table, and no version
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """What a buffer holds: records from ``first`` up to, without, ``end``, and as many bytes of payload."""
 
     first: int

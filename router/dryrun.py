@@ -14,9 +14,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from router.assembly import build_source
 from router.config import Configuration, SourceSpec
@@ -42,8 +43,7 @@ class Unpeekable(SluicewayError):
         self.why = dict(why)
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """How it went with one source. ``error`` says why it is not connected; empty when it is, or has ended."""
 
     flow: str
@@ -66,8 +66,7 @@ class Reading:
         }
 
 
-@dataclass(slots=True)
-class Account:
+class Account(Struct):
     """What was read, and where it would have gone."""
 
     sources: dict[str, Reading] = field(default_factory=dict)

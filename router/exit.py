@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from router.assembly import policy_of
 from router.buffer import BufferedOutlet
@@ -25,8 +26,7 @@ LOOK_SECONDS = 0.05
 """So often it is looked whether what a reload has taken away is needed no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What an exit shares with others. ``is_used`` tells whether a record may still go some way; ``comes_again``
     whether the source of this name reads again what it was not told is safe; ``grace`` is in seconds."""
 

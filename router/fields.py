@@ -4,8 +4,9 @@ have."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from router.config import Configuration
 from router.sampling import Sampled
@@ -26,8 +27,7 @@ _ELEMENTS: Final = 20
 _LONGEST_NAME: Final = 200
 
 
-@dataclass(slots=True)
-class Field:
+class Field(Struct):
     """A field: of what kinds it is, where that is known; by what it is known (``contract``, ``traffic``, ``let``,
     ``vars``); and, where the contract says so, the only values that it can have."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from router.assembly import Assembly, Workshop, is_sink_changed, is_source_changed
 from router.buffer import BufferedOutlet
@@ -29,8 +30,7 @@ from rules.ruleset import Ruleset
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(Struct):
     """A configuration that is ready to run: of what is new, the sinks, not yet open, the disk buffers and the gates."""
 
     assembly: Assembly

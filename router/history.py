@@ -11,8 +11,9 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from router.config import Configuration
 from router.counted import buckets, by, by_two
@@ -132,8 +133,7 @@ class History:
         return self._is_kept(labels) and labels["kind"] != "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """The last hour as it was at one moment."""
 
     times: Sequence[float]

@@ -7,15 +7,15 @@ and logging are the router's: a connector author writes none of them and gets al
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from router.batch import Batch
 from rules.contract import Violation
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(Struct, frozen=True):
     """How far the acknowledged position of a partition is behind its end. None: not known."""
 
     partition: str

@@ -6,17 +6,17 @@ import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from router.batch import Batch, Headers
 
 Stage = Literal["decode", "contract", "rule", "sink"]
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
+class Original(Struct, frozen=True):
     """What somebody has put something else in the place of: of the ``record``, or of what was ``outgoing``, as it was
     first; ``amended`` is when that was, in Unix nanoseconds."""
 
@@ -27,8 +27,7 @@ class Original:
     amended: int
 
 
-@dataclass(slots=True, kw_only=True)
-class Letter:
+class Letter(Struct, kw_only=True):
     """A record or a delivery that could not be handled.
 
     ``value``, ``key``, ``headers``, ``record_time`` and ``attributes`` are the record's, as the source gave them. At

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from router.batch import Headers
 from router.errors import SluicewayError
@@ -24,8 +26,7 @@ class OnItsWay(SluicewayError):
         super().__init__(f"the dead letter {id_} is on its way; withdraw its replay, or wait for its end")
 
 
-@dataclass(frozen=True, slots=True)
-class Amendment:
+class Amendment(Struct, frozen=True):
     """What takes the place of parts of a letter: of the record or, at stage ``sink``, of what is to go out. None: as it
     is."""
 

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, get_args
+
+from msgspec.structs import replace
 
 from router.config import Configuration
 from router.deadletters import PAGE_LETTERS, DeadLetters
@@ -70,7 +72,7 @@ class Choice:
 
     def as_json(self) -> dict[str, Any]:
         """What the filters say, as JSON values."""
-        said = {field.name: getattr(self.where, field.name) for field in fields(Where)}
+        said = {name: getattr(self.where, name) for name in Where.__struct_fields__}
         for bound in ("since", "until"):
             said[bound] = None if said[bound] is None else time_text(said[bound])
         said["when"] = None if self.when is None else self.when.text

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from router.letter_rows import KIND
 from router.storable import tame_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Where:
+class Where(Struct, frozen=True, kw_only=True):
     """Which letters: those that agree with everything given, where several texts are given with any of them. ``since``
     and ``until`` (exclusive) are Unix nanoseconds; ``limit`` takes the oldest, of those with an id above ``after``."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from router.letter_filter import Where
 
@@ -17,8 +19,7 @@ _COUNTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LetterGroup:
+class LetterGroup(Struct, frozen=True):
     """Letters that are alike: how many, the bytes of their payloads, and when the first and the last came (Unix
     nanoseconds)."""
 

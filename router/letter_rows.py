@@ -7,8 +7,9 @@ which is not what came in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from router.batch import Headers
 from router.letter import Letter, Original, Stage

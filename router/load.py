@@ -6,9 +6,10 @@ import asyncio
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from router.batch import Batch, join, leases_of
 from router.part import Part
@@ -28,8 +29,7 @@ class Way(Protocol):
         """What is admitted by now need not wait for company: no more may come."""
 
 
-@dataclass(slots=True, eq=False)
-class Admitted:
+class Admitted(Struct, eq=False):
     """A part in the queue."""
 
     part: Part
@@ -43,8 +43,7 @@ class Admitted:
             self.receipt.exception()
 
 
-@dataclass(slots=True, eq=False)
-class Segment:
+class Segment(Struct, eq=False):
     """Records of a load that are written together, by their indices in it.
 
     ``attempts`` counts writes that the sink refused, ``strikes`` those that brought the connection down.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -35,8 +35,7 @@ TABLE_RESULTS = ("loaded", "unchanged", "failed")
 END_TO_END_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """A metric, by the name that a scrape shows, with its labels."""
 
     name: str
@@ -45,8 +44,7 @@ class Family:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceMetrics:
+class SourceMetrics(Struct, frozen=True):
     """What is counted of one source."""
 
     records: Counter
@@ -58,8 +56,7 @@ class SourceMetrics:
     abandoned: Counter
 
 
-@dataclass(frozen=True, slots=True)
-class SinkMetrics:
+class SinkMetrics(Struct, frozen=True):
     """What is counted of one sink."""
 
     records: Counter
@@ -74,8 +71,7 @@ class SinkMetrics:
     connected: Gauge
 
 
-@dataclass(frozen=True, slots=True)
-class BufferMetrics:
+class BufferMetrics(Struct, frozen=True):
     """What is counted of the disk buffer of one sink."""
 
     records: Gauge
@@ -85,8 +81,7 @@ class BufferMetrics:
     revoked: Counter
 
 
-@dataclass(frozen=True, slots=True)
-class TableMetrics:
+class TableMetrics(Struct, frozen=True):
     """What is counted of one table; ``refreshes`` by their result."""
 
     rows: Gauge
@@ -94,8 +89,7 @@ class TableMetrics:
     refreshes: Mapping[str, Counter]
 
 
-@dataclass(frozen=True, slots=True)
-class GateMetrics:
+class GateMetrics(Struct, frozen=True):
     """What is shown of one gate besides what it does with records."""
 
     keys: Gauge

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Moves:
+class Moves(Struct, frozen=True):
     """Flows, and the sinks that their letters are moved to; None is every flow.
 
     A letter about a delivery to that very sink is not moved there: it stays.

@@ -13,7 +13,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from router.admission import Admission
 from router.batch import Batch, Lease
@@ -36,8 +38,7 @@ CLOSE_SECONDS = 10.0
 """A sink that does not close in this time is left behind, so that stopping never hangs on it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """How deliveries to one sink are batched, bounded and retried. Times in seconds."""
 
     batch_records: int = 10_000

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
+
+from msgspec import Struct, field, structs
 
 from router.batch import Batch
 from router.letter import Letter, Stage
@@ -16,8 +18,7 @@ from rules.decisions import Decisions, Delivery
 from rules.decisions import Letter as DecidedLetter
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Origin:
+class Origin(Struct, frozen=True, eq=False):
     """A batch as it was read, with the flow that decided about it.
 
     Of a batch of dead letters, ``ids`` are theirs, ``attempts`` counts earlier tries of them, and what fails again is
@@ -61,8 +62,7 @@ class Origin:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class Part(Struct, frozen=True, eq=False):
     """Records on their way to one sink: ``batch`` as it goes out; record i of it came from ``indices[i]`` of the
     origin, and was sent by ``rules[i]``."""
 
@@ -96,7 +96,7 @@ class Part:
             return self
         kept = [index for index, lease in enumerate(leases) if lease is None or not lease.revoked]
         if len(kept) == len(leases):
-            return replace(self, batch=replace(self.batch, leases=None))
+            return structs.replace(self, batch=replace(self.batch, leases=None))
         if not kept:
             return None
         return Part(

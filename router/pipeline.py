@@ -12,8 +12,10 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
+
+from msgspec import structs
 
 from router.batch import Batch
 from router.errors import EndOfStream, NotConnected
@@ -189,7 +191,7 @@ class Pipeline:
             "error": self.error or None,
             "since": self.since,
             "unsettled": {"batches": self._unsettled_batches, "records": self.unsettled_records},
-            "lag": [asdict(lag) for lag in self.lags],
+            "lag": [structs.asdict(lag) for lag in self.lags],
         }
 
     async def _epoch_until_failure(self) -> None:

@@ -5,10 +5,11 @@ The groups are ``sluiceway.sources`` and ``sluiceway.sinks``; an entry point's n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from router.errors import SluicewayError
 from router.settings import Settings
@@ -25,8 +26,7 @@ class BrokenConnector(SluicewayError):
     """A connector is installed and cannot be used: it fails to import, or is not what its entry point says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(Struct, frozen=True):
     """A connector that is installed."""
 
     kind: Kind

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from router.assembly import letters_rulesets, ruleset_of, tables_of
 from router.config import Configuration, Edited, load
@@ -17,8 +18,7 @@ Contents = Mapping[Path, bytes]
 """What files are to hold, by their paths as the running configuration has them; of others, what is on the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailedTest:
+class FailedTest(Struct, frozen=True):
     """A test of a flow's rules file that does not come out as it says, with why."""
 
     flow: str
@@ -26,8 +26,7 @@ class FailedTest:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A proposal that could be taken, but for tests that fail."""
 
     configuration: Configuration

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from router.batch import Batch
 from router.config import Configuration, SinkSpec
@@ -31,8 +32,7 @@ _SHORTEST = 4
 """Texts that are shorter are part of every other word, and are not looked for in messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """What is known of a flow: what is sensitive in it, and the settings, by sink, that are made of that."""
 
     sensitive: Sensitive

@@ -13,9 +13,11 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from router.audit import Audit
 from router.batch import Batch
@@ -43,8 +45,7 @@ RulesetOf = Callable[[str, str], Ruleset | None]
 """The running ruleset of a flow for records of a source (of any source, when that one is gone)."""
 
 
-@dataclass(slots=True)
-class Pace:
+class Pace(Struct):
     """How many letters of a job may go: ``rate`` a second, and never more at once than in a few rounds."""
 
     rate: float | None

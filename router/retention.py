@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from router.letter_table import delete
 from router.moves import Moves
@@ -16,8 +17,7 @@ PAGE = 500
 _PAGES_AT_ONCE = 8
 
 
-@dataclass(slots=True)
-class Retention:
+class Retention(Struct):
     """``age`` in seconds, ``size`` in bytes of the file; None: no bound."""
 
     age: float | None = None

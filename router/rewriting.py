@@ -12,8 +12,9 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from router.config import digest
 from router.errors import SluicewayError
@@ -27,8 +28,7 @@ class Unwritable(SluicewayError):
     """A file cannot be written, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewText:
+class NewText(Struct, frozen=True):
     """What a file is to hold, and the digest of what it has to hold now."""
 
     data: bytes

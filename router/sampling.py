@@ -16,8 +16,10 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
+
+from msgspec import Struct, field
 
 from router.batch import Batch
 from router.errors import SluicewayError
@@ -43,8 +45,7 @@ class TooManyTaps(SluicewayError):
     """There are ``MAX_TAPS`` already."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """One of the ends that was decided for a record: ``to`` a sink, ``drop`` or ``dead_letter``, by ``rule`` (or a part
     of ``otherwise``, or nothing where the record came to no rule).
 
@@ -61,16 +62,14 @@ class End:
     out: bytes | None = None
 
 
-@dataclass(slots=True)
-class Fate:
+class Fate(Struct):
     """What became of records that were sampled together: when all of their batch was ``settled``, delivered or kept as
     dead letters, in Unix seconds; None before."""
 
     settled: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
+class Sampled(Struct, frozen=True):
     """A record, alone in its ``batch``, and what was decided about it, at ``time`` (Unix seconds), by the ruleset of
     ``version``. Of one that is longer than ``LONGEST`` the batch holds no payload; ``size`` is the payload's. No other
     of a flow has its ``id``."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from msgspec import Struct, field
 from pydantic import PrivateAttr
 
 from router import interfaces
@@ -37,8 +37,7 @@ def _uncounted(event: str, number: int) -> None:
     """Nobody asks."""
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """What a connector may know of its surroundings: its name, the folder that relative paths are relative to (that
     of the daemon's file), where it keeps its positions, the format of the payloads that it carries, and, for a sink,
     after how many seconds a write is cut off.

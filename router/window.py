@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from router.load import Receipt
 from router.part import Part
 
 
-@dataclass(slots=True, eq=False)
-class Passage:
+class Passage(Struct, eq=False):
     """A part on its way through a buffer.
 
     ``receipt`` is for whoever put it there, None when it was read from the file; ``since`` is when it came. ``end`` is

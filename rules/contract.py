@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
@@ -18,8 +19,7 @@ _MESSAGE: Final = 300
 _FIELDS: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One way in which a record breaks its contract.
 
     ``check`` names what was broken, and comes from the contract alone, never from the record: the path of a keyword in
@@ -47,8 +47,7 @@ Validate = Callable[[object, bytes], list[Violation]]
 """All violations of an event, which was decoded from these bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Validator:
+class Validator(Struct, frozen=True):
     """``holds`` is the fast answer, ``violations`` the full one, for an event and the payload it was decoded from.
 
     ``holds`` may raise anything for an event that the library cannot read; ``violations`` says so as a violation.

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Annotated, Any, Final, Literal, TypeVar
+
+from msgspec import Struct
 
 from rules.cel.compile_runtime import MISSING
 from rules.projection import Part, Projection, Tree
@@ -22,16 +23,14 @@ Ask = Callable[[Mapping[str, object]], Callable[[object], bool]]
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """What the types leave open: whether the field at ``path``, where a record has it, ``keeps`` to its schema."""
 
     path: Path
     keeps: Callable[[object], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """A projection whose ``decode`` raises ValueError, too, where it does not find the record to keep to the schema,
     and what else there is to ask of what it has made."""
 
@@ -72,8 +71,7 @@ _EXACT: Final = 2**53
 K = TypeVar("K")
 
 
-@dataclass(frozen=True, slots=True)
-class _Type:
+class _Type(Struct, frozen=True):
     """The types of a value by its kind, of which a float with an integral value has two; ``part`` is the one of maps
     that are decoded as objects."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rules.columns import Constant
 from rules.contract import Violation
@@ -21,8 +22,7 @@ Because = tuple[Stage, str | None, str, str]
 """Why a record is a dead letter: stage, rule, reason, detail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What one sink gets of a batch, in order.
 
     - ``indices``: which records, ascending; one may stand there more than once.
@@ -39,8 +39,7 @@ class Delivery:
     rules: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """A record that becomes a dead letter before any delivery of it, or because a rule says so.
 
     ``reason`` is one of a few labels: ``spoiled``, ``undecodable``, ``invalid``, ``error``, ``unmatched``, or ``rule``
@@ -54,8 +53,7 @@ class Letter:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """A record that goes back to who sent it, if its source can do that; else it is this dead letter.
 
     ``violations`` say why; of a record that cannot be decoded there is one, whose check is ``undecodable``.
@@ -70,8 +68,7 @@ class Rejection:
         return self.letter.index
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(Struct, frozen=True):
     """One delivery of one record: ``lane`` numbers the sink, ``value`` is None when it goes out as it came."""
 
     lane: int
@@ -80,8 +77,7 @@ class Dispatch:
     settings: Mapping[str, object]
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What was decided about one record, and why: the exact interpreter's answer.
 
     ``matched`` and ``missing`` hold rules by number, ``dropped`` labels by number (rules, then the parts of

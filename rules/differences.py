@@ -6,8 +6,10 @@ import base64
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rules.cel.errors import CelError
 from rules.cel.values import ABSENT, equal
@@ -59,8 +61,7 @@ def diff(want: object, have: object, *, exact: bool) -> list[str]:
     return list(_diff(_Part("", want, have, exact), 0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """Two values that stand at one place. ``key`` is written before them, ``comma`` behind."""
 
     key: str

@@ -8,8 +8,9 @@ thousand such rules cost about what ten cost, and the first that matches is the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rules.cel import nodes
 from rules.cel.compile_forms import is_impure, is_safe
@@ -24,8 +25,7 @@ Constant = Callable[[Node], tuple[object] | None]
 """The value of an expression that is the same for every record, alone in a tuple; None for any other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A rule that matches only when ``subject`` equals one of ``keys``, and then if ``rest`` holds (None: always)."""
 
     number: int
@@ -34,8 +34,7 @@ class Choice:
     rest: Node | None
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """The rules from ``choices[0].number`` on, one after the other. ``keys`` are all texts, or all numbers.
 
     ``keys`` leads to a place in ``cases``: the rules that are left, in order.

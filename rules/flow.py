@@ -7,9 +7,10 @@ within the file is resolved. Whether the named sources, sinks and models exist i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import ClassVar, Literal
+
+from msgspec import Struct, field
 
 from rules.cel import Expression
 from rules.faults import Place
@@ -25,16 +26,14 @@ ROOTS = frozenset({"event", "meta", "vars"})
 """Names that every expression can use; ``let`` and ``split.as`` may not take them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expr:
+class Expr(Struct, frozen=True):
     """A CEL expression and where it stands, so that a fault in it can be shown in its own column."""
 
     cel: Expression
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A YAML text with ``${CEL}`` in it: typed when one expression is all of it, text when it stands inside text."""
 
     parts: tuple[str | Expr, ...]
@@ -50,8 +49,7 @@ Value = None | bool | int | float | str | Template | tuple["Value", ...] | Mappi
 """A value of a rules file: YAML in which ``${CEL}`` is filled in. Texts without ``${`` are plain ``str``."""
 
 
-@dataclass(frozen=True, slots=True)
-class EachItem:
+class EachItem(Struct, frozen=True):
     """``[*]`` in a path: every element of the list there."""
 
 
@@ -64,8 +62,7 @@ Marked = tuple[str | int | EachItem, ...]
 is every element of a list and every field of a map."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """One entry of ``set``."""
 
     path: Path
@@ -73,8 +70,7 @@ class Assignment:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What a rule or a target does to the event: ``set``, then ``unset``, or ``emit``, a whole new event.
 
     Every right side sees the record as it was before the rule.
@@ -89,8 +85,7 @@ class Shape:
         return bool(self.set or self.unset or self.has_emit)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A sink with the settings of this delivery, or one of ``ENDS``. ``shape`` shapes it alone."""
 
     sink: str
@@ -99,24 +94,21 @@ class Target:
     shape: Shape = Shape()
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """``split: {each: CEL, as: NAME}``: one record becomes one for each element."""
 
     each: Expr
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """A named expectation: a violation when it is not true."""
 
     name: str
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True):
     """What a record must pass besides ``when``, because of others before it.
 
     ``key`` tells records apart; one of which it is missing or null passes. ``held`` is the ``else``: where a record
@@ -131,20 +123,18 @@ class Gate:
     @property
     def settings(self) -> tuple[object, ...]:
         """What its state depends on, in terms that can be compared."""
-        own = (getattr(self, each.name) for each in fields(self) if each.name not in ("place", "key", "held"))
+        own = (getattr(self, name) for name in self.__struct_fields__ if name not in ("place", "key", "held"))
         return (self.kind, None if self.key is None else self.key.cel.text, *own)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(Gate):
+class Sample(Gate, frozen=True, kw_only=True):
     """Lets through a share of the keys; without ``key``, of the payloads."""
 
     kind = "sample"
     ratio: Fraction
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Throttle(Gate):
+class Throttle(Gate, frozen=True, kw_only=True):
     """Lets through, of each key, ``count`` in ``nanos`` nanoseconds, and at most ``burst`` at once."""
 
     kind = "throttle"
@@ -154,8 +144,7 @@ class Throttle(Gate):
     max_keys: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dedupe(Gate):
+class Dedupe(Gate, frozen=True, kw_only=True):
     """Lets through the first record of each key ``within`` so many nanoseconds.
 
     ``identity`` is the same for two gates that hold keys of the same kind: of one flow, rule, and expression.
@@ -168,8 +157,7 @@ class Dedupe(Gate):
     identity: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule. Without ``to`` it is a step: its shape changes what later rules see.
 
     Of a record that matches ``when``: ``expect`` is checked first, on the record as it is before the rule (a violation
@@ -204,8 +192,7 @@ class Rule:
         return self.when is None and bool(self.to) and not self.continues and not lets_on
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(Struct, frozen=True):
     """What a record must satisfy before any rule sees it."""
 
     schema: Mapping[str, object] | bool | None = None
@@ -220,8 +207,7 @@ class Contract:
 Disposition = Literal["pass"] | tuple[Target, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Otherwise:
+class Otherwise(Struct, frozen=True):
     """Where records go that no rule decides about. ``unmatched`` is None when the file does not say.
 
     Targets here may be ``drop`` and ``dead_letter`` too. ``invalid`` may be "pass": counted, and on to the rules.
@@ -240,8 +226,7 @@ class Otherwise:
         return tuple(target for target in found if target.sink == REJECT)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """One record of a test: a decoded ``event``, or the payload itself as ``raw``. It arrives ``after`` so many
     nanoseconds, counted from the record before it."""
 
@@ -255,8 +240,7 @@ class Given:
     meta: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What one sink must get in a test: ``count`` records, or those of ``records``, in order.
 
     Each of ``records`` is a mapping: ``event`` (matched as a subset unless ``exact``), ``raw``, ``key``, ``headers``
@@ -273,8 +257,7 @@ class Expected:
     """Where the keys of each of ``records`` stand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(Struct, frozen=True):
     """A test inside a rules file. What ``then`` does not name must get nothing."""
 
     __test__ = False  # pytest: this is no test class
@@ -286,8 +269,7 @@ class Test:
     exact: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """A rules file. ``version`` is a hash of everything it means, its schema file included."""
 
     name: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from rules.cel import nodes
 from rules.cel.compile_code import Code, Operand
@@ -32,8 +33,7 @@ from rules.plan import UNMATCHED, Columns, Lane, Plan, unmatched_targets
 from rules.projection import Projection, columns_projection, projection, tree_of
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
+class Generated(Struct, frozen=True):
     """The function of a flow, and its source.
 
     It is called with ``(columns, values, source, start, into, slow)``: ``values`` are the payloads of the records from

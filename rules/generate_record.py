@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rules import meta
 from rules.cel import nodes
@@ -25,8 +26,7 @@ from rules.projection import Part, Projection
 from rules.shaping import copied_path
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """An event on its way to a sink: the local that holds it, and the expression that says whether it is another one
     than came in."""
 

@@ -7,8 +7,9 @@ others to this. ``explain`` is told by it what it does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
+
+from msgspec import Struct
 
 from rules.cel.compile_runtime import MISSING
 from rules.cel.errors import CelError, CelMissing
@@ -77,16 +78,14 @@ class _Record:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(Struct, frozen=True):
     sink: str
     lane: Lane | None
     shaper: Shaper | None
     settings: Mapping[str, Fill]
 
 
-@dataclass(frozen=True, slots=True)
-class _Gate:
+class _Gate(Struct, frozen=True):
     """A gate, by its number in the flow. ``key`` is None where there is but one key, or the payload is it; ``held``
     where what does not pass goes on."""
 
@@ -96,8 +95,7 @@ class _Gate:
     held: _Target | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     number: int
     name: str
     when: Run | None
@@ -109,8 +107,7 @@ class _Rule:
     continues: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(Struct, frozen=True):
     """An expectation, with what its violations say: where the fields are that it reads, and that it is false."""
 
     name: str
@@ -119,8 +116,7 @@ class _Check:
     untrue: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Parcel:
+class _Parcel(Struct, frozen=True):
     """What a rule hands to its targets: an event, whether it differs from the payload, and what the targets' right
     sides see, which is the record as it was before the rule."""
 
@@ -129,8 +125,7 @@ class _Parcel:
     bindings: Bindings
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
+class _Sending(Struct, frozen=True):
     """On whose account targets are served: the number and name of a rule or an ending; why the record is where it is,
     should it become a dead letter; and what broke the contract."""
 

@@ -7,8 +7,9 @@ is to it, as long as no macro around the place takes a name for itself that the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from rules.cel import nodes
 from rules.cel.nodes import Node

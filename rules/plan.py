@@ -6,8 +6,9 @@ The interpreter, the generated code and the decisions all follow the same plan.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from rules.codecs import Format
 from rules.codecs.format import Columns as Payloads
@@ -51,8 +52,7 @@ class Columns(Payloads, Protocol):
         """Records that the source could not frame, by index, with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class SinkFacts:
+class SinkFacts(Struct, frozen=True):
     """What a ruleset must know of a sink.
 
     ``encode`` is the format of what goes out; None: unchanged records go out byte for byte, changed ones in the
@@ -68,8 +68,7 @@ class SinkFacts:
     allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Struct, frozen=True):
     """The deliveries of a flow to one sink.
 
     ``encode`` is the format of what goes out changed, ``always`` says that unchanged records are encoded too;
@@ -94,8 +93,7 @@ class Lane:
         return len(self.rules) > 1
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """``labels`` are the rules and the endings; ``tallies`` says for each rule which lane counts its matches, or None
     where it is counted on its own. ``counted`` says of each lane that counts which rules it does for: one by its name
     where nothing else delivers there. ``gates`` are, by number, the rule and the kind of each."""
@@ -109,8 +107,7 @@ class Plan:
     gates: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(Struct, frozen=True):
     """One target of one rule or ending. ``changes``: what goes to it may differ from what came in."""
 
     label: str

@@ -7,8 +7,9 @@ not look whether it is UTF-8, so whoever uses a projection asks that of the payl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Union
+
+from msgspec import Struct
 
 from rules.cel.compile_runtime import MISSING
 
@@ -16,8 +17,7 @@ Tree = dict[str, "Tree | None"]
 """Fields by name: None for one that is read whole, a tree for one of which only fields are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A map of which some fields are decoded, as attributes of ``cls``; ``MISSING`` where the record has none.
 
     ``fields`` holds, by the field's name, the attribute and the part that the field is itself (None: it is decoded
@@ -38,8 +38,7 @@ class Part:
         return part
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(Struct, frozen=True):
     """``decode`` makes an instance of ``root.cls`` of a JSON object.
 
     It raises ValueError or RecursionError for what is no JSON object, and for numbers that no double holds. Without it

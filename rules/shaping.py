@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rules.cel import nodes
 from rules.cel.errors import CelError
@@ -38,8 +39,7 @@ def attempt(kind: str, run: Callable[..., object], *args: object) -> object:
         raise Failed(kind, error) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Filler:
+class Filler(Struct, frozen=True):
     """Makes the closures of a flow's expressions and values, with its named expressions put in."""
 
     lets: Lets
@@ -110,8 +110,7 @@ def _copy(path: tuple[str, ...], run: Run) -> Fill:
     return fill
 
 
-@dataclass(frozen=True, slots=True)
-class Shaper:
+class Shaper(Struct, frozen=True):
     """A shape, ready to be applied."""
 
     sets: tuple[tuple[Path, Fill], ...]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _MARK = re.compile(r"\$\$\{|\$\{")
 _SKIP = re.compile(
@@ -25,8 +26,7 @@ class Verbatim(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part of a text: ``literal`` text, or an expression that begins at ``start`` of the whole text."""
 
     text: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rules.cel.errors import CelError
 from rules.cel.temporal import Duration, Timestamp
@@ -30,8 +32,7 @@ _SHOWN: Final = 3
 """So many records of those that nobody expected are shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One sink (or ``drop``, ``dead_letter``, ``reject``) that did not get what a test expects.
 
     ``says`` is what is wrong as a whole, such as the number of records. ``differences`` say where records part from
@@ -49,16 +50,14 @@ class Failure:
         return "\n".join([f"{self.sink}: {self.says}", *(f"  {line}" for line in self.diff)])
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """A record of a failed test, by its number in ``given``, and all that was decided about it."""
 
     number: int
     explanation: Explanation
 
 
-@dataclass(frozen=True, slots=True)
-class TestResult:
+class TestResult(Struct, frozen=True):
     """How one test went. ``explained`` are the first of the records that went wrong."""
 
     __test__ = False  # pytest: this is no test class
@@ -84,8 +83,7 @@ def run_tests(flow: Flow, rulesets: Mapping[str, Ruleset]) -> list[TestResult]:
     return [_run(test, flow, rulesets) for test in flow.tests]
 
 
-@dataclass(slots=True)
-class _Single:
+class _Single(Struct):
     """One record, as a batch."""
 
     values: Sequence[bytes]
@@ -99,8 +97,7 @@ class _Single:
     fields: None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Came:
+class _Came(Struct, frozen=True):
     """What a sink got, and the number of the given record that it got it of."""
 
     number: int

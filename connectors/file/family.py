@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from connectors.file.matching import key_of
 from connectors.file.packed import STEP, SUFFIXES, Corrupt, Packing, Unpacker, packing_of
@@ -15,8 +16,7 @@ _APPENDED = re.compile(r"(.+?)[.\-_](?:\d[\dTZ:.+_-]*|old)")
 _INSERTED = re.compile(r"(.+?)[.\-_]\d{4}-?\d\d-?\d\d[\dTZ:.+_-]*(\.[A-Za-z]\w*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Sibling:
+class Sibling(Struct, frozen=True):
     """A file that a path has held before. ``modified`` in nanoseconds of Unix time."""
 
     path: str

@@ -9,9 +9,10 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from msgspec import Struct
 
 from router import Json, Positions
 
@@ -27,8 +28,7 @@ _AT_ONCE = 10  # entries that are forgotten with one save, besides the one that 
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True):
     """Bytes for the end of a file, and the ids of the deliveries in them. ``file`` is its device and inode, ``start``
     its size by now."""
 
@@ -39,8 +39,7 @@ class Append:
     ids: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Intent:
+class _Intent(Struct, frozen=True):
     """Where an append was to be made, as far as it takes to find out whether it was."""
 
     path: str

@@ -7,8 +7,9 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from connectors.file.place import Place
 from router import NotConnected
@@ -16,8 +17,7 @@ from router import NotConnected
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A file that a configured path names. ``literal``: the path was no pattern."""
 
     path: str
@@ -41,8 +41,7 @@ def unreadable(path: str, error: OSError) -> NotConnected:
     return NotConnected(f"{shown(path)} cannot be read: {error.strerror or error}")
 
 
-@dataclass(slots=True)
-class Matcher:
+class Matcher(Struct):
     """Finds the files that ``patterns``, absolute paths or globs, name. A path that exists is never a glob."""
 
     patterns: Sequence[str]

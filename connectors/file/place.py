@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Self
+
+from msgspec import Struct, field
 
 from router import Json
 
@@ -14,8 +15,7 @@ WINDOW = 1024
 """How many bytes at most recognise a file: its first ones, and those just before the place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Print:
+class Print(Struct, frozen=True):
     """A fingerprint of some bytes of a file."""
 
     length: int = 0
@@ -40,8 +40,7 @@ class Print:
         raise ValueError(f"{value!r} is no fingerprint")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A place in one file.
 
     ``offset`` counts bytes of the content, ``stored`` bytes of the file: they differ in a compressed one, where

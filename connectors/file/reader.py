@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from connectors.file.packed import STEP, Corrupt, Packing, Unpacker
 from connectors.file.place import WINDOW, Place, Print
@@ -28,8 +29,7 @@ class Reader(Protocol):
         """Whether nothing is in the file that has not been read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cutting:
+class Cutting(Struct, frozen=True):
     """How files are read: ``size`` bytes at a time, and cut into records of at most ``limit`` bytes."""
 
     framing: Framing

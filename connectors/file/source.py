@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+from msgspec import Struct
 from pydantic import Field, model_validator
 
 from connectors.file.finite import FiniteFiles
@@ -62,8 +62,7 @@ class FileSourceConfig(Settings):
         return self
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Token:
+class Token(Struct, frozen=True, eq=False):
     """The place in a file up to which a batch reads; ``ended_at`` as in TrackedFile."""
 
     file: TrackedFile

@@ -8,10 +8,10 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
+from msgspec import Struct
 from pydantic import Field
 
 from connectors.http.reply import Refusal
@@ -71,8 +71,7 @@ def identity(source: str, key: str, fingerprint: str) -> str:
     return base64.b64encode(digest.digest()).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """A request that was answered: when, in Unix seconds, with which body, and how many records were accepted."""
 
     at: int

@@ -7,9 +7,10 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from connectors.http.reply import RETRY, Outcome, Refusal, busy, stopping
 from router import Batch, Constant, Framed, Headers, Lag, Violation
@@ -24,8 +25,7 @@ _SHOWN = 100
 """So many of a rejected request's records are told of, and so many of the violations of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How many records may wait for their answers, and how many bytes of bodies. ``coming`` bounds the bytes of those
     that are not whole yet, so that slow clients leave room for the others."""
 
@@ -37,8 +37,7 @@ class Bounds:
 _NONE = Framed()
 
 
-@dataclass(slots=True, eq=False)
-class Request:
+class Request(Struct, eq=False):
     """A request from its headers until it is settled, which may be after its answer.
 
     ``size`` is how many bytes are held for it, ``coming`` how many of these while its body is not whole.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
 
 from connectors.http.client import Origin, checked_header, checked_url, origin_of
 from router import PIECE, Batch, Constant, Framing, Headers, Settings
@@ -49,8 +50,7 @@ class Wrap(Settings):
 Body = Literal["stream", "json_array", "each"] | Wrap
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Where and how requests go. ``chosen``: a record chose the URL."""
 
     method: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+
+from msgspec import Struct, field
 
 from connectors.http.answers import Answer, excerpt
 from connectors.http.client import checked_url, origin_of
@@ -76,8 +77,7 @@ def next_url(url: str, first: str, said: Json) -> str | None:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """What an answer holds. ``found`` are the records as expressions see them, if any will."""
 
     response: Mapping[str, Any]
@@ -85,8 +85,7 @@ class Page:
     found: list[Any] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How answers are read: by an expression, by a framing, or, with neither, as JSON. ``parse``: expressions will
     look at them."""
 

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urljoin, urlsplit
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from connectors.http.answers import Answer, shown_url
@@ -124,8 +125,7 @@ class HttpPollConfig(ClientSettings):
         return self.next is not None or self.cursor is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """What is kept between polls: the cursor, and what makes the first request of the next poll conditional."""
 
     cursor: Json = None
@@ -138,8 +138,7 @@ class Position:
         return {"cursor": self.cursor, "url": self.url, "etag": self.etag, "modified": self.modified}
 
 
-@dataclass(slots=True, eq=False)
-class _Unacked:
+class _Unacked(Struct, eq=False):
     """A batch that is not acknowledged. ``position``: that of its poll, if nothing of the poll comes after it."""
 
     records: int
@@ -147,8 +146,7 @@ class _Unacked:
     position: Position | None = None
 
 
-@dataclass(slots=True)
-class _Poll:
+class _Poll(Struct):
     """A poll under way: the next request, and what the pages so far have changed."""
 
     url: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from connectors.http.answers import Answer, excerpt
 from router import Expression, Json
@@ -22,8 +23,7 @@ class Fate(Enum):
     DELAYED = "delayed"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What became of a record, and why."""
 
     fate: Fate

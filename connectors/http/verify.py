@@ -11,9 +11,9 @@ import hmac
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
+from msgspec import Struct
 from pydantic import Field, SecretStr, model_validator
 
 from connectors.http.reply import Refusal
@@ -61,8 +61,7 @@ def _is_any_of(shown: Iterable[bytes], right: Iterable[bytes]) -> bool:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What the headers of a request say of its body: one of these is the signature of it, between ``before`` and
     ``after``."""
 

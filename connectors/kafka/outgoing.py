@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from router import Batch, Constant
 
@@ -22,8 +23,7 @@ _MOST_OVERHEAD = 24
 """Bytes of a record besides its key, value and headers, at most: five lengths, a time and a place."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Records:
+class Records(Struct, frozen=True, eq=False):
     """Records of one partition, column by column, in their order. A column that is None is null for all of them."""
 
     values: Sequence[bytes | None]
@@ -87,8 +87,7 @@ def pick(column: Sequence[T], indices: Sequence[int]) -> Sequence[T]:
     return picked
 
 
-@dataclass(frozen=True, slots=True)
-class Defaults:
+class Defaults(Struct, frozen=True):
     """What records are sent with that chose nothing themselves. ``time``: Unix milliseconds."""
 
     key: bytes | None = None

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -28,6 +27,7 @@ from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v8
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
+from msgspec import Struct, field
 
 from connectors.kafka.connection import milliseconds, reason
 from connectors.kafka.outgoing import Records
@@ -64,8 +64,7 @@ _NEVER_WRITTEN = frozenset({TOO_LARGE, 18, 32, 87})
 """What refuses a batch for what is in it, whenever it comes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Parcel:
+class Parcel(Struct, frozen=True, eq=False):
     """Records for one partition that travel as one batch; ``indices`` are theirs in what is being written."""
 
     place: TopicPartition
@@ -73,8 +72,7 @@ class Parcel:
     records: Records
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a broker said of a batch: Kafka's error code, 0 where it is written.
 
     ``spoiled``: of the records that it named as the reason, what is wrong with each, by its place in the batch.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.structs import TopicPartition
+from msgspec import Struct
 
 from connectors.kafka.connection import reason
 from router import NotConnected
@@ -40,8 +40,7 @@ class Plan(Protocol):
         """Its other settings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """A topic that there is: how many partitions it has, and which of them have a leader, in their order."""
 
     name: str

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 _SHARED = ("asyncio_", "uvloop_")
 """The threads of the loop's own executor (``asyncio.to_thread``), which stay and are used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leftovers:
+class Leftovers(Struct, frozen=True):
     """What is there at one moment."""
 
     tasks: frozenset[asyncio.Task[object]]

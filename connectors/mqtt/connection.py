@@ -14,11 +14,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiomqtt
+from msgspec import Struct
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
@@ -44,8 +44,7 @@ _BURST: Final = 256
 _NO_DELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-@dataclass(slots=True, eq=False)
-class Message:
+class Message(Struct, eq=False):
     """A message that has come. ``identifier`` is that of its packet, ``said`` the properties that it has."""
 
     topic: str
@@ -82,8 +81,7 @@ def _ignore(*_: object) -> None:
     """Nobody asks."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Listener:
+class Listener(Struct, kw_only=True):
     """Who is told what comes: messages; answers to what was published (its identifier, a reason code, and its words);
     messages of QoS 2 of which only an earlier connection knew (the identifier); and that something has changed."""
 

@@ -8,9 +8,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
+from msgspec import Struct
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -128,8 +128,7 @@ class MqttSourceConfig(ClientSettings):
         return self
 
 
-@dataclass(slots=True, eq=False)
-class _Token:
+class _Token(Struct, eq=False):
     """A batch that was read: what acknowledges it, on which connection, and what lag says of it."""
 
     connection: Connection | None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
+from msgspec import Struct
 from pydantic import Field, model_validator
 
 from router import PIECE, Framing, FramingSetting, Json, Settings, Size, framing_of
@@ -44,8 +44,7 @@ class Outgoing(Settings):
         return Wrapper(self.message, framing, self.max_message)
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapper:
+class Wrapper(Struct, frozen=True):
     """Makes messages of records."""
 
     form: Form

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, cast
 
+from msgspec import Struct
 from pydantic import Field
 
 from connectors.websocket.closing import GOING_AWAY, NO_CLOSE
@@ -33,8 +33,7 @@ class Backlog(Settings):
     """Bytes of payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """What is queued and sent together: messages, of so many records, of so many bytes."""
 
     messages: Sequence[Message]

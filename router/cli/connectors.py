@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
+from msgspec import to_builtins
 
 from router.plugins import BrokenConnector, Installed, Kind, installed
 
@@ -41,7 +41,7 @@ def _print_json(found: list[Installed], common: bool) -> None:
     for connector in found:
         print(json.dumps(_json(connector), ensure_ascii=False))
     for kind in _KINDS if common else ():
-        settings = [asdict(setting) for setting in common_settings(kind)]
+        settings = [to_builtins(setting) for setting in common_settings(kind)]
         print(json.dumps({"kind": kind, "type": None, "settings": settings}, ensure_ascii=False))
 
 
@@ -52,7 +52,7 @@ def _json(connector: Installed) -> dict[str, object]:
         known = reference(connector)
     except BrokenConnector as error:
         return {"kind": connector.kind, "type": connector.type, "error": str(error)}
-    return {**asdict(known), "guarantee": known.guarantee}
+    return {**to_builtins(known), "guarantee": known.guarantee}
 
 
 def _summary(connector: Installed) -> str:

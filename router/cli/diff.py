@@ -7,11 +7,11 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import typer
+from msgspec import Struct
 
 from router.cli.dead import letters_of, refuse
 from router.cli.faults import show
@@ -26,8 +26,7 @@ from router.preview.records import read_now
 from rules.faults import Fault, Refused
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """What the options say: which records, and how the answer looks."""
 
     on: str

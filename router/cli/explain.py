@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import typer
+from msgspec import Struct
 
 from router.assembly import ruleset_of
 from router.cli.dead import find_letter
@@ -21,8 +22,7 @@ from rules.flow import Flow
 from rules.ruleset import Ruleset
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """What the options say: which records, from where, and how the answer looks."""
 
     file: str | None = None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from router.cli.faults import whereabouts_or_exit
 from router.client import Client, NoDaemon, address_of, trust
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """What the options of such a command say. ``files`` are the daemon's, and are not read when there is a ``url``."""
 
     files: Sequence[Path]

@@ -6,13 +6,14 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import count, islice, repeat
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 import msgspec
 import typer
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from router.batch import Batch, Headers
 from router.config import SourceSpec
@@ -29,8 +30,7 @@ _DIGITS = 18
 _BLOCK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """What a source would know of a record besides its bytes."""
 
     key: bytes | None = None
@@ -39,8 +39,7 @@ class About:
     attributes: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One record, whole. ``line`` numbers it in a file: its first line, and ``last`` its last; where records are no
     lines, both number the record. ``spoiled`` says why the source could not frame it; ``letter`` is the dead letter
     that it became."""
@@ -73,8 +72,7 @@ def of_letter(letter: Letter) -> Record:
     return Record(letter.value, about, spoiled=spoiled, letter=letter)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """Where records come from that a person gives, and what is known of each: they are framed as those of ``source``
     are."""
 

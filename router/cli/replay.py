@@ -9,10 +9,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+from msgspec import Struct
 
 from router.audit import Audit, os_user
 from router.cli.chosen import Chosen
@@ -80,8 +80,7 @@ async def _count(
         print(f"  {many} {way}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Replayed:
+class _Replayed(Struct, frozen=True):
     """What came of it."""
 
     progress: Progress

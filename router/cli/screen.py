@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct, field
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -39,8 +39,7 @@ _WIDE = frozenset({"name", "error"})
 _TEXTS = frozenset({"name", "flow", "state", "version", "error"})
 
 
-@dataclass(slots=True)
-class Screen:
+class Screen(Struct):
     """What is shown: which table the keys are for, by which figure each is sorted, the filter, and how far the table is
     scrolled. Sorted by a number, the largest comes first; by the name, the first."""
 

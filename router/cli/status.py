@@ -6,18 +6,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import typer
+from msgspec import Struct
 
 from router.cli.lines import inert
 from router.cli.reach import Reach
 from router.client import named
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """What there is to say of one component. ``trouble`` is why it is down, and empty when it is not."""
 
     kind: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
+
+from msgspec import Struct, field
 
 from router.config.crosschecks import are_declared, known_names, known_vars
 from router.config.inputs import Inputs
@@ -31,8 +32,7 @@ _WANTED = {
 }
 
 
-@dataclass(slots=True)
-class Components:
+class Components(Struct):
     """Reads the sources and sinks of a document. Faults go to ``faults``. Files are relative to ``folder``. A
     specification is made of one with faults, too, when they are in nothing that others depend on."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 FileKind = Literal["main", "rules", "schema"]
 _Stamp = tuple[int, int, int] | None
@@ -16,8 +17,7 @@ Snapshot = tuple[list[_Stamp], list[list[str]]]
 _WILD = frozenset("*?[")
 
 
-@dataclass(frozen=True, slots=True)
-class TextFile:
+class TextFile(Struct, frozen=True):
     """A file that somebody wrote, of which a configuration is made: the daemon's, rules, or a schema, which belongs to
     the rules file ``of``. ``digest`` is that of its bytes as they were read."""
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from router.config.inputs import Inputs
 from router.config.secrets import Secrets
@@ -25,8 +27,7 @@ FILLED_IN = "`${env:NAME}`, `${file:PATH}` and `${credential:NAME}`"
 """What is filled in, as messages say it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """A part of a text: what it says, or a CEL expression that begins at ``start`` of the text as it is written."""
 
     text: str
@@ -34,16 +35,14 @@ class Piece:
     is_cel: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Mixed:
+class Mixed(Struct, frozen=True):
     """The pieces of a text that has ``${CEL}`` in it, and the node that it is written in."""
 
     written: Node
     pieces: tuple[Piece, ...]
 
 
-@dataclass(slots=True)
-class Filled:
+class Filled(Struct):
     """The document with everything filled in.
 
     ``cel`` holds the pieces of texts that have ``${CEL}`` in them; ``hidden`` are values of which something came from
@@ -103,8 +102,7 @@ def fill(document: Document, environment: Mapping[str, str], folder: Path, input
     )
 
 
-@dataclass(slots=True)
-class _Filler:
+class _Filler(Struct):
     environment: Mapping[str, str]
     folder: Path
     inputs: Inputs

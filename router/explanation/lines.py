@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from rich.console import Console
 from rich.text import Text
 
@@ -20,8 +20,7 @@ GUIDE: Final = 2
 """The columns that one level of the tree takes."""
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """A line with those below it."""
 
     text: Text

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from router.config import SinkSpec
 from rules.explain.model import Sending
 from rules.outgoing import refusals
 
 
-@dataclass(frozen=True, slots=True)
-class SinkNote:
+class SinkNote(Struct, frozen=True):
     """About a delivery: the type of its sink, the settings that hold since it chose none, and, where ``allow`` refuses
     it, why it becomes a dead letter."""
 

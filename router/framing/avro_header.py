@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
+
+from msgspec import Struct
 
 from router.framing.base import Pread
 from router.framing.packing import CODECS, Codec
@@ -28,8 +29,7 @@ class NoContainer(Exception):
     """A stream is no container file, or one that cannot be read. Says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What a header says, and how many bytes it has (0 where that is not known)."""
 
     schema: str

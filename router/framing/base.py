@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from router.interfaces import Json
 from rules.codecs import Fields, Format
@@ -16,8 +17,7 @@ PIECE = 64 << 20
 """The longest record that is ever held in memory, in bytes."""
 
 
-@dataclass(slots=True)
-class Framed:
+class Framed(Struct):
     """Records, and of those that are not whole, too long or not to be read, by index, the reason.
 
     ``known`` is what the beginning of the stream says of every record in it, by the name of an attribute: the columns

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from router.config import Configuration
 from router.preview.ends import End, Ends
@@ -19,8 +20,7 @@ Where = tuple[str, str, str, str]
 """A flow, and an end of its records: sink (or ``drop`` and so on), reason, rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     """How many ends there are of one kind on either side: of records, or, where a rule splits, of what it makes."""
 
     flow: str
@@ -41,8 +41,7 @@ class Count:
         return f"{self.to} ({self.reason})" if self.reason else self.to
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """How what goes to the sink ``to`` differs though it goes to the same one: ``what`` is ``payload``, or a setting
     such as ``key``, ``headers`` or ``path``. ``before`` and ``after`` are what would go out. ``fields`` are where two
     payloads differ that can be decoded: none, when the same event is written otherwise."""
@@ -59,8 +58,7 @@ class Change:
         return [] if self.fields is None else [field.path for field in self.fields.listed]
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """One record of a group. An explanation is missing on a side that does not read its source.
 
     ``ends`` are where it goes on either side; ``changes`` say what differs of what goes out to the same sink.
@@ -87,8 +85,7 @@ class Example:
         return next((raw for raw in raws if raw != self.payload), self.payload)
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """Records that move alike (``before`` and ``after`` differ), or go out changed alike (``changed`` says what of
     them); each of them a number of ends, in words. The first ones are told as examples."""
 
@@ -100,8 +97,7 @@ class Group:
     examples: list[Example] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Difference:
+class Difference(Struct):
     """All of it.
 
     ``records`` were looked at, ``moved`` of which go elsewhere, ``changed`` go to the same sinks with another payload,

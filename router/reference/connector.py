@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from router.config.model import SELECTORS, SinkCommon, SourceCommon
 from router.metrics import Family, families_of
@@ -16,8 +17,7 @@ from router.reference.settings import Setting, settings_of
 _GUARANTEE = re.compile(r"^\*\*Guarantee\b.*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """What there is to know about a source or a sink. Texts are Markdown."""
 
     kind: Kind

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Annotated, Any, Union, cast, get_args, get_origin
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
@@ -16,8 +17,7 @@ from router.reference.words import as_written, in_words
 from rules.model import descriptions
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A setting by its full name: ``rotate.bytes``, ``columns[].type`` in each entry of a list, ``topics.*.key`` in
     each entry of a mapping."""
 

@@ -10,16 +10,16 @@ import linecache
 import math
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 _LITERAL: Final = frozenset({str, bytes, bool, int, type(None)})
 # CPython refuses code that is indented more than a hundred times.
 DEEPEST: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(Struct, frozen=True):
     """A value in generated code: a local name, or a literal.
 
     - ``missable``: it may be ``MISSING``, and whoever uses it must ask.
@@ -38,8 +38,7 @@ class Operand:
     constant: object = None
 
 
-@dataclass(slots=True)
-class Code:
+class Code(Struct):
     """A module of generated functions. ``known`` maps what has been computed at this place to its operand."""
 
     namespace: dict[str, Any] = field(default_factory=dict)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rules.cel import functions, nodes
 from rules.cel.compile_code import Operand
@@ -19,8 +20,7 @@ _NUMBERS: Final = frozenset({int, float, UInt})
 _WIDEST: Final = 12  # terms of one && that become nested ifs
 
 
-@dataclass(frozen=True, slots=True)
-class Cond:
+class Cond(Struct, frozen=True):
     """A condition as Python expressions, to be asked in this order: is it ``true``; if not, is it ``missing``; if
     neither, it is false. ``missing`` is None where that cannot be."""
 

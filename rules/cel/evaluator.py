@@ -6,8 +6,9 @@ This is what every expression means; whatever is faster must give the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rules.cel import comprehensions, functions, nodes
 from rules.cel.access import index, index_optional, is_present, select, select_optional
@@ -22,8 +23,7 @@ Around = Callable[[Node, Run], Run]
 """What is put around the closure of every node, to see each evaluation of it: it evaluates as the closure does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """The names that macros bind around an expression; ``plain`` of them do not come from the record."""
 
     bound: frozenset[str] = frozenset()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rules.cel import nodes
 from rules.cel.lexer import Token
@@ -15,8 +16,7 @@ Report = Callable[[str, Token | Node], None]
 NAMESPACES: Final = frozenset({"cel"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(Struct, frozen=True):
     """One way to write a macro: how many variables, how many expressions, and how it is called in the tree."""
 
     variables: int

@@ -8,23 +8,37 @@ its last. Nodes compare by identity of content without their places, so equal su
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 if TYPE_CHECKING:
     from rules.cel.functions.registry import Function
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True, eq=False):
     """Any part of an expression."""
 
-    start: int = field(default=0, compare=False)
-    end: int = field(default=0, compare=False)
+    start: int = 0
+    end: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and _content(self) == _content(other)
+
+    def __ne__(self, other: object) -> bool:  # that of a struct knows nothing of its ``__eq__``
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((type(self), _content(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
+def _content(node: Node) -> tuple[object, ...]:
+    """All fields but the place: what is given by name alone stands last."""
+    return astuple(node)[:-2]
+
+
+class Literal(Node, frozen=True):
     """A constant: null, bool, int, ``UInt``, float, str or bytes; 1, 1u, 1.0 and true are four different ones."""
 
     value: object
@@ -38,15 +52,13 @@ class Literal(Node):
         return hash((type(self.value), repr(self.value)))
 
 
-@dataclass(frozen=True, slots=True)
-class Ident(Node):
+class Ident(Node, frozen=True):
     """A variable, or a type's name such as ``int``. A leading dot is dropped: there is one scope."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Select(Node):
+class Select(Node, frozen=True):
     """``operand.field``; with ``optional``, ``operand.?field``."""
 
     operand: Node
@@ -54,16 +66,14 @@ class Select(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Has(Node):
+class Has(Node, frozen=True):
     """``has(operand.field)``."""
 
     operand: Node
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Node):
+class Index(Node, frozen=True):
     """``operand[index]``; with ``optional``, ``operand[?index]``."""
 
     operand: Node
@@ -71,16 +81,14 @@ class Index(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Node):
+class Unary(Node, frozen=True):
     """``!operand`` or ``-operand``."""
 
     operator: str
     operand: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Node):
+class Binary(Node, frozen=True):
     """Arithmetic and comparison: ``+ - * / % == != < <= > >= in``."""
 
     operator: str
@@ -88,22 +96,19 @@ class Binary(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True)
-class And(Node):
+class And(Node, frozen=True):
     """``a && b && c``, flattened: two terms or more, evaluated as if joined in pairs."""
 
     terms: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Or(Node):
+class Or(Node, frozen=True):
     """``a || b || c``, flattened: two terms or more."""
 
     terms: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional(Node):
+class Conditional(Node, frozen=True):
     """``condition ? then : otherwise``."""
 
     condition: Node
@@ -111,24 +116,21 @@ class Conditional(Node):
     otherwise: Node
 
 
-@dataclass(frozen=True, slots=True)
-class ListNode(Node):
+class ListNode(Node, frozen=True):
     """``[a, b]``; ``optional[i]`` is True for an element written ``?a``."""
 
     elements: tuple[Node, ...]
     optional: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapNode(Node):
+class MapNode(Node, frozen=True):
     """``{k: v}``; ``optional[i]`` is True for an entry written ``?k: v``."""
 
     entries: tuple[tuple[Node, Node], ...]
     optional: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Node):
+class Call(Node, frozen=True):
     """A function, ``name(args)``, or a method, ``target.name(args)``.
 
     A namespaced function (``math.greatest``, ``time.format``) has its namespace in its name and no target. ``bound`` is
@@ -141,8 +143,7 @@ class Call(Node):
     bound: Function | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Macro(Node):
+class Macro(Node, frozen=True):
     """A comprehension: ``target.name(variables..., body...)``.
 
     ``name`` is one of ``all exists exists_one map filter`` (and, with two variables, ``existsOne transformList
@@ -158,8 +159,7 @@ class Macro(Node):
     bodies: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bind(Node):
+class Bind(Node, frozen=True):
     """``cel.bind(name, value, body)``."""
 
     name: str
@@ -167,8 +167,7 @@ class Bind(Node):
     body: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Gap(Node):
+class Gap(Node, frozen=True):
     """Text that could not be read. No expression has one: the parser goes on with it to find what else is wrong."""
 
 

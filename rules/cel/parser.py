@@ -7,8 +7,9 @@ anything that walks the tree afterwards runs out of stack.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from rules.cel import functions, lexer, macros, nodes, suggestions
 from rules.cel.cursor import CLOSERS, MAX_FAULTS, Cursor, Where

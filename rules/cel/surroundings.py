@@ -7,8 +7,9 @@ them puts an expression ``within`` their ``Surroundings``; without, such a call 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from rules.cel import nodes
 from rules.cel.errors import CelError

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from rules.cel.errors import CelError
 
@@ -36,8 +37,7 @@ _UNITS: Final = {
 _LONGEST_TEXT: Final = 256
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Timestamp:
+class Timestamp(Struct, frozen=True, order=True):
     """A point in time: seconds since 1970-01-01T00:00:00Z, and nanoseconds (0 to 999,999,999) after that second."""
 
     seconds: int
@@ -86,8 +86,7 @@ class Timestamp:
         return f"{day}T{hour:02}:{second // 60:02}:{second % 60:02}{_decimals(self.nanos)}Z"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Duration:
+class Duration(Struct, frozen=True, order=True):
     """A span of time: whole seconds, and nanoseconds that carry the same sign."""
 
     seconds: int

@@ -15,8 +15,9 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
+
+from msgspec import Struct
 
 from rules.cel.errors import CelError
 from rules.cel.temporal import Duration, Timestamp
@@ -75,8 +76,7 @@ class UInt(int):
         return int.__repr__(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(Struct, frozen=True):
     """The type of a value, which is a value too. ``str()`` gives its name."""
 
     name: str
@@ -85,8 +85,7 @@ class Type:
         return self.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Optional:
+class Optional(Struct, frozen=True, eq=False):
     """A value that may be absent: ``present`` says whether ``content`` counts."""
 
     content: object

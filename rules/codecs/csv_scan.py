@@ -4,10 +4,10 @@ one thread run at a time."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 _NEWLINE: Final = ord("\n")
@@ -18,8 +18,7 @@ Places = NDArray[np.intp]
 Bytes = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """Where the fields of rows stand in the block that they were cut from: row i begins at ``starts[i]``, and its field
     j ends at ``ends[i, j]``. All are well quoted, and in UTF-8."""
 
@@ -67,8 +66,7 @@ def _texts(data: Bytes, starts: Places, ends: Places) -> list[str]:
     return text.decode().split("\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """The whole rows of a block, each without the end of its line.
 
     ``end`` is the byte after the last of them, ``size`` how many bytes they hold, ``longest`` how many the longest has.
@@ -115,8 +113,7 @@ def count(block: bytes, delimiter: bytes, quote: bytes) -> int | None:
     return None if marks is None or marks.end < len(block) else len(marks.ends)
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
+class _Marks(Struct, frozen=True):
     """The bytes of a block up to the ``end`` of its last row that mean something.
 
     ``places`` are those of delimiters and ends of lines outside quotes, ``kinds`` what stands there, ``ends`` the

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol, Self
+
+from msgspec import Struct
 
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
@@ -73,8 +74,7 @@ DecodeColumns = Callable[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Codec:
+class Codec(Struct, frozen=True, kw_only=True):
     """How payloads of one format are read and written.
 
     - ``decode`` raises ValueError for a payload that is none, which says why and where in it.

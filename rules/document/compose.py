@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import cast
 
+from msgspec import Struct, field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import (
@@ -43,8 +43,7 @@ def compose(origin: Origin, passed: frozenset[Place] = frozenset()) -> Composer:
     return composer
 
 
-@dataclass(slots=True, eq=False)
-class _Open:
+class _Open(Struct, eq=False):
     """A mapping or list that is being read."""
 
     node: Node
@@ -52,8 +51,7 @@ class _Open:
     key: Node | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Composer:
+class Composer(Struct, eq=False):
     """Builds nodes from the parser's events, without recursion, so that no depth of nesting breaks it."""
 
     origin: Origin

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rules.document.origin import LINE_END
 
@@ -22,8 +23,7 @@ _WORDS = re.compile(r"[\w.-]+(?: +\S.*)?")
 _PAIRS = {"{": "}", "[": "]"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line from ``start`` to ``end`` of the text. ``columns`` are where it begins and what stands behind each of its
     dashes, ``key`` is its first key; ``is_text`` says that it is part of a block scalar."""
 

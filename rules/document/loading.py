@@ -4,7 +4,9 @@ past where it cannot."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rules.document.broken import Broken
 from rules.document.compose import Composer, compose
@@ -60,8 +62,7 @@ def _not_text(data: bytes, error: UnicodeDecodeError, file: str) -> Fault:
     return Fault(place, f"the byte 0x{data[error.start]:02x} is not UTF-8", "should be saved as UTF-8")
 
 
-@dataclass(slots=True)
-class _Loading:
+class _Loading(Struct):
     """Reads on from spot to spot where a text is broken."""
 
     composer: Composer

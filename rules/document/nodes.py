@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rules.document.origin import Origin, locate, quote
 from rules.faults import Place
@@ -13,8 +15,7 @@ Key = tuple[str | int, ...]
 """A path in the data: ``("sinks", "vip", "topic")`` or ``("rules", 0, "when")``."""
 
 
-@dataclass(slots=True, eq=False)
-class Node:
+class Node(Struct, eq=False):
     """A value, and the stretch of text, ``start`` to ``end``, that it was read from.
 
     ``style`` is ``'``, ``"``, ``|``, ``>`` of a text that was written so, empty of everything plain. ``size`` and

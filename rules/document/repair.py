@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rules.document.broken import UNCLOSED, Broken
 from rules.document.compose import Composer
@@ -30,8 +32,7 @@ _LACKS_COLON = re.compile(r"[\w.-]+ +[{\[]")
 _WORD = re.compile(r"[\w.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
+class Repair(Struct, frozen=True):
     """The text with one repair made, by which it has ``grown``. It is ``believed`` where it lets reading get as far
     as that in the text before it. ``fault`` is what was wrong, where the repair says more of it than the spot."""
 

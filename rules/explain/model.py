@@ -6,8 +6,9 @@ The values here are the record's own, of any size and content: whoever shows the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rules.cel.values import ABSENT
 from rules.contract import Violation
@@ -23,8 +24,7 @@ expectation of it is not met; ``held``: a gate let it on to the next rule; ``not
 before."""
 
 
-@dataclass(slots=True)
-class Evaluation:
+class Evaluation(Struct):
     """A sub-expression, as it is written, and what came of it.
 
     ``let`` is what the name stands for, where ``text`` is a name under ``let``. ``parts`` are its sub-expressions in
@@ -47,8 +47,7 @@ class Evaluation:
     """Of a macro: how many elements it visited."""
 
 
-@dataclass(slots=True)
-class Element:
+class Element(Struct):
     """What a macro made of one element: what its variables were, and the parts of its body. ``decides``: the macro's
     value (or failure) is owed to this one."""
 
@@ -58,16 +57,14 @@ class Element:
     decides: bool = False
 
 
-@dataclass(slots=True)
-class Filling:
+class Filling(Struct):
     """An expression that fills in a value: ``what`` is ``set event.tier``, ``emit``, ``path``, ``headers.h``."""
 
     what: str
     evaluation: Evaluation
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What is different at a path of the event. ``ABSENT`` stands for nothing there."""
 
     path: str
@@ -77,8 +74,7 @@ class Change:
     """The path, step by step."""
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct):
     """How an event differs from what it was: the first of the changes, and how many there are in all."""
 
     listed: list[Change] = field(default_factory=list)
@@ -88,8 +84,7 @@ class Changes:
         return self.total > 0
 
 
-@dataclass(slots=True)
-class Check:
+class Check(Struct):
     """An expectation. ``violation`` says how it is not met; None when it is."""
 
     name: str
@@ -97,8 +92,7 @@ class Check:
     violation: Violation | None
 
 
-@dataclass(slots=True)
-class Gate:
+class Gate(Struct):
     """A gate of a rule: its ``kind``, with what it allows in words; its key, where it has one; and what came of it."""
 
     kind: str
@@ -107,8 +101,7 @@ class Gate:
     result: str
 
 
-@dataclass(slots=True)
-class Contract:
+class Contract(Struct):
     """``validates`` says what the event was held against (``schema``, ``model``, or nothing), with what is wrong in
     ``violations``; ``checks`` are the expectations. ``passes``: ``otherwise.invalid: pass`` lets it on all the same."""
 
@@ -123,8 +116,7 @@ class Contract:
         return not self.violations and all(check.violation is None for check in self.checks)
 
 
-@dataclass(slots=True)
-class Parcel:
+class Parcel(Struct):
     """What the shape of a rule made for all of its targets; with ``split``, of one ``element``."""
 
     element: object = ABSENT
@@ -132,8 +124,7 @@ class Parcel:
     fillings: list[Filling] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Sending:
+class Sending(Struct):
     """One end of the record: a delivery to the sink ``to``, or ``drop``, or ``dead_letter``.
 
     ``dispatch`` says how a delivery goes out; one that failed has none, nor have the other ends, of which a dead
@@ -151,8 +142,7 @@ class Sending:
     undone: bool = False
 
 
-@dataclass(slots=True)
-class Step:
+class Step(Struct):
     """A rule, or a part of ``otherwise``, and what it did with the record.
 
     ``error`` says what failed in it. ``elements`` is how many ``split`` made; ``parcels`` are those of the first ones.
@@ -178,8 +168,7 @@ class Step:
     """The record's way ended here."""
 
 
-@dataclass(slots=True)
-class Explanation:
+class Explanation(Struct):
     """The whole decision about one record.
 
     ``decode`` is the codec; ``event`` what it made of ``raw``, ``ABSENT`` where it made nothing of it, and the first

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rules.cel import nodes
 from rules.cel.nodes import Node
@@ -16,8 +17,7 @@ Key = tuple[str, object]
 """A constant: equal keys are equal constants, whatever the type of a number is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """``subject`` is one of the constants ``values`` (``in``), none of them (``not in``), less or more than the only
     one (``<`` and so on), or a text that has this one (``startsWith``, ``endsWith``, ``contains``)."""
 

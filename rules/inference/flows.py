@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from rules.cel import nodes
 from rules.faults import Place
@@ -20,8 +21,7 @@ Templates = Mapping[str, Mapping[str, Value]]
 """By sink, its settings that hold ``${CEL}``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreached:
+class Unreached(Struct, frozen=True):
     """A rule that no record gets to, or that never matches, with the reason."""
 
     rule: Rule
@@ -29,8 +29,7 @@ class Unreached:
     hint: str
 
 
-@dataclass(slots=True)
-class Findings:
+class Findings(Struct):
     """What is wrong with a flow's expressions, and which of its rules are without effect."""
 
     expressions: list[Finding] = field(default_factory=list)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Final, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rules.cel.values import INT_MAX, Duration, Optional, Timestamp, UInt
 
@@ -22,8 +24,7 @@ Kind = Literal[
 NUMBERS: Final[tuple[Kind, ...]] = ("int", "uint", "double")
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A value without parts. ``values`` are the only ones that it can be, ``low`` and ``high`` what a number is at
     least and at most, as far as that is known. ``whole``: a double that is a whole number all the same."""
 
@@ -33,15 +34,13 @@ class Scalar:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Struct, frozen=True):
     """A list, and what its elements are."""
 
     element: Type
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(Struct, frozen=True):
     """A map: the fields that are known, each of which may be missing, and what others are; None: there are none."""
 
     fields: Mapping[str, Type]
@@ -53,8 +52,7 @@ class MapOf:
         return self.fields.get(name, NEVER if self.rest is None else self.rest)
 
 
-@dataclass(frozen=True, slots=True)
-class OptionalOf:
+class OptionalOf(Struct, frozen=True):
     """An optional, and what is in it."""
 
     content: Type
@@ -63,8 +61,7 @@ class OptionalOf:
 Part = Scalar | ListOf | MapOf | OptionalOf
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(Struct, frozen=True):
     """What a value may be: by kind, what is known of it. ``parts`` is None for a dynamic type, of which nothing is."""
 
     parts: Mapping[Kind, Part] | None = field(default_factory=dict)

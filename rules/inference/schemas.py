@@ -7,8 +7,9 @@ any draft allows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from rules.inference.kinds import (
     DYNAMIC,

@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import PurePath
+
+from msgspec.structs import replace
 
 from rules.document import Key, load
 from rules.faults import Fault, Place, Refused

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rules import cel
 from rules.cel.surroundings import named
@@ -21,8 +23,7 @@ _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """The names that expressions may use. ``absent`` are those of other places, with the reason they
     are not here. With ``is_open``, there may be more of them, which could not be read. ``vars`` is what the daemon's
     file says under that key, if that is known, and ``declared`` are the names under those of its keys that are known.
@@ -104,8 +105,8 @@ def expressions(part: object) -> Iterator[Expr]:
         below = part.values()
     elif isinstance(part, tuple):
         below = part
-    elif is_dataclass(part):
-        below = (getattr(part, field.name) for field in fields(part))
+    elif isinstance(part, Struct):
+        below = (getattr(part, name) for name in part.__struct_fields__)
     for inner in below:
         yield from expressions(inner)
 

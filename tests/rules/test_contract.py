@@ -107,7 +107,7 @@ def test_very_many_and_very_long_violations_are_shown_cut() -> None:
 
 def with_contract(contract: Contract, **models: Any) -> Ruleset:
     flow = flow_of("contract: {expect: {n: event.n > 0}}\nrules: [{name: r, to: a}]")
-    parts = {name: getattr(flow, name) for name in Flow.__slots__}
+    parts = {name: getattr(flow, name) for name in Flow.__struct_fields__}
     parts["contract"] = Contract(contract.schema, None, contract.model, None, flow.contract.expect)
     flow = Flow(**parts)
     return compile_flow(flow, sinks=sinks_of(flow), vars={}, models=models)

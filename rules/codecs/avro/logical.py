@@ -18,16 +18,16 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rules.cel.errors import CelError
 from rules.cel.temporal import NANOS, Duration, Timestamp
 
 
-@dataclass(frozen=True, slots=True)
-class Logical:
+class Logical(Struct, frozen=True):
     """What a logical type makes of a basic value.
 
     ``read`` makes the event's value of the basic one, ``write`` the basic one of whatever stands for it in an event,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from rules.codecs.avro.schema import NO_DEFAULT, Field, Type
 
 REFUSED: Final = "refused"
 
 
-@dataclass(slots=True, eq=False)
-class Plan:
+class Plan(Struct, eq=False):
     """How the bytes of a value are read: as what ``kind`` they were written, and what becomes of it.
 
     - ``kind`` is that of the writer's type, or ``refused``: no such value can be read, for ``reason``.

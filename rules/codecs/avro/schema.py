@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
 
 from rules.codecs.avro.logical import Logical, logical_of
 
@@ -18,8 +19,7 @@ class InvalidSchema(ValueError):
     """What was taken for a schema is none; says why, and where in it."""
 
 
-@dataclass(slots=True, eq=False)
-class Field:
+class Field(Struct, eq=False):
     """A field of a record. ``default`` is JSON as the schema has it, or NO_DEFAULT."""
 
     name: str
@@ -28,8 +28,7 @@ class Field:
     default: object
 
 
-@dataclass(slots=True, eq=False)
-class Type:
+class Type(Struct, eq=False):
     """A type: ``kind`` is that of the specification, or ``union``; what else holds depends on it.
 
     ``name`` is the full name of records, enums and fixed, ``item`` what arrays and maps hold, ``fallback`` the default
