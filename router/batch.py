@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TypeVar
 
 from rules.codecs import Fields
-from rules.columns import Constant
+from rules.columns import Constant, Lines
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class Batch:
     def bytes(self) -> int:
         """The size of the payloads, in bytes; counted once, so ``values`` must not change."""
         if self.size < 0:
-            self.size = sum(map(len, self.values))
+            self.size = self.values.size if isinstance(self.values, Lines) else sum(map(len, self.values))
         return self.size
 
     @property
@@ -131,7 +131,7 @@ class Batch:
     def select(self, indices: Sequence[int]) -> Batch:
         """The records at ``indices``, in that order, as a batch of their own, without token."""
         return Batch(
-            values=_pick(self.values, indices),
+            values=_pick_values(self.values, indices),
             keys=_pick_optional(self.keys, indices),
             headers=_pick_optional(self.headers, indices),
             times=_pick_optional(self.times, indices),
@@ -151,10 +151,9 @@ def join(batches: Sequence[Batch]) -> Batch:
     if len(batches) == 1:
         return batches[0]
     sizes = [len(batch) for batch in batches]
-    values = list(chain.from_iterable(batch.values for batch in batches))
     settings = {name: None for batch in batches for name in batch.settings}
     return Batch(
-        values=values,
+        values=_chain_values([batch.values for batch in batches]),
         keys=_chain([batch.keys for batch in batches], sizes),
         headers=_chain([batch.headers for batch in batches], sizes),
         times=_chain([batch.times for batch in batches], sizes),
@@ -176,9 +175,26 @@ def leases_of(batches: Iterable[Batch]) -> frozenset[Lease]:
     return frozenset(lease for lease in found if lease is not None)
 
 
+def _chain_values(columns: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+    lines = Lines()
+    for column in columns:
+        if not isinstance(column, Lines):
+            return list(chain.from_iterable(columns))
+        lines.extend(column)
+    return lines
+
+
+def _pick_values(values: Sequence[bytes], indices: Sequence[int]) -> Sequence[bytes]:
+    if isinstance(values, Lines) and isinstance(indices, range) and indices.step == 1:
+        return values.part(indices.start, indices.stop)
+    return _pick(values, indices)
+
+
 def _pick(column: Sequence[T], indices: Sequence[int]) -> Sequence[T]:
     if isinstance(column, Constant):
         return Constant(column.value, len(indices))
+    if isinstance(indices, range) and indices.step == 1:
+        return column[indices.start : indices.stop]
     return list(map(column.__getitem__, indices))
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from router.batch import Batch, join, leases_of
 from router.part import Part
+from rules.columns import Lines
 
 Receipt = asyncio.Future[None]
 """Completes when every record of a part is safe: durable at the sink, a dead letter, or in the sink's disk buffer."""
@@ -92,14 +93,25 @@ class Load:
         indices = [i for i in range(total) if i not in self._excluded] if self._excluded else range(total)
         if total <= records and self.batch.bytes <= size:
             return [Segment(indices)] if indices else []
-        segments, start, held = [], 0, 0
-        for position, index in enumerate(indices):
-            length = len(self.batch.values[index])
-            if position > start and (position - start >= records or held + length > size):
+        segments, start, position, held = [], 0, 0, 0
+        for count, length in self._pieces(indices, records, size):
+            if position > start and (position + count - start > records or held + length > size):
                 segments.append(Segment(indices[start:position]))
                 start, held = position, 0
-            held += length
+            position, held = position + count, held + length
         return [*segments, Segment(indices[start:])] if indices else []
+
+    def _pieces(self, indices: Sequence[int], records: int, size: int) -> Sequence[tuple[int, int]]:
+        """What is not cut, in order, by records and bytes: blocks of lines as long as they are no larger than a write,
+        else single records."""
+        values = self.batch.values
+        if isinstance(values, Lines) and not self._excluded:
+            counts = [stop - start for start, stop in values.spans]
+            blocks = [(count, len(block) - count) for count, block in zip(counts, values.blocks, strict=True)]
+            if all(count <= records and length <= size for count, length in blocks):
+                return blocks
+        sizes = list(map(len, values))
+        return [(1, sizes[index]) for index in indices]
 
     def settle(self) -> None:
         """Complete the receipts, but for those that nobody waits for any more."""

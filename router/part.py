@@ -118,7 +118,7 @@ def _part(delivery: Delivery, origin: Origin) -> Part:
     settings: Mapping[str, Sequence[Any]] = delivery.settings
     keys, headers = settings.get("key"), settings.get("headers")
     out = Batch(
-        values=delivery.values if delivery.values is not None else _take(batch.values, indices, whole),
+        values=batch.values if whole and not delivery.changed else delivery.values,
         keys=keys,
         headers=headers,
         times=None if batch.times is None else _take(batch.times, indices, whole),
@@ -126,7 +126,7 @@ def _part(delivery: Delivery, origin: Origin) -> Part:
         ids_last=batch.ids_last,
         leases=None if batch.leases is None else _take(batch.leases, indices, whole),
         settings={name: column for name, column in settings.items() if name not in ("key", "headers")},
-        lines=batch.lines and delivery.values is None,
+        lines=batch.lines and not delivery.changed,
     )
     return Part(batch=out, origin=origin, indices=indices, rules=delivery.rules)
 

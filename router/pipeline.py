@@ -28,6 +28,7 @@ from router.part import Origin, parts_of
 from router.retry import Backoff
 from router.sampling import Fate, Samples
 from router.settling import Share, safe_in_turn
+from rules.columns import Lines
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
 from rules.gates import Crossing
@@ -425,11 +426,11 @@ class Pipeline:
             if entry.crossing is not None:
                 gates.forget(entry.crossing)
             entry.crossing = gates.cross(batch.arrived)
-        step = max(1, len(batch) * SLICE_BYTES // max(1, batch.bytes))
-        decisions = ruleset.route(batch, self.name, 0, min(step, len(batch)), crossing=entry.crossing)
-        for start in range(step, len(batch), step):
+        (start, stop), *rest = _slices(batch)
+        decisions = ruleset.route(batch, self.name, start, stop, crossing=entry.crossing)
+        for start, stop in rest:
             await asyncio.sleep(0)
-            decisions = ruleset.route(batch, self.name, start, min(start + step, len(batch)), decisions)
+            ruleset.route(batch, self.name, start, stop, decisions)
         return decisions
 
     # Settling
@@ -535,6 +536,15 @@ class Pipeline:
             return
         self.lags = lags
         self._families.set_lag(self.name, lags)
+
+
+def _slices(batch: Batch) -> list[tuple[int, int]]:
+    """What to decide about between two turns of the loop, in order; at least one, which may be empty."""
+    if isinstance(batch.values, Lines):
+        return batch.values.spans or [(0, 0)]
+    total = len(batch)
+    step = max(1, total * SLICE_BYTES // max(1, batch.bytes))
+    return [(start, min(start + step, total)) for start in range(0, total, step)] or [(0, 0)]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

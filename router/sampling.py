@@ -274,8 +274,8 @@ def _deliveries(decisions: Decisions, index: int, raw: bytes) -> Iterator[End]:
         values = delivery.values
         for place in _places(delivery.indices, index):
             chosen = {name: column[place] for name, column in delivery.settings.items() if column[place] is not None}
-            changed = values is not None and values[place] is not raw
-            out = bytes(values[place]) if values is not None and changed and len(values[place]) <= LONGEST else None
+            changed = delivery.changed and values[place] != raw
+            out = bytes(values[place]) if changed and len(values[place]) <= LONGEST else None
             yield End(delivery.sink, delivery.rules[place], chosen, changed, out=out)
     for label, dropped in decisions.drops.items():
         if len(_places(dropped, index)):

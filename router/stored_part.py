@@ -117,7 +117,7 @@ def _column(column: Sequence[Any] | None) -> Any:
 def _outgoing(out: Sequence[Any] | None, read: Sequence[Any] | None) -> Any:
     if out is None or read is None:
         return _column(out)
-    return _AS_READ if out is read or all(map(is_, out, read)) else _column(out)
+    return _AS_READ if out is read or list(out) == list(read) else _column(out)
 
 
 def _restored(column: Any, count: int) -> Sequence[Any] | None:

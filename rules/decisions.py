@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from rules.columns import Constant
+from rules.columns import Constant, Lines
 from rules.contract import Violation
 from rules.gates import RESULTS, Crossing
 from rules.plan import Lane, Plan
@@ -26,7 +26,7 @@ class Delivery(Struct, frozen=True):
     """What one sink gets of a batch, in order.
 
     - ``indices``: which records, ascending; one may stand there more than once.
-    - ``values``: the outgoing payloads; None when every record goes out as it came.
+    - ``values``: the outgoing payloads. ``changed``: some of them may not be as they came.
     - ``settings``: what each delivery chose of the sink's per-record settings, a column for each; None in a column
       means that the sink's configured value holds. ``key`` holds bytes, ``headers`` sequences of name and bytes.
     - ``rules``: the name of the rule (``otherwise.error`` and so on) that each delivery is owed to.
@@ -34,9 +34,10 @@ class Delivery(Struct, frozen=True):
 
     sink: str
     indices: Sequence[int]
-    values: Sequence[bytes] | None
+    values: Sequence[bytes]
     settings: Mapping[str, Sequence[object]]
     rules: Sequence[str]
+    changed: bool
 
 
 class Letter(Struct, frozen=True):
@@ -105,20 +106,22 @@ class Outcome(Struct):
 
 
 class LaneLists:
-    """The growing columns of one sink. ``rules`` is read only where more than one rule delivers to the sink."""
+    """The growing columns of one sink. ``rules`` is read only where more than one rule delivers to the sink. ``lines``
+    holds the first payloads, ``values`` those that were not packed into it yet, where payloads are lines."""
 
-    __slots__ = ("columns", "indices", "rules", "values")
+    __slots__ = ("columns", "indices", "lines", "rules", "values")
 
     def __init__(self, lane: Lane) -> None:
         self.indices: list[int] = []
         self.values: list[bytes] = []
+        self.lines = Lines()
         self.columns: dict[str, list[object]] = {name: [] for name in lane.columns}
         self.rules: list[str] = []
 
     def trim(self) -> None:
         """Cut every column back to as many entries as there are indices."""
         length = len(self.indices)
-        del self.values[length:]
+        del self.values[length - len(self.lines) :]
         del self.rules[length:]
         for column in self.columns.values():
             del column[length:]
@@ -158,9 +161,10 @@ class Decisions:
         return Delivery(
             sink=lane.sink,
             indices=lists.indices,
-            values=lists.values if lane.reshapes else None,
+            values=lists.lines or lists.values,
             settings=lists.columns,
             rules=lists.rules if lane.shared else Constant(lane.rules[0], len(lists.indices)),
+            changed=lane.reshapes,
         )
 
     @property
@@ -206,6 +210,12 @@ class Decisions:
         """How many records no rule with a target matched."""
         return len(self.strays)
 
+    def pack(self) -> None:
+        r"""All payloads since the last call are lines with their ``\n``: keep them as blocks."""
+        for lists in self.lanes:
+            lists.lines.append(b"".join(lists.values), len(lists.values))
+            lists.values.clear()
+
     def missed_together(self, numbers: tuple[int, ...]) -> list[int]:
         """The records in which all of these rules met a missing field: the same list at each call."""
         return self._together.setdefault(numbers, [])
@@ -234,8 +244,7 @@ class Decisions:
 
     def _dispatch(self, index: int, raw: bytes, dispatch: Dispatch) -> None:
         lane, lists = self.plan.lanes[dispatch.lane], self.lanes[dispatch.lane]
-        if lane.reshapes:
-            lists.values.append(raw if dispatch.value is None else dispatch.value)
+        lists.values.append(raw if dispatch.value is None else dispatch.value)
         for name, column in lists.columns.items():
             column.append(dispatch.settings.get(name))
         if lane.shared:

@@ -38,10 +38,12 @@ class Generated(Struct, frozen=True):
 
     It is called with ``(columns, values, source, start, into, slow)``: ``values`` are the payloads of the records from
     index ``start`` on, ``into`` the decisions to add to, ``slow(i)`` what decides the record at ``i`` in its stead.
+    ``takes_lines``: each payload may have a newline after it, which it has when it goes out, then, too.
     """
 
     route: Callable[..., None]
     source: str
+    takes_lines: bool
 
 
 _CHEAP: Final = frozenset({"startsWith", "endsWith", "contains", "size"})
@@ -126,7 +128,9 @@ class _Generator:
     def generated(self, decode: Format) -> Generated:
         """What was written, compiled."""
         file = f"<ruleset {self._flow.name} {self._flow.version} {decode}>"
-        return Generated(self._code.function("route", file), self._code.source)
+        changes = any(lane.reshapes for lane in self._plan.lanes)
+        takes_lines = decode.type == "json" and not changes and not self._record.reads_raw
+        return Generated(self._code.function("route", file), self._code.source, takes_lines)
 
     def write(self) -> None:
         """Write all of it."""
@@ -335,10 +339,8 @@ class _Generator:
         chosen = {**lane.templates, **target.settings}
         with record.seeing(form.local):
             settings = {name: record.setting(name, chosen[name]) for name in lane.columns if name in chosen}
-        written = self._written(lane, form) if lane.reshapes else ""
         at = f"into.lanes[{lane.number}]"
-        if lane.reshapes:
-            self._append(f"values{lane.number}", f"{at}.values", written)
+        self._append(f"values{lane.number}", f"{at}.values", self._written(lane, form) if lane.reshapes else "raw")
         for place, name in enumerate(lane.columns):
             text = settings.get(name, "None")
             self._append(f"column{lane.number}_{place}", f"{at}.columns[{name!r}]", text)

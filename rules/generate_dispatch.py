@@ -90,7 +90,9 @@ class DispatchWriter:
         before["labels"] = "[lane.rules.append for lane in into.lanes]"
         before["appends"] = "[lane.indices.append for lane in into.lanes]"
         code.line(f"lane, label = {row}")
+        before["payloads"] = "[lane.values.append for lane in into.lanes]"
         code.line("labels[lane](label)")
+        code.line("payloads[lane](raw)")
         code.line("appends[lane](i)")
         self._rules.sent()
 

@@ -63,6 +63,7 @@ class GateWriter:
         admits = f"admits{place}"
         self._record.before[admits] = f"into.crossing.turns[{place}].admits"
         key = "raw" if gate.key is None else self._record.value(self._record.node(gate.key)).text
+        self._record.reads_raw = self._record.reads_raw or gate.key is None
         return f"{admits}(i, {key})"
 
     def _held(self, number: int, rule: Rule, gate: Gate, *, first: bool) -> None:

@@ -92,6 +92,7 @@ class RecordCompiler(Compiler):
         self.lets = lets
         self.projection = projection
         self.reads_whole_event = False
+        self.reads_raw = False
         self.before: dict[str, str] = {}
         self.start: dict[str, str] = {}
         self._event = "event"
@@ -162,6 +163,7 @@ class RecordCompiler(Compiler):
 
     def _meta_field(self, name: str) -> Operand:
         if name in {"source", "raw"}:
+            self.reads_raw = self.reads_raw or name == "raw"
             return Operand(name)
         if name in meta.FIXED:
             return Operand(self.code.let(f"{name}_of(columns, i)"), missable=name == "key")

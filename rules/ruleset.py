@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules.cel.surroundings import NOWHERE, Surroundings
 from rules.codecs import Format, Json
+from rules.columns import Lines
 from rules.contract import Validator, model_validator, schema_validator
 from rules.decisions import Decisions, Delivery, Letter, Outcome
 from rules.faults import Fault, Refused
@@ -64,6 +65,7 @@ class Ruleset:
         self._plan = plan
         self._interpreter = interpreter
         self._route = generated.route
+        self._takes_lines = generated.takes_lines
         self._explainer = explainer
 
     def gates(self) -> Gates:
@@ -87,6 +89,9 @@ class Ruleset:
         """
         decisions = self._decisions(columns, crossing) if into is None else into
         stop = len(columns.values) if stop is None else stop
+        if self._takes_lines and isinstance(columns.values, Lines):
+            self._route_lines(columns, columns.values, source, start, stop, decisions)
+            return decisions
 
         def slow(index: int) -> None:
             decisions.take_back(index)
@@ -98,6 +103,21 @@ class Ruleset:
             start = spoiled + 1
         self._route(columns, columns.values[start:stop], source, start, decisions, slow)
         return decisions
+
+    def _route_lines(
+        self, columns: Columns, lines: Lines, source: str, start: int, stop: int, decisions: Decisions
+    ) -> None:
+        """Decide about lines, none of which is spoiled, block by block."""
+
+        def slow(index: int) -> None:
+            decisions.take_back(index)
+            self._decide(decisions, columns, index, source, end=b"\n")
+
+        for block_start, block_stop in lines.spans:
+            first, after = max(start, block_start), min(stop, block_stop)
+            if first < after:
+                self._route(columns, lines.with_ends(first, after), source, first, decisions, slow)
+                decisions.pack()
 
     def route_exactly(self, columns: Columns, source: str, crossing: Crossing | None = None) -> Decisions:
         """The same decisions by the exact interpreter alone: slow, and what ``route`` is held against."""
@@ -123,9 +143,9 @@ class Ruleset:
             crossing = self.gates().cross(columns.arrived) if self._plan.gates else Crossing(columns.arrived)
         return Decisions(self._plan, crossing)
 
-    def _decide(self, decisions: Decisions, columns: Columns, index: int, source: str) -> None:
+    def _decide(self, decisions: Decisions, columns: Columns, index: int, source: str, end: bytes = b"") -> None:
         outcome = self._interpreter.decide(columns, index, source, decisions.crossing)
-        decisions.add(index, columns.values[index], outcome)
+        decisions.add(index, columns.values[index] + end, outcome)
 
 
 def compile_flow(

@@ -181,7 +181,7 @@ def _route(number: int, batch: _Single, source: str, ruleset: Ruleset, crossing:
 
 def _delivered(delivery: Delivery, batch: _Single, encoding: Format) -> Iterator[dict[str, object]]:
     for place in range(len(delivery.indices)):
-        value = batch.values[0] if delivery.values is None else delivery.values[place]
+        value = delivery.values[place]
         settings = {name: column[place] for name, column in delivery.settings.items()}
         if isinstance(headers := settings.get("headers"), tuple):
             settings["headers"] = {name: readable(content) for name, content in headers}

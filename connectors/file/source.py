@@ -48,7 +48,7 @@ class FileSourceConfig(Settings):
     """How records are told apart. By default as goes with `decode`: lines of JSON, rows of `csv`, and so on."""
     max_record: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
     """The longest record, in bytes. A longer one becomes a dead letter."""
-    read: Annotated[Size, Field(gt=0, le=PIECE)] = 1 << 20
+    read: Annotated[Size, Field(gt=0, le=PIECE)] = 2 << 20
     """How much to read at a time, in bytes; the size of a batch."""
     poll: Annotated[Duration, Field(gt=0)] = 0.25
     """How often to look for what is new, when following."""

@@ -252,7 +252,7 @@ class AvroFramer(Remnant):
 
     def _add(self, framed: Framed, values: Sequence[bytes], at: int) -> None:
         if not values or max(map(len, values)) <= self.limit:
-            framed.values += values
+            framed.growing().extend(values)
             return
         for value in values:
             if len(value) > self.limit:
@@ -260,7 +260,7 @@ class AvroFramer(Remnant):
                 why = f"a record of {size} bytes in the block at byte {at}, longer than max_record ({self.limit})"
                 framed.spoil(value, why)
             else:
-                framed.values.append(value)
+                framed.growing().append(value)
 
     def _add_piece(self, framed: Framed, value: bytes, *, last: bool) -> None:
         if not self._parts:

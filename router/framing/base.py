@@ -26,7 +26,7 @@ class Framed(Struct):
     that each value is a line, not empty and without a newline.
     """
 
-    values: list[bytes] = field(default_factory=list)
+    values: Sequence[bytes] = field(default_factory=list)
     spoiled: dict[int, str] = field(default_factory=dict)
     known: Mapping[str, object] = field(default_factory=dict)
     size: int = -1
@@ -43,15 +43,21 @@ class Framed(Struct):
         """Add what comes after it in the same stream."""
         if more.values:
             shift = len(self.values)
-            self.values += more.values
+            self.growing().extend(more.values)
             self.spoiled.update({shift + index: reason for index, reason in more.spoiled.items()})
             self.size, self.ascii, self.lines, self.fields = -1, None, False, None
         self.known = more.known or self.known
 
+    def growing(self) -> list[bytes]:
+        """``values``, to add records that come next to."""
+        if not isinstance(self.values, list):
+            self.values = list(self.values)
+        return self.values
+
     def spoil(self, value: bytes, reason: str) -> None:
         """Add a record that is not to be had whole."""
         self.spoiled[len(self.values)] = reason
-        self.values.append(value)
+        self.growing().append(value)
 
 
 class Framer(Protocol):

@@ -221,9 +221,9 @@ class CsvFramer(Remnant):
                     at = self.offset + self._data.find(row)
                     framed.spoil(row, f"a row of {len(row)} bytes at byte {at}, longer than max_record ({self.limit})")
                 else:
-                    framed.values.append(row)
+                    framed.growing().append(row)
         else:
-            framed.values += rows
+            framed.growing().extend(rows)
 
     def _take_header(self, row: bytes) -> None:
         self._seen_header = True

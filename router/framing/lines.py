@@ -11,8 +11,11 @@ from typing import Literal
 
 from router.framing.base import PIECE, Framed, Framer, Framing, Pread
 from router.interfaces import Json
+from rules.columns import Lines, cut
 
 _BLOCK = 64 << 10
+SPAN = 256 << 10
+"""Lines that come by the hundred are handed over in blocks of about so many bytes: what a processor's cache holds."""
 
 
 class _Ended(Framing):
@@ -63,7 +66,7 @@ class Newline(_Ended):
 
     def join_lines(self, values: Sequence[bytes]) -> tuple[bytes, dict[int, str]]:
         """They are lines as they are."""
-        return b"\n".join([*values, b""]), {}
+        return b"".join(values.blocks) if isinstance(values, Lines) else b"\n".join([*values, b""]), {}
 
 
 class Null(_Ended):
@@ -91,18 +94,28 @@ class LineFramer:
 
     ``limit`` is the length in bytes above which a line is spoiled (it is handed over whole all the same), ``piece``,
     not below ``limit``, the length above which it is handed over in pieces, each of them spoiled. ``end`` ends a line.
+    What comes in large chunks is handed over in blocks of lines of about ``span`` bytes.
     ``offset``, ``line`` and ``parts`` are where to begin: a framer made from another one's three goes on where that one
     had got to.
     """
 
-    __slots__ = ("_end", "_held", "_limit", "_piece", "_tail", "line", "offset", "parts")
+    __slots__ = ("_end", "_held", "_limit", "_piece", "_span", "_tail", "line", "offset", "parts")
 
     def __init__(
-        self, limit: int, *, piece: int = PIECE, offset: int = 0, line: int = 0, parts: int = 0, end: bytes = b"\n"
+        self,
+        limit: int,
+        *,
+        piece: int = PIECE,
+        span: int = SPAN,
+        offset: int = 0,
+        line: int = 0,
+        parts: int = 0,
+        end: bytes = b"\n",
     ) -> None:
         self._end = end
         self._limit = limit
         self._piece = piece
+        self._span = span
         self._tail: list[bytes] = []
         self._held = 0
         self.offset = offset
@@ -124,6 +137,8 @@ class LineFramer:
     def feed(self, chunk: bytes) -> Framed:
         """The lines that ``chunk`` ends, in order."""
         end = self._end
+        if len(chunk) > self._span // 4 and end == b"\n" and not self.parts and (framed := self._feed_blocks(chunk)):
+            return framed
         body = chunk.replace(b"\r\n", b"\n") if end == b"\n" and b"\r" in chunk else chunk
         values = body.split(end)
         tail = values.pop()
@@ -142,6 +157,28 @@ class LineFramer:
         size = self.offset - start - len(values) if exact else -1
         is_ascii = chunk.isascii() and (not held or values[0].isascii())
         return Framed(values, size=size, ascii=is_ascii, lines=end == b"\n")
+
+    def _feed_blocks(self, chunk: bytes) -> Framed | None:
+        """The same in blocks; None, and nothing done, where no line ends, or one is blank or too long."""
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            return None
+        lines, first, start = Lines(), b"".join(self._tail), 0
+        is_ascii = True
+        while start < end:
+            stop = chunk.rfind(b"\n", start, start + self._span) + 1 or chunk.find(b"\n", start) + 1
+            block = first + chunk[start:stop] if start == 0 else chunk[start:stop]
+            if b"\r" in block:
+                block = block.replace(b"\r\n", b"\n")
+            found = cut(block)
+            if b"\n" in found or (len(block) > self._limit < max(map(len, found)) - 1):
+                return None
+            is_ascii = is_ascii and block.isascii()
+            lines.append(block, len(found), found)
+            start = stop
+        self.offset += self._held + end
+        self._tail, self._held = ([chunk[end:]], len(chunk) - end) if end < len(chunk) else ([], 0)
+        return Framed(lines, size=lines.size, ascii=is_ascii, lines=True)
 
     def finish(self) -> Framed:
         r"""The last line, if the stream ends without a newline. A ``\r`` at its end is part of it."""
@@ -189,7 +226,7 @@ class LineFramer:
                 if len(value) > self._limit:
                     reason = f"a line of {len(value)} bytes at byte {start}, longer than max_record ({self._limit})"
                     lines.spoiled[len(lines.values)] = reason
-                lines.values.append(value)
+                lines.growing().append(value)
             start = end
         return lines
 

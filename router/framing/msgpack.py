@@ -217,7 +217,7 @@ class MsgPackFramer(Remnant):
                 value, f"an object of {len(value)} bytes at byte {where}, longer than max_record ({self.limit})"
             )
         else:
-            framed.values.append(value)
+            framed.growing().append(value)
 
     def _give_up(self, framed: Framed, at: int, why: str) -> Framed:
         self._consume(at)

@@ -134,7 +134,7 @@ class _PrefixedFramer(Remnant):
             return Framed()
         data, framed, at = self.take(chunk), Framed(), 0
         self._wanted = 0
-        length_at, values = self._framing.length_at, framed.values
+        length_at, values = self._framing.length_at, framed.growing()
         while True:
             try:
                 found = length_at(data, at)

@@ -69,7 +69,7 @@ class _WholeFramer(Remnant):
         elif len(data) > self.limit:
             framed.spoil(data, f"a record of {len(data)} bytes, longer than max_record ({self.limit})")
         elif data:
-            framed.values.append(data)
+            framed.growing().append(data)
         self.keep(b"", len(data))
         self._parts = 0
         return framed

@@ -154,7 +154,7 @@ class Way:
             decisions.keep_rejected()
         found: list[list[End]] = [[] for _ in range(len(batch))]
         for delivery in decisions.deliveries:
-            self._deliver(delivery, batch, found)
+            self._deliver(delivery, found)
         _keep(decisions, found)
         return [_sorted(ends) if len(ends) > 1 else ends or _NOWHERE for ends in found]
 
@@ -167,12 +167,11 @@ class Way:
         assert isinstance(payload, bytes)  # noqa: S101 - what goes out always is
         return self.ruleset.encodings[sink].codec.decode_at(Batch([payload]), 0)
 
-    def _deliver(self, delivery: Delivery, batch: Batch, found: list[list[End]]) -> None:
+    def _deliver(self, delivery: Delivery, found: list[list[End]]) -> None:
         sink, values = delivery.sink, delivery.values
         held, allow = self._held[sink], self.ruleset.allow[sink]
         columns = list(delivery.settings.items())
-        for place, (index, rule) in enumerate(zip(delivery.indices, delivery.rules, strict=True)):
-            value = batch.values[index] if values is None else values[place]
+        for place, (index, rule, value) in enumerate(zip(delivery.indices, delivery.rules, values, strict=True)):
             settings: Mapping[str, object] = held
             if columns:
                 chosen = {name: column[place] for name, column in columns if column[place] is not None}

@@ -35,7 +35,7 @@ def gzipped(content: bytes) -> bytes:
 
 
 def cut(body: bytes, content_type: str, most: int) -> list[bytes]:
-    return Cutter(None, Context(), most).cut(body, content_type).values
+    return list(Cutter(None, Context(), most).cut(body, content_type).values)
 
 
 def bomb(coding: str, size: int) -> bytes:

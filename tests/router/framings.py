@@ -34,7 +34,7 @@ def together(several: Sequence[Framed]) -> Framed:
             if index in framed.spoiled:
                 whole.spoil(value, framed.spoiled[index])
             else:
-                whole.values.append(value)
+                whole.growing().append(value)
         whole.known = framed.known
     return whole
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rulesets import lines_of
 
 from router.batch import Batch, Lease, join
 from rules.columns import Constant
@@ -16,11 +18,13 @@ values = st.lists(st.binary(max_size=5), min_size=1, max_size=8)
 
 @st.composite
 def batches(draw: st.DrawFn) -> Batch:
-    payloads = draw(values)
+    payloads: Sequence[bytes] = draw(values)
     size = len(payloads)
     column = st.one_of(st.none(), st.lists(st.one_of(st.none(), st.binary(max_size=3)), min_size=size, max_size=size))
     times = draw(st.one_of(st.none(), st.just(Constant(7, size))))
     settings = {"topic": [f"t{i}" for i in range(size)]} if draw(st.booleans()) else {}
+    if draw(st.booleans()):
+        payloads = lines_of([value.replace(b"\n", b"") or b"-" for value in payloads], draw(st.integers(1, 3)))
     return Batch(values=payloads, keys=draw(column), times=times, settings=settings)
 
 
@@ -46,7 +50,8 @@ def test_joined_batches_hold_the_records_of_all_in_order(parts: list[Batch]) -> 
 
 @given(batches(), st.data())
 def test_selected_records_keep_all_their_columns(batch: Batch, data: st.DataObject) -> None:
-    indices = data.draw(st.lists(st.integers(0, len(batch) - 1)))
+    at = st.integers(0, len(batch) - 1)
+    indices = data.draw(st.lists(at) | st.builds(range, at, at))
     assert rows(batch.select(indices)) == [rows(batch)[i] for i in indices]
 
 

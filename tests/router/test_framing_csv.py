@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 
 import pytest
 from framings import CUTS, chunks, feed, restarted
@@ -57,7 +58,7 @@ def test_a_restart_goes_on_where_the_stream_was(
 def test_whatever_comes_every_byte_of_it_is_handed_over(data: bytes, cuts: list[int]) -> None:
     """Nothing is lost but ends of lines, and chunks make no difference."""
 
-    def bare(values: list[bytes]) -> bytes:
+    def bare(values: Sequence[bytes]) -> bytes:
         return b"".join(values).replace(b"\r", b"").replace(b"\n", b"")
 
     rows = CsvRows(dialect=Csv(header=False))

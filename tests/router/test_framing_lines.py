@@ -39,6 +39,20 @@ def test_what_framing_tells_by_the_way_is_true(data: bytes, cuts: list[int]) -> 
         assert framed.ascii in (None, all(map(bytes.isascii, framed.values))) or not framed.ascii
 
 
+@given(CONTENT, CUTS, st.integers(1, 20), st.integers(0, 10), st.integers(1, 12))
+def test_lines_in_blocks_are_the_same_lines(data: bytes, cuts: list[int], limit: int, more: int, span: int) -> None:
+    """Whether they are handed over in blocks makes no difference to lines, reasons and places, nor to what is told."""
+    parts = chunks(data, cuts)
+    blocks, plain = LineFramer(limit, piece=limit + more, span=span), LineFramer(limit, piece=limit + more)
+    for one, other in zip(map(blocks.feed, parts), map(plain.feed, parts), strict=True):
+        assert (list(one.values), one.spoiled, blocks.offset) == (list(other.values), other.spoiled, plain.offset)
+        assert (blocks.held, blocks.line, blocks.parts) == (plain.held, plain.line, plain.parts)
+        assert [one.values[at] for at in range(len(one.values))] == list(other.values)
+        assert one.size in (-1, sum(map(len, one.values)))
+        assert one.ascii in (None, b"".join(one.values).isascii())
+    assert blocks.finish().values == plain.finish().values
+
+
 @given(CONTENT, CUTS, st.integers(1, 4))
 def test_too_long_lines_are_spoiled_and_whole(data: bytes, cuts: list[int], limit: int) -> None:
     """Exactly the lines above the limit are spoiled; their bytes are all there."""
@@ -65,7 +79,7 @@ def test_a_framer_goes_on_where_another_was(data: bytes, cuts: list[int], piece:
     before = [value for part in parts[:stop] for value in first.feed(part).values]
     again = LineFramer(limit=1, piece=piece, offset=first.offset, line=first.line, parts=first.parts)
     rest = data[first.offset :]
-    assert before + feed(again, chunks(rest, cuts)).values == feed(LineFramer(1, piece=piece), [data]).values
+    assert [*before, *feed(again, chunks(rest, cuts)).values] == feed(LineFramer(1, piece=piece), [data]).values
 
 
 def test_reasons_name_limit_size_and_place() -> None:

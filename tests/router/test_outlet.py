@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from routing import fate_of
+from rulesets import lines_of
 
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
 from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
 from router.outlet import Outlet, Policy
-from router.testing import Books, part, running, until
+from router.testing import Books, part, part_of, running, until
 
 
 @pytest.fixture
@@ -514,19 +515,21 @@ async def test_a_batch_waits_for_company_only_as_long_as_it_may(books: Books) ->
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
     fates=st.lists(st.sampled_from(["ok", "down", "crash", "retry", "refuse"]), max_size=25),
+    many=st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_fails_in_whatever_order_every_record_is_written_or_dead(
-    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], fates: list[str]
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], fates: list[str], many: int
 ) -> None:
+    """Be they in a list (0) or ``many`` in each block."""
     books = Books(tmp_path_factory.mktemp("state"))
     try:
-        asyncio.run(_every_record_has_an_end(books, sizes, fates))
+        asyncio.run(_every_record_has_an_end(books, sizes, fates, many))
     finally:
         books.close()
 
 
-async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[str]) -> None:
+async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[str], many: int) -> None:
     sink = new_sink()
     sink.on_write = fate_of(fates)
     outlet = outlet_to(sink, books, attempts=2, batch_records=6, queue_records=8)
@@ -535,7 +538,8 @@ async def _every_record_has_an_end(books: Books, sizes: list[int], fates: list[s
         for number, size in enumerate(sizes):
             values = [b"%d.%d" % (number, i) for i in range(size)]
             sent += values
-            receipts.append(await outlet.put(part(*values)))
+            batch = Batch(lines_of(values, many) if many else values)
+            receipts.append(await outlet.put(part_of(batch)))
         await asyncio.gather(*receipts)
     ended = sink.values + [letter.value for letter in await books.letters()]
     assert sorted(ended) == sorted(sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 from routing import fate_of
-from rulesets import ruleset_of
+from rulesets import lines_of, ruleset_of
 
 from connectors.memory import MemorySink, MemorySource, Step, records
 from router.batch import Batch
@@ -371,6 +372,7 @@ async def test_lag_is_shown_by_partition(books: Books) -> None:
     trouble=st.lists(st.tuples(st.integers(0, 8), st.sampled_from([NotConnected("n"), RuntimeError("r")])), max_size=3),
     fates=st.lists(st.sampled_from(["ok", "down", "crash", "retry", "refuse"]), max_size=12),
     acks=st.lists(st.booleans(), max_size=6),
+    many=st.integers(0, 3),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_fails_in_whatever_order_no_record_is_lost(
@@ -379,16 +381,23 @@ def test_whatever_fails_in_whatever_order_no_record_is_lost(
     trouble: list[tuple[int, Exception]],
     fates: list[str],
     acks: list[bool],
+    many: int,
 ) -> None:
+    """Be they in a list (0) or ``many`` in each block."""
     books = Books(tmp_path_factory.mktemp("state"))
     try:
-        asyncio.run(_nothing_is_lost(books, batches, trouble, fates, acks))
+        asyncio.run(_nothing_is_lost(books, batches, trouble, fates, acks, many))
     finally:
         books.close()
 
 
 async def _nothing_is_lost(
-    books: Books, batches: list[list[str]], trouble: list[tuple[int, Exception]], fates: list[str], acks: list[bool]
+    books: Books,
+    batches: list[list[str]],
+    trouble: list[tuple[int, Exception]],
+    fates: list[str],
+    acks: list[bool],
+    many: int,
 ) -> None:
     line, fate, ack_script = Line(books), fate_of(fates), iter(acks)
 
@@ -404,7 +413,7 @@ async def _nothing_is_lost(
     for number, names in enumerate(batches):
         events: list[JsonValue] = [{"to": name, "id": f"{number}.{i}"} for i, name in enumerate(names)]
         batch = records(*events)
-        steps.append(batch)
+        steps.append(replace(batch, values=lines_of(batch.values, many)) if many else batch)
         sent += batch.values
     for position, error in sorted(trouble, key=lambda pair: -pair[0]):
         steps.insert(min(position, len(steps)), error)

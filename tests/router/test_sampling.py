@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from rulesets import lines_of
 
 from router.batch import Batch
 from router.sampling import (
@@ -52,6 +53,17 @@ def test_a_sample_says_where_the_record_goes_and_why(ruleset: Ruleset) -> None:
     assert [(end.to, end.reason) for end in broken.ends] == [("dead_letter", "undecodable")]
     assert big.batch.values == [b'{"n":501}']
     assert big.version == ruleset.version
+
+
+def test_a_sample_of_lines_that_lie_in_blocks_says_the_same(ruleset: Ruleset) -> None:
+    """What goes out as it came is not taken for changed, and what is changed is shown."""
+    batch, samples = Batch(lines_of([b'{"n":501}', b'{"n":9}', b"["], 2)), Samples()
+    samples.of("f").look(batch, ruleset.route(batch, "orders"), "orders", ruleset)
+    big, rest, broken = samples.sample("f")
+    assert [(end.to, end.changed, end.out) for end in big.ends] == [("vip", False, None), ("all", False, None)]
+    assert [(end.to, end.changed, end.out) for end in rest.ends] == [("all", True, b'{"n":9,"seen":true}')]
+    assert [end.reason for end in broken.ends] == ["undecodable"]
+    assert [one.batch.values for one in (big, rest, broken)] == [[b'{"n":501}'], [b'{"n":9}'], [b"["]]
 
 
 def test_what_is_kept_of_a_flow_is_bounded(ruleset: Ruleset, monkeypatch: pytest.MonkeyPatch) -> None:

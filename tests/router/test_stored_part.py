@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rulesets import lines_of
 
 from router.batch import Batch, Lease
 from router.part import Origin, Part
@@ -34,9 +35,11 @@ def columns(draw: st.DrawFn, count: int, values: st.SearchStrategy[Any]) -> Sequ
 def parts(draw: st.DrawFn) -> Part:
     """Some records of a batch, each as it came or changed."""
     count = draw(st.integers(1, 6))
+    bare = draw(st.lists(payloads, min_size=count, max_size=count))
+    in_blocks = all(value and b"\n" not in value for value in bare) and draw(st.booleans())
     maybe = {name: draw(st.booleans()) for name in ("keys", "headers", "times", "out_keys", "out_headers")}
     read = Batch(
-        values=draw(st.lists(payloads, min_size=count, max_size=count)),
+        values=lines_of(bare, 2) if in_blocks else bare,
         keys=draw(columns(count, st.none() | payloads)) if maybe["keys"] else None,
         headers=draw(columns(count, headers)) if maybe["headers"] else None,
         times=draw(columns(count, st.none() | st.integers(0, 2**62))) if maybe["times"] else None,

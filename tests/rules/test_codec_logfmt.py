@@ -181,7 +181,7 @@ def test_a_flow_reads_and_writes_it() -> None:
     )
     batch = batch_of(b"ms=500 path=/x", b"ms=5", b'ms="', b"path=/y")
     decisions = both(ruleset, batch)
-    by_sink = {delivery.sink: list(delivery.values or []) for delivery in decisions.deliveries}
+    by_sink = {delivery.sink: list(delivery.values) for delivery in decisions.deliveries}
     assert by_sink == {
         "a": [b'ms=500 path=/x slow note="took 500 ms"'],
         "b": [b'ms=500 path=/x slow=true note="took 500 ms"'],

@@ -658,7 +658,7 @@ def test_a_flow_reads_each_message_with_the_time_of_its_record_and_writes_it() -
     times = [nanos("2020-01-01T00:00:00Z"), None, None, None, None]
     batch = Batch(messages, times=times, arrived=NOW)
     decisions = both(ruleset, batch)
-    by_sink = {delivery.sink: list(delivery.values or []) for delivery in decisions.deliveries}
+    by_sink = {delivery.sink: list(delivery.values) for delivery in decisions.deliveries}
     assert by_sink == {
         "a": [
             b"<36>1 2019-12-31T23:59:59Z h su - - - m",

@@ -79,7 +79,7 @@ def test_two_rules_that_name_one_sink_make_two_deliveries_in_record_order() -> N
 def test_an_unchanged_record_goes_out_byte_for_byte() -> None:
     raw = b' {"n" : 1.50, "n2":12345678901234567890123456789012345678901234567890} '
     decisions, _ = decided("rules: [{name: r, when: event.n > 1, to: a}, {name: rest, to: drop}]", raw)
-    assert decisions.deliveries[0].values is None
+    assert decisions.deliveries[0].values == [raw]
 
 
 def test_a_step_changes_what_later_rules_see() -> None:
@@ -358,7 +358,10 @@ def test_an_ending_that_fails_is_a_dead_letter_for_the_first_reason() -> None:
         otherwise: {undecodable: [b, {sink: c, key: "${meta.key}"}]}
         """
     decisions = both(ruleset_of(text), batch_of(b"nope", b"also", keys=[b"k", None]))
-    assert [(d.sink, list(d.indices), d.values) for d in decisions.deliveries] == [("b", [0], None), ("c", [0], None)]
+    assert [(d.sink, list(d.indices), d.values) for d in decisions.deliveries] == [
+        ("b", [0], [b"nope"]),
+        ("c", [0], [b"nope"]),
+    ]
     assert [(letter.index, letter.stage, letter.reason) for letter in decisions.letters] == [
         (1, "decode", "undecodable")
     ]
@@ -391,7 +394,7 @@ def test_an_erroneous_record_goes_out_as_it_came_whatever_the_steps_did() -> Non
         {"n": 1},
     )
     assert got == {"b": [{"n": 1}]}
-    assert decisions.deliveries[0].values is None
+    assert not decisions.deliveries[0].changed
 
 
 def test_unmatched_records_go_out_as_the_steps_left_them() -> None:
@@ -683,7 +686,7 @@ def test_encode_writes_unchanged_records_anew_and_same_does_not() -> None:
         "rules: [{name: r, to: [a, b]}]", b'{ "n": 1 }', facts=[SinkFacts("a", encode=Json()), SinkFacts("b")]
     )
     assert decisions.deliveries[0].values == [b'{"n":1}']
-    assert decisions.deliveries[1].values is None
+    assert decisions.deliveries[1].values == [b'{ "n": 1 }']
 
 
 def test_integers_of_any_size_survive_being_copied_and_written() -> None:
@@ -730,7 +733,7 @@ def test_text_and_bytes_are_decoded_too() -> None:
         """
     ruleset = ruleset_of(text, decode=Text(), facts=[SinkFacts("b", encode=Json())])
     decisions = both(ruleset, batch_of(b"ERROR x", b"fine \xc3\xa9", b"\xff"))
-    assert decisions.deliveries[0].values is None
+    assert decisions.deliveries[0].values == [b"ERROR x"]
     assert decisions.deliveries[1].values == ['{"line":"fine é"}'.encode()]
     assert [letter.reason for letter in decisions.letters] == ["undecodable"]
     ruleset = ruleset_of("rules: [{name: r, when: size(event) > 1, to: a}, {name: x, to: b}]", decode=Bytes())
@@ -894,7 +897,7 @@ def test_a_number_that_no_double_holds_is_json_and_passes_as_it_came(number: byt
     payload = b'{"n":1,"x":' + number + b"}"
     ruleset = ruleset_of(f"rules: [{{name: r, when: '{rule}', to: a}}]\notherwise: {{unmatched: drop}}")
     [delivery] = both(ruleset, batch_of(payload)).deliveries
-    assert delivery.values is None
+    assert delivery.values == [payload]
 
 
 PROJECTED = (
