@@ -15,6 +15,7 @@ import pytest
 from buffering import Buffered
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import force_setattr
 from routing import fate_of
 
 from connectors.memory import MemorySink, refuse
@@ -398,7 +399,7 @@ async def test_end_to_end_is_counted_when_the_sink_has_it(make: Make) -> None:
     """Not when the buffer has it; and the time in the buffer counts, from one process to the next."""
     buffered = make(sink=new_sink(down=True))
     old = part(b"1")
-    object.__setattr__(old.origin, "read_at", old.origin.read_at - 100)
+    force_setattr(old.origin, "read_at", old.origin.read_at - 100)
     async with running(buffered.outlet.run):
         await (await buffered.outlet.put(old))
         assert not buffered.books.sample("sluiceway_end_to_end_seconds_count", source="source", sink="sink")
