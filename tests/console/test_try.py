@@ -249,6 +249,15 @@ async def test_what_somebody_else_wrote_meanwhile_is_not_lost(open_console: Open
         await expect(await text_of(console)).to_contain_text("int(event.quantity) > 0")
 
 
+async def test_what_somebody_else_wrote_is_shown_once_it_runs(open_console: OpenConsole, tmp_path: Path) -> None:
+    path = tmp_path / "rules" / "shop.yaml"
+    async with at_work(open_console, tmp_path, "#/try/shop") as (daemon, console):
+        await mend(console)
+        path.write_text(RULES.replace("agreed with sales", "agreed with sales and legal"))
+        await daemon.reload("a test")
+        await expect(console.get("alert", "Changed on disk")).to_be_visible()
+
+
 async def test_a_file_that_cannot_be_written_says_why(open_console: OpenConsole, tmp_path: Path) -> None:
     address = "#/try?file=sluiceway.yaml"
     async with at_work(open_console, tmp_path, address, more=", token: knock-knock") as (_, console):

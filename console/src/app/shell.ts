@@ -5,7 +5,7 @@ import { giveToken, needsToken, token } from "../api/client.ts";
 import { connection, live } from "../api/live.ts";
 import { html, type Child } from "../html.ts";
 import { problems } from "../pages/streams/problems.ts";
-import { count } from "../parts/format.ts";
+import { clock, count } from "../parts/format.ts";
 import { Dialog, Notes } from "../parts/notes.ts";
 import { Sign, State } from "../parts/state.ts";
 import { known, useKeys } from "./keys.ts";
@@ -84,7 +84,7 @@ effect(() => {
 /** One look: whether all is well. One click: what is not. */
 function Health() {
   const told = live.value;
-  if (!told) return html`<span class="health"></span>`;
+  if (!told || connection.value.state === "lost") return html`<span class="health"></span>`;
   const found = problems.value;
   const bad = found.filter((problem) => problem.tone === "bad").length;
   const tone = bad ? "bad" : found.length ? "warn" : "good";
@@ -100,7 +100,7 @@ function Lost() {
       <button type="button" onClick=${() => (isPutAway.value = false)}>Enter it</button></div>`;
   }
   if (state !== "lost") return null;
-  const since = live.value ? `; what is shown is of ${new Date(live.value.time * 1000).toLocaleTimeString()}` : "";
+  const since = live.value ? `; what is shown is of ${clock(live.value.time)}` : "";
   return html`<div class="lost" role="status"><${Sign} tone="bad" />
     <span><b>Not connected</b>: ${why?.message ?? "the daemon ended the stream"}${since}. Trying again.</span></div>`;
 }

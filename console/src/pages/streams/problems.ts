@@ -88,12 +88,12 @@ function* ofSinks(told: Live): Iterable<Problem> {
 }
 
 function* ofFlows(told: Live): Iterable<Problem> {
-  for (const name of Object.keys(told.flows)) {
-    const kept = told.dead_letters.kept[name] ?? 0;
-    if (!kept) continue;
+  const most = Object.keys(told.flows).map((name) => [name, told.dead_letters.kept[name] ?? 0] as const).sort((one, other) => other[1] - one[1]);
+  for (const [name, kept] of most) {
+    if (!kept) break;
     const more = grown(counter.letters(name));
     const what = `${plural(kept, "dead letter")} of flow ${name}`;
-    const why = more >= 1 ? `${count(more)} of them in the last minute` : "";
+    const why = more >= 1 ? `${count(more)} written in the last minute` : "";
     yield { tone: "warn", of: `flow/${name}`, what, why, link: href(["dead-letters"], { flow: name }) };
   }
 }

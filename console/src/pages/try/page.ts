@@ -1,6 +1,6 @@
 /** Try it: the rules files in an editor, what is wrong with them, what they would do; and applying them. */
 import { Text as Document } from "@codemirror/state";
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { at as path, token } from "../../api/client.ts";
 import { live } from "../../api/live.ts";
@@ -25,10 +25,10 @@ import type { FileTold } from "../../api/types.ts";
 import type { Field, RuleCounted } from "./told.ts";
 
 export function TryPage({ flow }: { flow: string | null }) {
-  useEffect(() => {
-    void loadFiles();
-    return checkAsWritten();
-  }, [token.value]);
+  useEffect(checkAsWritten, [token.value]);
+  // A reload, also one that was refused, tells that files on disk are others now.
+  const read = useComputed(() => JSON.stringify([live.value?.config.version, live.value?.config.last_reload?.time]));
+  useEffect(() => void loadFiles(), [token.value, read.value]);
   const told = files.value;
   if (!told) return filesError.value ? html`<${Failure} error=${filesError.value} again=${loadFiles} />` : html`<${Loading} what="Reading the files" />`;
   const file = chosen(told, flow);

@@ -106,7 +106,7 @@ function extensions(label: string, isRules: boolean, isReadOnly: boolean): Exten
     bracketMatching(), closeBrackets(), highlightSelectionMatches(), lintGutter(), indentUnit.of("  "), EditorState.tabSize.of(4),
     tooltips({ position: "absolute" }), EditorState.readOnly.of(isReadOnly),
     EditorView.contentAttributes.of({
-      "aria-label": inertText(label), "aria-describedby": "editor-keys", spellcheck: "false", autocapitalize: "off",
+      "aria-label": inertText(label), "aria-describedby": "editor-keys", spellcheck: "false", autocapitalize: "off", tabindex: "0",
     }),
     EditorView.updateListener.of((update) => {
       if (update.docChanged) now.onText(update.state.doc.toString());
