@@ -32,7 +32,7 @@ function Page() {
     case "configuration":
       return html`<${ConfigurationPage} />`;
     default:
-      return html`<${Empty} title="There is no such page"><p><a href="#/">To the streams</a></p><//>`;
+      return html`<${Empty} isPage title="There is no such page"><p><a href="#/">To the streams</a></p><//>`;
   }
 }
 

@@ -71,7 +71,7 @@ async def test_from_a_red_sink_to_no_dead_letters(open_console: OpenConsole, tmp
         await console.get("link", "Its 2 dead letters can be replayed").click()
         await console.get("button", "Replay all 2 …").click()
         dialog = console.get("dialog")
-        await dialog.get_by_role("checkbox", name="by the rules as they are now").check()
+        await expect(dialog.get_by_role("checkbox", name="by the rules as they are now")).to_be_checked()
         await dialog.get_by_role("button", name="Replay 2").click()
         await console.sees("All 2 went through")
         await until(lambda: len(memory.sink("vip").values) == 2)

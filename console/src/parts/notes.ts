@@ -49,8 +49,9 @@ export function Failure({ error, again }: { error: unknown; again?: () => void }
 }
 
 /** That there is nothing, and what would make it something. */
-export function Empty({ title, children }: { title: string; children?: Child }) {
-  return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;
+export function Empty({ title, isPage = false, children }: { title: string; isPage?: boolean; children?: Child }) {
+  const Title = isPage ? "h1" : "p";
+  return html`<div class="empty"><${Title} class="empty-title">${title}<//>${children}</div>`;
 }
 
 /** That something is on its way; said at once, drawn after a moment. */

@@ -1,7 +1,7 @@
 /** Before many letters are replayed or deleted: how many, which, and what will become of them. */
 import { signal, useSignal } from "@preact/signals";
 import { purge, replay, type How, type Meant } from "../../api/letters.ts";
-import { refine } from "../../app/route.ts";
+import { refine, route } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { duration, plural } from "../../parts/format.ts";
 import { complain, Dialog, say } from "../../parts/notes.ts";
@@ -48,7 +48,8 @@ interface About {
 function Replay({ many, then }: About) {
   const rate = useSignal(many.count > UNHURRIED ? String(UNHURRIED) : "");
   const isBusy = useSignal(false);
-  const isThrough = useSignal(false);
+  // Whoever has just applied rules comes by such a link, to have them decide.
+  const isThrough = useSignal(route.value.query.get("rules") === "now");
   const wanted = Number(rate.value);
   const isRate = rate.value.trim() === "" || (wanted > 0 && wanted <= 1e9);
   const straight = isThrough.value ? 0 : many.toSink;

@@ -34,7 +34,7 @@ function Row({ group, most }: { group: Group; most: number }) {
   return html`<li><a class="group" href=${link} aria-current=${only ? "true" : null} title=${title}>
     <b class="group-count">${count(group.count)}</b>
     <span class="group-why"><span class="group-reason"><${Text} text=${group.reason.replaceAll("_", " ")} /></span>
-      <span class="group-detail why"><${Text} text=${group.detail} longest=${400} /></span></span>
+      <span class="group-detail why">${group.count > 1 && html`<span class="none">for example: </span>`}<${Text} text=${group.detail} longest=${400} /></span></span>
     <span class="group-where"><${Where} of=${group} /></span>
     <span class="group-when none">${ago(Date.parse(group.newest) / 1000, now.value)}</span>
     ${most > 0 && html`<span class="group-share" aria-hidden="true"><span style=${{ width: `${(100 * group.count) / most}%` }}></span></span>`}</a></li>`;

@@ -34,7 +34,9 @@ export function Progress({ job }: { job: string }) {
     <p class="progress-legend"><${Part} name="through" tone="good" many=${data.delivered} />
       <${Part} name="came back" tone="bad" many=${data.again} /><${Part} name="gone or withdrawn" tone="off" many=${data.gone} />
       <${Part} name="to go" tone="busy" many=${data.waiting} />
-      ${data.again > 0 && html`<a href=${href(["dead-letters"], { when: "attempts > 1", job })}>What came back</a>`}</p></section>`;
+      ${data.again > 0 && html`<a href=${href(["dead-letters"], { when: "attempts > 1", job })}>What came back</a>`}</p>
+    ${data.again > 0 && data.waiting === 0 && html`<p class="none">A letter of stage sink goes out again as it was made then. Where a rule
+      has been mended since, replay it by the rules of now.</p>`}</section>`;
 }
 
 function Head({ job }: { job: Job }) {

@@ -22,7 +22,7 @@ export function Charts({ name, flow, history }: Given) {
       { title: "records", values: own.records }, { title: "dead letters", values: own.dead_letters, tone: "bad" },
     ]} />
     <${Chart} title="From read to durable" times=${times} format=${duration} series=${[
-      { title: "half", values: own.p50 }, { title: "99 of 100", values: own.p99, tone: "second" },
+      { title: "p50", values: own.p50 }, { title: "p99", values: own.p99, tone: "second" },
     ]} />
     ${waits.some((value) => value !== null)
       ? html`<${Chart} title="The oldest record has waited" times=${times} format=${duration} series=${[{ title: "waits", values: waits, tone: "warn" }]} />`

@@ -25,7 +25,7 @@ export function RecordPage({ flow, id }: { flow: string; id: string }) {
 }
 
 function Gone({ flow }: { flow: string }) {
-  return html`<${Empty} title="This record is not kept any more"><p>Of each flow some records are kept in memory, the last ones.</p>
+  return html`<${Empty} isPage title="This record is not kept any more"><p>Of each flow some records are kept in memory, the last ones.</p>
     <p><a class="button" href=${href(["flows", flow])}>Newer ones of ${flow}</a></p><//>`;
 }
 

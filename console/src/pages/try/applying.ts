@@ -105,7 +105,7 @@ export function AppliedOf() {
     <p>Version <code>${told.version.slice(0, 12)}</code> runs${changes.length ? ": " : "."}
       ${changes.map(({ kind, how, name }, place) => html`${place ? ", " : ""}${kind} ${kind === "flow" && how !== "removed"
         ? html`<a href=${href(["flows", name])}><${Text} text=${name} /></a>` : html`<b><${Text} text=${name} /></b>`} ${how}`)}${rules.length > 0 && html` <span class="none">(<${Text} text=${rules.join(", ")} />)</span>`}</p>
-    <p class="actions">${kept.map(([flow, many]) => html`<a class="button primary" href=${href(["dead-letters"], { flow })}>
+    <p class="actions">${kept.map(([flow, many]) => html`<a class="button primary" href=${href(["dead-letters"], { flow, rules: "now" })}>
       ${many === 1 ? "Its dead letter" : `Its ${plural(many, "dead letter")}`} can be replayed</a>`)}
       <button type="button" class="quiet" aria-label="Dismiss" onClick=${() => (applied.value = null)}>✕</button></p></section>`;
 }

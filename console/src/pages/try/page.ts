@@ -34,7 +34,7 @@ export function TryPage({ flow }: { flow: string | null }) {
   const file = chosen(told, flow);
   if (!file) {
     const title = flow ? `There is no flow ${flow}` : "There are no files";
-    return html`<${Empty} title=${title}><p><a href=${href(["try"])}>To the other files</a></p><//>`;
+    return html`<${Empty} isPage title=${title}><p><a href=${href(["try"])}>To the other files</a></p><//>`;
   }
   return html`<${Workbench} file=${file} />`;
 }
