@@ -23,7 +23,7 @@ help:
 	@echo 'make console  the web console, from the sources in console/; needs Node and npm'
 	@echo 'make screenshots  pictures of the console in docs/console; needs Chromium'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
-	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kustomize, schemas), for the tests of it'
+	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kubectl, schemas), for the tests of it'
 	@echo 'make bench    the benchmarks, each beside its floor'
 	@echo 'make faults   kill -9, full disks, sinks that refuse, hang or go away; every record is looked for;'
 	@echo '              others with ARGS=kafka, mqtt, http, kafka-group, kill, ... (docs/architecture.md)'
