@@ -48,20 +48,12 @@ check: $(VENV)/.stamp
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m scripts.connector_docs --check
-	$(BIN)/python -m scripts.format_docs --check
-	$(BIN)/python -m scripts.function_docs --check
-	$(BIN)/python -m scripts.dashboard --check
-	$(BIN)/python -m scripts.api_docs --check
+	$(BIN)/python -m scripts.all_docs --check
 	$(BIN)/python -m scripts.console --check --types
 	$(BIN)/python -m scripts.smoke
 
 docs: $(VENV)/.stamp
-	$(BIN)/python -m scripts.connector_docs
-	$(BIN)/python -m scripts.format_docs
-	$(BIN)/python -m scripts.function_docs
-	$(BIN)/python -m scripts.dashboard
-	$(BIN)/python -m scripts.api_docs
+	$(BIN)/python -m scripts.all_docs
 
 console: $(VENV)/.stamp
 	$(BIN)/python -m scripts.console
