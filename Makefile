@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr 2 \* $$(nproc))
 # Tests start hundreds of processes: each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test outages check docs console screenshots servers bench faults deploy-tools
+.PHONY: help run test outages check check-code check-shipped collect docs console screenshots servers bench faults deploy-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -40,15 +40,24 @@ run: $(VENV)/.stamp
 test: $(VENV)/.stamp
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
+# What pytest compiles of the tests is kept: else each of its workers does it, all at once. What it cannot compile
+# `make test` tells.
+collect: $(VENV)/.stamp
+	-$(BIN)/pytest --collect-only -qq >/dev/null
+
 outages: $(VENV)/.stamp
 	$(BIN)/pytest -m outage $(ARGS)
 
-check: $(VENV)/.stamp
+check: check-code check-shipped
+
+check-code: $(VENV)/.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.all_docs --check
+
+check-shipped: $(VENV)/.stamp
 	$(BIN)/python -m scripts.console --check --types
 	$(BIN)/python -m scripts.smoke
 
