@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr 2 \* $$(nproc))
 # Tests start hundreds of processes: each would compile all of it again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help run test outages check docs console screenshots servers bench faults deploy-tools
+.PHONY: help run test outages check check-code check-shipped collect docs console screenshots servers bench faults deploy-tools
 .DEFAULT_GOAL := help
 
 help:
@@ -23,7 +23,7 @@ help:
 	@echo 'make console  the web console, from the sources in console/; needs Node and npm'
 	@echo 'make screenshots  pictures of the console in docs/console; needs Chromium'
 	@echo 'make servers  an Apache Kafka and a Mosquitto to play with, until Ctrl-C'
-	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kustomize, schemas), for the tests of it'
+	@echo 'make deploy-tools  what looks at deploy/ (hadolint, kubectl, schemas), for the tests of it'
 	@echo 'make bench    the benchmarks, each beside its floor'
 	@echo 'make faults   kill -9, full disks, sinks that refuse, hang or go away; every record is looked for;'
 	@echo '              others with ARGS=kafka, mqtt, http, kafka-group, kill, ... (docs/architecture.md)'
@@ -40,28 +40,29 @@ run: $(VENV)/.stamp
 test: $(VENV)/.stamp
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
+# What pytest compiles of the tests is kept: else each of its workers does it, all at once. What it cannot compile
+# `make test` tells.
+collect: $(VENV)/.stamp
+	-$(BIN)/pytest --collect-only -qq >/dev/null
+
 outages: $(VENV)/.stamp
 	$(BIN)/pytest -m outage $(ARGS)
 
-check: $(VENV)/.stamp
+check: check-code check-shipped
+
+check-code: $(VENV)/.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m scripts.connector_docs --check
-	$(BIN)/python -m scripts.format_docs --check
-	$(BIN)/python -m scripts.function_docs --check
-	$(BIN)/python -m scripts.dashboard --check
-	$(BIN)/python -m scripts.api_docs --check
+	$(BIN)/python -m scripts.all_docs --check
+
+check-shipped: $(VENV)/.stamp
 	$(BIN)/python -m scripts.console --check --types
 	$(BIN)/python -m scripts.smoke
 
 docs: $(VENV)/.stamp
-	$(BIN)/python -m scripts.connector_docs
-	$(BIN)/python -m scripts.format_docs
-	$(BIN)/python -m scripts.function_docs
-	$(BIN)/python -m scripts.dashboard
-	$(BIN)/python -m scripts.api_docs
+	$(BIN)/python -m scripts.all_docs
 
 console: $(VENV)/.stamp
 	$(BIN)/python -m scripts.console

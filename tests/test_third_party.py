@@ -6,7 +6,9 @@ both depend on is borrowed from the environment of the tests.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.pages import blocks_of
+from tests.servers.locks import alone
+from tests.servers.shared import run_folder
 from tests.walkthrough import ROOT, write
 
 PAGE = ROOT / "docs" / "writing-a-connector.md"
@@ -64,15 +68,15 @@ class Reader:
         self.package = folder / "package"
         self.folder = folder / "use"
         self.environment = folder / "environment"
+
+    def install(self) -> None:
+        """Type in the page, and install both wheels, beside each other."""
         for block in BLOCKS:
             if "." in block.label:
                 write(
                     (self.package if block.label in (MODULE, "pyproject.toml") else self.folder) / block.label,
                     block.text,
                 )
-
-    def install(self) -> None:
-        """Both wheels, beside each other."""
         wheels = self.folder.parent / "wheels"
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
         for tree in (ROOT, self.package):
@@ -84,13 +88,13 @@ class Reader:
         # A path alone: the links to the tree that lie in it are not followed.
         (own / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
 
-    def run(self, line: str) -> str:
-        """The output of a command in the environment, which must succeed."""
+    def run(self, line: str, folder: Path | None = None) -> str:
+        """The output of a command in the environment, which must succeed; in this folder, or in theirs."""
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
         path = f"{self.environment / 'bin'}:/usr/local/bin:/usr/bin:/bin"
         # Of pytest's plugins, a reader has none.
         environment = {**kept, "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        return call(["bash", "-c", line], cwd=self.folder, env=environment)
+        return call(["bash", "-c", line], cwd=folder or self.folder, env=environment)
 
 
 def call(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
@@ -101,8 +105,12 @@ def call(command: list[str], cwd: Path | None = None, env: dict[str, str] | None
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    made = Reader(tmp_path_factory.mktemp("third-party"))
-    made.install()
+    """The same for the whole run."""
+    folder = run_folder(tmp_path_factory) / "third-party"
+    made = Reader(folder)
+    with alone(folder.with_suffix(".lock")):
+        if not folder.exists():
+            made.install()
     return made
 
 
@@ -123,10 +131,15 @@ def test_nothing_of_the_tree_is_in_the_environment(reader: Reader) -> None:
 
 @pytest.fixture(scope="module")
 def shown(reader: Reader) -> dict[str, str]:
-    """What the commands of the page show, one after the other."""
+    """What the commands of the page show, one after the other; once in the whole run."""
     lines = [line for block in BLOCKS if block.language == "sh" for line in block.text.splitlines()]
     assert INSTALL in lines
-    return {line: reader.run(line) for line in lines if line != INSTALL}
+    told = reader.folder.with_name("shown.json")
+    with alone(told.with_suffix(".lock")):
+        if not told.exists():
+            told.write_text(json.dumps({line: reader.run(line) for line in lines if line != INSTALL}))
+        shown: dict[str, str] = json.loads(told.read_text())
+        return shown
 
 
 def test_its_commands_show_what_the_page_says(shown: dict[str, str]) -> None:
@@ -159,7 +172,8 @@ def test_the_command_line_tells_all_about_it(shown: dict[str, str]) -> None:
         assert told.count(words) == 2
 
 
-def test_records_are_routed_through_it(reader: Reader) -> None:
+def test_records_are_routed_through_it(reader: Reader, tmp_path: Path) -> None:
     """A thousand, with a sink that goes away half-way: each is there, in order, and acknowledged."""
-    write(reader.folder / "route.py", ROUTE)
-    reader.run("python route.py")
+    folder = shutil.copytree(reader.folder, tmp_path / "use")
+    write(folder / "route.py", ROUTE)
+    reader.run("python route.py", folder)

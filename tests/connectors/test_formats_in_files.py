@@ -6,7 +6,6 @@ import io
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ import pytest
 from protobuf_types import descriptor_set, order_file, orders
 
 from router.framing import FRAMINGS
+from tests.commands import Command, sluiceway
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 SCHEMA: dict[str, Any] = {
     "type": "record",
     "name": "Order",
@@ -52,10 +51,6 @@ tests:
 """
 
 
-def sluiceway(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SLUICEWAY, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-
-
 def avro_in(folder: Path, count: int) -> None:
     """A file that was written with another schema than the configured one."""
     events = [{"at": 1_000 * number, "id": number} for number in range(count)]
@@ -73,8 +68,8 @@ def read(path: Path) -> list[Any]:
 def test_avro_goes_from_file_to_file(tmp_path: Path) -> None:
     """Changed or not, records leave by the schema of the sink or source, never by that of the file they were in."""
     avro_in(tmp_path, 20)
-    assert sluiceway(tmp_path, "test").returncode == 0
-    done = sluiceway(tmp_path, "run")
+    assert sluiceway("test", cwd=tmp_path).returncode == 0
+    done = sluiceway("run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     tiers = ["none"] * 10 + ["gold"] * 10
     out, same = read(tmp_path / "out.avro"), read(tmp_path / "same.avro")
@@ -87,7 +82,7 @@ def test_a_kill_leaves_a_container_that_can_be_read_and_nothing_is_lost(tmp_path
     avro_in(tmp_path, 30_000)
     out = tmp_path / "out.avro"
     for _ in range(3):
-        process = subprocess.Popen([SLUICEWAY, "run"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        process = Command("run", cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         size = out.stat().st_size if out.exists() else 0
         until = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < until:
@@ -96,7 +91,7 @@ def test_a_kill_leaves_a_container_that_can_be_read_and_nothing_is_lost(tmp_path
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    done = sluiceway(tmp_path, "run")
+    done = sluiceway("run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {event["id"] for event in read(out)} == set(range(30_000))
 
@@ -117,7 +112,7 @@ def test_protobuf_goes_to_json_and_back(tmp_path: Path) -> None:
             f"sinks: {{b: {{type: file, {sink}}}}}\nflows: [flow.yaml]\n"
         )
         (tmp_path / "flow.yaml").write_text("from: [a]\nrules: [{name: all, to: b}]\n")
-        done = sluiceway(tmp_path, "run")
+        done = sluiceway("run", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "out.ndjson").read_text().splitlines()]
     assert lines == [*events, {}]
@@ -141,6 +136,6 @@ def test_settings_that_cannot_work_are_faults(tmp_path: Path, source: str, sink:
         f"sinks: {{b: {{type: file, path: out, {sink}}}}}\nflows: [flow.yaml]\n"
     )
     (tmp_path / "flow.yaml").write_text("from: [a]\nrules: [{name: all, to: b}]\n")
-    done = sluiceway(tmp_path, "check")
+    done = sluiceway("check", cwd=tmp_path)
     assert done.returncode == 2
     assert fault in " ".join((done.stdout + done.stderr).split())

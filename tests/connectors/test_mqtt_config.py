@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,8 @@ from pydantic import ValidationError
 
 from connectors.mqtt import MqttSink, MqttSource
 from connectors.mqtt.topics import checked_filter, checked_name
+from tests.commands import sluiceway
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 SOURCE = {"broker": "127.0.0.1:1883", "client_id": "me", "topics": ["a/#"]}
 SINK = {"broker": "127.0.0.1:1883", "topic": "a/b"}
 
@@ -115,10 +112,7 @@ def test_topics_and_filters(text: str) -> None:
 def check(folder: Path, config: str, rules: str = "from: [in]\nrules: [{name: all, to: out}]\n") -> tuple[int, str]:
     (folder / "sluiceway.yaml").write_text(config)
     (folder / "rules.yaml").write_text(rules)
-    environment = {**os.environ, "COLUMNS": "1000"}
-    done = subprocess.run(
-        [SLUICEWAY, "check"], cwd=folder, capture_output=True, text=True, env=environment, check=False
-    )
+    done = sluiceway("check", cwd=folder, environment={"COLUMNS": "1000"})
     return done.returncode, done.stdout + done.stderr
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +14,10 @@ import pytest
 from mqtt_peers import Collector, client, payloads, publish
 
 from router.testing import until
+from tests.commands import Command
 from tests.servers.fixtures import StartMosquitto
 from tests.servers.mosquitto import Mosquitto
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 CONNECTED = "source in: connected"
 RULES = """
 from: [in]
@@ -50,23 +48,20 @@ class Router:
             "  archive: {type: file, path: archive.ndjson}\n"
             "flows: [rules.yaml]\n"
         )
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Command | None = None
 
     async def start(self) -> None:
         """Start it, and wait until it reads."""
         before = self.log.count(CONNECTED)
         with (self.folder / "log").open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                SLUICEWAY, "run", cwd=self.folder, stdout=log, stderr=log
-            )
+            self.process = Command("run", cwd=self.folder, stdout=log, stderr=log)
         await until(lambda: self.log.count(CONNECTED) > before, 60)
 
     async def end(self, number: signal.Signals) -> int:
         """Send a signal, and wait for the exit status."""
         assert self.process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
-        return await self.process.wait()
+        self.process.send_signal(number)
+        return await asyncio.to_thread(self.process.wait)
 
     @property
     def log(self) -> str:

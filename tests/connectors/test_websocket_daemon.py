@@ -8,7 +8,6 @@ import json
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,8 +19,8 @@ from test_websocket_source import server_tls
 from websocket_peers import KINDS, Kind, Peer, server, until
 
 from tests.certificates import Certificates
+from tests.commands import Command, sluiceway
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 RULES = """
 from: [feed]
 rules:
@@ -45,7 +44,7 @@ class Router:
         self.tls = tls
         self.numbers: list[int] = []
         self.code: int | None = None
-        self.process: asyncio.subprocess.Process
+        self.process: Command
 
     @property
     def archived(self) -> list[int]:
@@ -53,10 +52,9 @@ class Router:
         path = self.folder / "archive.ndjson"
         return [json.loads(line)["n"] for line in path.read_text().splitlines()] if path.exists() else []
 
-    async def command(self, *arguments: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            SLUICEWAY, *arguments, cwd=self.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
+    def start(self) -> None:
+        """Start the daemon."""
+        self.process = Command("run", cwd=self.folder)
 
     async def subscribe(self) -> None:
         """Keep what comes, until the daemon says that it goes."""
@@ -73,14 +71,14 @@ class Router:
     async def stop(self) -> str:
         """SIGTERM, and what was logged."""
         self.process.send_signal(signal.SIGTERM)
-        _, errors = await self.process.communicate()
-        assert self.process.returncode == 0, errors.decode()
-        return errors.decode()
+        with self.process:
+            _, errors = await asyncio.to_thread(self.process.communicate)
+        assert self.process.returncode == 0, errors
+        return errors
 
     async def letters(self) -> list[dict[str, Any]]:
-        listing = await self.command("dead", "list", "--json")
-        printed, _ = await listing.communicate()
-        return [json.loads(line) for line in printed.decode().splitlines()]
+        listing = await asyncio.to_thread(sluiceway, "dead", "list", "--json", cwd=self.folder)
+        return [json.loads(line) for line in listing.stdout.splitlines()]
 
 
 @asynccontextmanager
@@ -97,7 +95,7 @@ async def router(folder: Path, feed: str, live: str = "", tls: ssl.SSLContext | 
         "flows: [rules.yaml]\n"
     )
     made = Router(folder, port, tls)
-    made.process = await made.command("run")
+    made.start()
     subscribing = asyncio.create_task(made.subscribe(), name="subscriber")
     try:
         async with asyncio.timeout(60):
@@ -107,7 +105,8 @@ async def router(folder: Path, feed: str, live: str = "", tls: ssl.SSLContext | 
         subscribing.cancel()
         if made.process.returncode is None:
             made.process.kill()
-            await made.process.communicate()
+            with made.process:
+                await asyncio.to_thread(made.process.communicate)
 
 
 class Feed:

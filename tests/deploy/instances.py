@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.commands import Command
 from tests.deploy.units import Host
 
 TEMPLATE = "sluiceway@.service"
@@ -27,7 +27,7 @@ class Instance:
     """One that runs."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Command
     url: str
 
     def metrics(self) -> Samples:
@@ -63,15 +63,19 @@ def _start(host: Host, name: str, environment: Mapping[str, str], stack: ExitSta
     log = host.root / f"{name}.log"
     output = stack.enter_context(log.open("wb"))
     process = stack.enter_context(
-        subprocess.Popen(
-            started.command, env={**started.environment, **environment}, stdout=output, stderr=subprocess.STDOUT
+        Command(
+            *started.command[1:],
+            cwd=Path.cwd(),
+            environment={**started.environment, **environment},
+            stdout=output,
+            stderr=output,
         )
     )
     stack.callback(process.kill)
     return Instance(name, process, _url(process, log))
 
 
-def _url(process: subprocess.Popen[bytes], log: Path) -> str:
+def _url(process: Command, log: Path) -> str:
     """Where its pages are, once it says so."""
     end = time.monotonic() + PATIENCE
     while True:

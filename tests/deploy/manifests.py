@@ -26,7 +26,7 @@ def documents(text: str) -> list[Any]:
 def built(folder: Path) -> list[Any]:
     """The manifests that kustomize makes of a folder; it has to make them without a word."""
     done = subprocess.run(
-        [deploy_tools.tool("kustomize"), "build", str(folder)], capture_output=True, text=True, check=False
+        [deploy_tools.tool("kubectl"), "kustomize", str(folder)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     return documents(done.stdout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,13 +13,13 @@ from typing import Any
 import pytest
 
 from scripts import deploy_tools
+from tests.commands import sluiceway
 from tests.deploy.instances import running, stop
 from tests.deploy.manifests import DEPLOY, documents, faults, needs_tools
 from tests.deploy.units import Host
 
 CONTAINER = DEPLOY / "container"
 RECIPE = CONTAINER / "Dockerfile"
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 
 
 def compose() -> Any:
@@ -81,13 +80,8 @@ def test_the_healthcheck_succeeds_while_the_daemon_lives_and_fails_without_it(tm
 def test_the_configuration_of_compose_is_right_and_so_are_its_tests(tmp_path: Path) -> None:
     (tmp_path / "http-token").write_text("a token of its own")
     for command in ("check", "test"):
-        done = subprocess.run(
-            [SLUICEWAY, command, str(CONTAINER / "config" / "sluiceway.yaml")],
-            env={**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        file = CONTAINER / "config" / "sluiceway.yaml"
+        done = sluiceway(command, file, cwd=tmp_path, environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from router.daemon import MOVE_SECONDS
+from tests.commands import sluiceway
 from tests.deploy.manifests import DEPLOY, built, faults, needs_tools
 
 KUBERNETES = DEPLOY / "kubernetes"
 OVERLAYS = ["production", "stateless"]
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 
 pytestmark = needs_tools
 
@@ -98,13 +95,7 @@ def test_the_configuration_of_the_pods_is_right_and_so_are_its_tests(overlay: st
         (tmp_path / credential).write_text("a secret of its own")
     assert [variable["name"] for variable in container["env"]] == ["CREDENTIALS_DIRECTORY"]
     for command in ("check", "test"):
-        done = subprocess.run(
-            [SLUICEWAY, command, *files],
-            env={**os.environ, "CREDENTIALS_DIRECTORY": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = sluiceway(command, *files, cwd=tmp_path, environment={"CREDENTIALS_DIRECTORY": str(tmp_path)})
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from router.daemon import MOVE_SECONDS
+from tests.commands import sluiceway
 from tests.deploy.units import SLUICEWAY, SYSTEMD, Host, lines_of
 
 UNITS = ["sluiceway.service", "sluiceway@.service"]
@@ -66,9 +67,7 @@ def test_the_shipped_configuration_is_right_and_so_are_its_tests(unit: str, inst
     started = host.started(unit, instance)
     files = [argument for argument in started.command if argument.endswith(".yaml")]
     for command in ("check", "test"):
-        done = subprocess.run(
-            [SLUICEWAY, command, *files], env=started.environment, capture_output=True, text=True, check=False
-        )
+        done = sluiceway(command, *files, cwd=tmp_path, environment=started.environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -18,7 +17,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
+from tests.commands import SLUICEWAY, Command, sluiceway
+
 PLUGINS = Path(__file__).with_name("plugins")
 
 _DISTRIBUTION = """\
@@ -57,8 +57,8 @@ class Daemon:
         self.log = config.with_name("daemon.log")
         self.url = ""
         self.starts = 0
-        self._environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {"PYTHONPATH": path, **(environment or {})}
+        self._process: Command | subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -75,8 +75,13 @@ class Daemon:
         """Start it, and wait until its banner says where it is."""
         self.starts += 1
         with tempfile.TemporaryFile() as out, self.log.open("ab") as log:
-            command = [SLUICEWAY, "run", str(self.config), "--log-format", "json", *options]
-            self._process = subprocess.Popen(command, stdout=out, stderr=log, env=self._environment)
+            command = ["run", str(self.config), "--log-format", "json", *options]
+            if "LD_PRELOAD" in self._environment:  # that takes a process which is executed
+                environment = {**os.environ, **self._environment}
+                self._process = subprocess.Popen([SLUICEWAY, *command], stdout=out, stderr=log, env=environment)
+            else:
+                where = Path.cwd()
+                self._process = Command(*command, cwd=where, stdout=out, stderr=log, environment=self._environment)
             deadline = time.monotonic() + seconds
             while wait:
                 out.seek(0)
@@ -171,14 +176,7 @@ class Daemon:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command with the same configuration: ``command("dead", "list")``."""
-        return subprocess.run(
-            [SLUICEWAY, *arguments, str(self.config)],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return sluiceway(*arguments, self.config, cwd=Path.cwd(), environment=self._environment)
 
 
 def total(metrics: dict[str, float], name: str, *labels: str) -> float:

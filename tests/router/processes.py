@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
+from tests.commands import SLUICEWAY, Command, sluiceway
 
-
-def sluiceway(
-    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """What the command says, and how it exits."""
-    return subprocess.run(
-        [SLUICEWAY, *arguments], cwd=cwd, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+__all__ = ["SLUICEWAY", "daemon_process", "free_port", "sluiceway"]
 
 
 @contextmanager
-def daemon_process(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def daemon_process(folder: Path, port: int) -> Iterator[Command]:
     """``sluiceway run`` in this folder, ready; its pages are on this port, over http or https. It has to end well."""
-    with (folder / "run.log").open("w") as log:
-        running = subprocess.Popen([SLUICEWAY, "run"], cwd=folder, stdout=log, stderr=log, text=True)
+    with (folder / "run.log").open("wb") as log:
+        running = Command("run", cwd=folder, stdout=log, stderr=log)
         try:
             wait_until_ready(running, port, folder / "run.log")
             yield running
@@ -42,7 +31,7 @@ def daemon_process(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             running.wait()
 
 
-def wait_until_ready(running: subprocess.Popen[str], port: int, log: Path) -> None:
+def wait_until_ready(running: Command, port: int, log: Path) -> None:
     """Return once it takes records in; over https, or with mutual TLS, once it says that it runs."""
     deadline = time.monotonic() + 60
     while not _is_ready(port) and "Ctrl-C stops it" not in log.read_text():

@@ -7,7 +7,6 @@ import hashlib
 import json
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ from router.letter import Letter
 from router.metrics import Metrics
 from router.state import FILE, StateDir
 from rules.faults import Refused
-
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
+from tests.commands import sluiceway
 
 
 def audit_of(state: StateDir, metrics: Metrics | None = None) -> Audit:
@@ -306,10 +304,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "orders.yaml").write_text("from: [orders]\nrules: [{name: all, to: out}]\n")
     (tmp_path / "sluiceway.yaml").write_text(CONFIG)
     return tmp_path
-
-
-def sluiceway(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SLUICEWAY, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
 def told(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

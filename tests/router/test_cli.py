@@ -15,17 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
-
-
-def sluiceway(*arguments: str | Path, cwd: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SLUICEWAY, *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def started(cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([SLUICEWAY, "run"], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+from tests.commands import SLUICEWAY, Command, sluiceway
 
 
 def project(folder: Path, *, lines: str = "", vip: str = "{type: file, path: out/vip.ndjson}") -> Path:
@@ -98,9 +88,7 @@ def test_sigterm_drains_and_exits_with_0(tmp_path: Path) -> None:
     project(tmp_path, lines='{"amount": 900}\n')
     config = tmp_path / "sluiceway.yaml"
     config.write_text(config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
-    with subprocess.Popen(
-        [SLUICEWAY, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
+    with Command("run", cwd=tmp_path) as run:
         deadline = time.monotonic() + 20
         while not (tmp_path / "out/vip.ndjson").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -116,7 +104,7 @@ def test_a_replay_beside_a_running_daemon_says_what_failed_again(tmp_path: Path)
     project(tmp_path, lines='{"amount": -1}\n{"amount": 1}\n')
     config = tmp_path / "sluiceway.yaml"
     config.write_text(config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
-    with started(tmp_path) as run:
+    with Command("run", cwd=tmp_path) as run:
         deadline = time.monotonic() + 20
         while not sluiceway("dead", "list", cwd=tmp_path).stdout and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -131,10 +119,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     config = tmp_path / "sluiceway.yaml"
     config.write_text(config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
     (tmp_path / "out" / "vip.ndjson").mkdir(parents=True)  # it can never be opened: the drain has no end
-    with subprocess.Popen(
-        [SLUICEWAY, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
-        assert run.stdout is not None
+    with Command("run", cwd=tmp_path) as run:
         run.stdout.readline()
         time.sleep(0.5)
         os.kill(run.pid, signal.SIGTERM)
@@ -185,7 +170,7 @@ def test_a_failing_test_is_told_and_exits_with_1(tmp_path: Path) -> None:
 )
 def test_eval(tmp_path: Path, expression: str, given: str | None, status: int, printed: str) -> None:
     options = [] if given is None else ["--event", "-"]
-    done = sluiceway("eval", expression, *options, cwd=tmp_path, given=given)
+    done = sluiceway("eval", expression, *options, cwd=tmp_path, given=given or "")
     assert (done.returncode, done.stdout) == (status, printed)
     assert bool(done.stderr) == bool(status)
     assert "Traceback" not in done.stderr

@@ -8,7 +8,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +22,7 @@ from router.deadletters import DeadLetters
 from router.letter import Letter
 from router.letter_choice import Choice
 from router.state import StateDir
-
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
+from tests.commands import SLUICEWAY, Command, sluiceway
 
 CONFIG = """
 http: null
@@ -41,10 +39,6 @@ rules:
   - {name: vip, when: event.amount > 500, to: vip}
   - {name: rest, to: rest}
 """
-
-
-def sluiceway(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SLUICEWAY, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture
@@ -184,14 +178,11 @@ def test_an_interrupted_replay_leaves_the_rest_where_it_is(project: Path, beside
     config, output = project / "sluiceway.yaml", project / "out/rest.ndjson"
     if beside:
         config.write_text(config.read_text().replace("follow: false", "follow: true"))
-    daemon = subprocess.Popen([SLUICEWAY, "run"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        assert daemon.stdout is not None
+    with Command("run", cwd=project, stderr=subprocess.DEVNULL) as daemon:
         daemon.stdout.readline()
         if not beside:
             assert daemon.wait(60) == 0
-        command = [SLUICEWAY, "dead", "replay", "--all", "--rate", "20"]
-        with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as replay:
+        with Command("dead", "replay", "--all", "--rate", "20", cwd=project, stderr=subprocess.DEVNULL) as replay:
             waited(lambda: lines(output))
             replay.send_signal(signal.SIGINT)
             told, _ = replay.communicate(timeout=60)
@@ -203,7 +194,6 @@ def test_an_interrupted_replay_leaves_the_rest_where_it_is(project: Path, beside
         if not beside:
             assert sluiceway("run", cwd=project).returncode == 0
         time.sleep(0.3)
-    finally:
         daemon.terminate()
         daemon.communicate(timeout=60)
     assert len(lines(output)) == delivered
@@ -217,8 +207,7 @@ def test_a_daemon_replays_at_the_rate_that_is_asked_for(project: Path) -> None:
     config = project / "sluiceway.yaml"
     config.write_text(config.read_text().replace("follow: false", "follow: true"))
     keep(project, *(letter(b'{"amount":%d}' % n) for n in range(1, 31)), letter(b'{"amount":-1}'))
-    with subprocess.Popen([SLUICEWAY, "run"], cwd=project, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
-        assert run.stdout is not None
+    with Command("run", cwd=project, stderr=subprocess.DEVNULL) as run:
         run.stdout.readline()
         replayed = sluiceway("dead", "replay", "--all", "--rate", "30", cwd=project)
         run.terminate()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,8 +15,8 @@ import pytest
 from router.deadletters import DeadLetters
 from router.letter import Letter
 from router.state import StateDir
+from tests.commands import sluiceway
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 CONFIG = """
 http: null
 sources:
@@ -60,11 +58,8 @@ def write(folder: Path, orders: str) -> None:
     (folder / "rules/rows.yaml").write_text(ROWS)
 
 
-def diff(*arguments: str, cwd: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SLUICEWAY, "diff", *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "COLUMNS": "80"},
-    )  # fmt: skip
+def diff(*arguments: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    return sluiceway("diff", *arguments, cwd=cwd, given=given, environment={"COLUMNS": "80"})
 
 
 BOTH = ("sluiceway.yaml", "next/sluiceway.yaml")

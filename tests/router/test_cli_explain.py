@@ -9,7 +9,6 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
+from tests.commands import SLUICEWAY, Command, completed
+
 SECRET = "sesame-open-now"
 
 CONFIG = """
@@ -71,10 +71,7 @@ def sluiceway(
     *arguments: str | Path, cwd: Path, given: str | bytes | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     given = given.encode() if isinstance(given, str) else given
-    return subprocess.run(
-        [SLUICEWAY, *arguments], cwd=cwd, input=given, capture_output=True, timeout=60, check=False,
-        env={**os.environ, "COLUMNS": "80", **environment},
-    )  # fmt: skip
+    return completed(*arguments, cwd=cwd, given=given or b"", environment={"COLUMNS": "80", **environment})
 
 
 def explain(*arguments: str, cwd: Path, given: str | bytes | None = None, **environment: str) -> str:
@@ -172,7 +169,10 @@ def test_there_are_colours_on_a_terminal_and_none_in_a_pipe(project: Path) -> No
 
 def test_an_output_that_takes_ascii_alone_gets_ascii_alone(project: Path) -> None:
     given = '{"amount": 900, "tenant": "é"}'
-    told = explain("orders", cwd=project, given=given, PYTHONIOENCODING="ascii")
+    told = subprocess.run(
+        [SLUICEWAY, "explain", "orders"], cwd=project, input=given.encode(), capture_output=True, check=True,
+        timeout=60, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    ).stdout.decode()  # fmt: skip
     assert told.isascii()
     assert "+ + vip" not in told
     assert '"tenant": "\\xe9"' in told
@@ -414,7 +414,7 @@ def test_a_reader_that_goes_away_is_no_trouble(project: Path) -> None:
 @contextlib.contextmanager
 def running(project: Path) -> Iterator[None]:
     """A daemon, which must end well."""
-    with subprocess.Popen([SLUICEWAY, "run"], cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+    with Command("run", cwd=project, stdin=subprocess.PIPE) as run:
         yield
         run.send_signal(signal.SIGTERM)
         _, errors = run.communicate(timeout=30)

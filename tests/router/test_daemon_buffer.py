@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,8 @@ from router.replay_jobs import ReplayJobs
 from router.state import StateDir
 from router.testing import until
 from rules.faults import Refused
+from tests.commands import sluiceway
 
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 CONFIG = """
 state_dir: state
 http: {listen: "127.0.0.1:0"}
@@ -164,7 +162,7 @@ async def test_a_buffer_in_which_records_wait_is_not_forgotten(
     with pytest.raises(Refused, match="wait in the disk buffer"):
         await Daemon(load([path])).run()
     for command in ("check", "run"):
-        ran = subprocess.run([SLUICEWAY, command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        ran = sluiceway(command, cwd=tmp_path)
         hint = f"should have its `buffer` until they are delivered; to give them up, move {file} away"
         assert (ran.returncode, ran.stderr) == (2, f"{what}; {hint}\nrefused: 1 fault\n")
     memory.sink("vip").down = False
@@ -189,7 +187,7 @@ async def test_a_damaged_buffer_stops_the_start_and_stays_as_it_is(tmp_path: Pat
     file.write_bytes(b"\xa5" * 100_000)
     with pytest.raises(StateError, match=r"buffer\.vip\.db: the file is damaged"):
         await Daemon(load([path])).run()
-    ran = subprocess.run([SLUICEWAY, "run"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ran = sluiceway("run", cwd=tmp_path)
     assert ran.returncode == 1
     assert f"sluiceway: {file}: the file is damaged" in ran.stderr
     assert "move it away to begin anew, and try `sqlite3 FILE .recover` to save the records in it" in ran.stderr

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -21,8 +19,8 @@ from router.dryrun import Account, DryRun, Unpeekable, kept_positions
 from router.errors import NotConnected
 from router.state import StateDir
 from router.testing import until
+from tests.commands import Command, sluiceway
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 RULES = """
 flow: orders
 from: [orders]
@@ -60,12 +58,6 @@ async def run(dry: DryRun, stop: asyncio.Event | None = None) -> Account:
         return await dry.run(stop or asyncio.Event())
 
 
-def sluiceway(*arguments: str, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SLUICEWAY, "run", *arguments], cwd=cwd, input=given, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 def contents(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in files}
@@ -74,7 +66,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_it_counts_what_would_go_where_and_leaves_nothing_behind(tmp_path: Path) -> None:
     project(tmp_path)
     before = contents(tmp_path)
-    done = sluiceway("--dry-run", cwd=tmp_path)
+    done = sluiceway("run", "--dry-run", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, STARTS)
     assert done.stdout == (
         "source orders: 5 record(s), 58 byte(s); ended\n"
@@ -92,14 +84,14 @@ def test_it_counts_what_would_go_where_and_leaves_nothing_behind(tmp_path: Path)
 def test_it_begins_where_the_daemon_would_and_leaves_its_state_as_it_is(tmp_path: Path) -> None:
     """After a run, what came since; and the run after it reads that, too, as if nobody had looked."""
     project(tmp_path)
-    assert sluiceway(cwd=tmp_path).returncode == 0
+    assert sluiceway("run", cwd=tmp_path).returncode == 0
     with (tmp_path / "in.ndjson").open("a") as file:
         file.write('{"amount": 901}\n')
     before = contents(tmp_path)
-    told = json.loads(sluiceway("--dry-run", "--json", cwd=tmp_path).stdout)
+    told = json.loads(sluiceway("run", "--dry-run", "--json", cwd=tmp_path).stdout)
     assert (told["records"], told["counts"][0]["to"]) == (1, "vip")
     assert contents(tmp_path) == before
-    assert sluiceway(cwd=tmp_path).returncode == 0
+    assert sluiceway("run", cwd=tmp_path).returncode == 0
     assert (tmp_path / "out/vip.ndjson").read_text() == '{"amount": 900}\n{"amount": 901}\n'
 
 
@@ -114,9 +106,9 @@ def test_positions_are_seen_while_a_daemon_holds_the_folder(tmp_path: Path) -> N
 def test_it_runs_beside_the_daemon(tmp_path: Path) -> None:
     """Which goes on, and has its folder alone."""
     project(tmp_path, FILE.replace("false", "true"))
-    with subprocess.Popen([SLUICEWAY, "run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as daemon:
+    with Command("run", cwd=tmp_path) as daemon:
         wait_for(lambda: (tmp_path / "out/vip.ndjson").exists())
-        done = sluiceway("--dry-run", "--for", "1s", "--json", cwd=tmp_path)
+        done = sluiceway("run", "--dry-run", "--for", "1s", "--json", cwd=tmp_path)
         assert (done.returncode, json.loads(done.stdout)["sources"]["orders"]["connected"]) == (0, True)
         with (tmp_path / "in.ndjson").open("a") as file:
             file.write('{"amount": 902}\n')
@@ -135,10 +127,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
 
 def test_a_signal_ends_it_with_the_counts(tmp_path: Path) -> None:
     project(tmp_path, "{type: generate, template: {amount: 900}, rate: 1000/s}")
-    with subprocess.Popen(
-        [SLUICEWAY, "run", "--dry-run"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as dry:
-        assert dry.stderr is not None
+    with Command("run", "--dry-run", cwd=tmp_path) as dry:
         assert dry.stderr.readline() == STARTS
         dry.send_signal(signal.SIGINT)
         out, errors = dry.communicate(timeout=30)
@@ -184,17 +173,17 @@ def test_a_source_that_would_notice_is_refused_and_is_not_opened(tmp_path: Path,
 
 def test_the_command_says_what_to_do_instead_and_reads_it_when_it_may(tmp_path: Path) -> None:
     project(tmp_path, "{type: stdin}")
-    refused = sluiceway("--dry-run", cwd=tmp_path, given='{"amount": 900}\n')
+    refused = sluiceway("run", "--dry-run", cwd=tmp_path, given='{"amount": 900}\n')
     assert refused.returncode == 2
     assert "source orders (stdin): " in refused.stderr
     assert "--consume" in refused.stderr
-    read = sluiceway("--dry-run", "--consume", cwd=tmp_path, given='{"amount": 900}\n')
+    read = sluiceway("run", "--dry-run", "--consume", cwd=tmp_path, given='{"amount": 900}\n')
     assert (read.returncode, "orders -> vip by vip: 1\n" in read.stdout) == (0, True)
 
 
 def test_a_source_that_cannot_be_opened_is_told_and_fails_the_command(tmp_path: Path) -> None:
     project(tmp_path, "{type: file, path: nothing.ndjson}")
-    done = sluiceway("--dry-run", "--for", "1s", cwd=tmp_path)
+    done = sluiceway("run", "--dry-run", "--for", "1s", cwd=tmp_path)
     assert done.returncode == 1
     assert "source orders: 0 record(s), 0 byte(s); " in done.stdout
     assert "nothing.ndjson" in done.stdout
@@ -202,8 +191,8 @@ def test_a_source_that_cannot_be_opened_is_told_and_fails_the_command(tmp_path: 
 
 def test_its_options_go_with_it_alone(tmp_path: Path) -> None:
     project(tmp_path)
-    assert sluiceway("--consume", cwd=tmp_path).returncode == 2
-    assert sluiceway("--dry-run", "--for", "soon", cwd=tmp_path).returncode == 2
+    assert sluiceway("run", "--consume", cwd=tmp_path).returncode == 2
+    assert sluiceway("run", "--dry-run", "--for", "soon", cwd=tmp_path).returncode == 2
     assert not (tmp_path / "state").exists()
 
 

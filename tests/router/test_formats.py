@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from tests.walkthrough import PROGRAMS, SECONDS, write
+from tests import commands
+from tests.walkthrough import write
 
 pack = msgspec.msgpack.encode
 
 
 def sluiceway(folder: Path, *arguments: str, status: int = 0) -> str:
     """The output of the command."""
-    command = [str(PROGRAMS / "sluiceway"), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = commands.sluiceway(*arguments, cwd=folder)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 

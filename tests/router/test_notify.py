@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +15,8 @@ from uuid import uuid4
 import pytest
 
 from router.notify import ServiceManager, headline
+from tests.commands import Command
 
-SLUICEWAY = str(Path(sys.executable).with_name("sluiceway"))
 CONFIG = """\
 state_dir: state
 http: {listen: 127.0.0.1:0}
@@ -81,16 +79,17 @@ def daemon(
     sink: str = "{type: file, path: out.ndjson}",
     follow: str = "true",
     watch: bool = True,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Command]:
     (folder / "orders.ndjson").write_text('{"id": 1}\n')
     (folder / "sluiceway.yaml").write_text(CONFIG.replace("SINK", sink).replace("FOLLOW", follow))
     (folder / "flow.yaml").write_text(RULES)
     with (
         (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [SLUICEWAY, "run", *([] if watch else ["--no-watch"])],
+        Command(
+            "run",
+            *([] if watch else ["--no-watch"]),
             cwd=folder,
-            env={**os.environ, **environment},
+            environment=environment,
             stdout=log,
             stderr=log,
         ) as process,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +21,7 @@ from router.letter import Letter
 from router.redaction import Redaction
 from rules.reader import read_flow
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
-
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
+from tests.commands import sluiceway
 
 
 def flow_of(rules: str, schema: object = None) -> Any:
@@ -86,9 +83,8 @@ def test_explain_on_the_command_line_does_not_show_it(tmp_path: Path) -> None:
     path = project(tmp_path)
     given = json.dumps({"amount": 51, "user": {"id": "u1", "email": "me@secret.example"}})
     for options in ([], ["--json"]):
-        done = subprocess.run(
-            [SLUICEWAY, "explain", path, "orders", *options], input=given, capture_output=True, text=True, check=True
-        )
+        done = sluiceway("explain", path, "orders", *options, cwd=tmp_path, given=given)
+        assert done.returncode == 0, done.stderr
         assert "secret.example" not in done.stdout
         assert "***" in done.stdout
 

@@ -9,7 +9,6 @@ import logging
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -31,8 +30,8 @@ from router.testing import until
 from rules.cel import Duration, Timestamp
 from rules.codecs import Json
 from rules.faults import Refused
+from tests.commands import sluiceway
 
-SLUICEWAY = Path(sys.executable).with_name("sluiceway")
 SECRET = "sesame-open-now"
 COUNTRIES = "code,name,eu\nDE,Germany,true\nCH,Switzerland,false\n"
 
@@ -406,10 +405,7 @@ async def test_a_daemon_that_waits_for_its_first_table_can_be_stopped(folder: Pa
 
 
 def run(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SLUICEWAY, *arguments], cwd=folder, input=given, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "PEPPER": SECRET},
-    )  # fmt: skip
+    return sluiceway(*arguments, cwd=folder, given=given, environment={"PEPPER": SECRET})
 
 
 HASHING = """

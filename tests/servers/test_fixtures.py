@@ -170,9 +170,9 @@ def test_what_kafka_lacks_is_named(bare_machine: Path) -> None:
 @pytest.mark.parametrize("ci", [True, False])
 def test_without_the_servers_tests_are_skipped_with_the_reason_and_fail_in_ci(bare_machine: Path, ci: bool) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_XDIST_WORKER")}
-    environment |= {"CI": "true"} if ci else {}
+    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | ({"CI": "true"} if ci else {})
     files = [f"tests/servers/test_{server}.py" for server in ("kafka", "mosquitto")]
-    command = [sys.executable, "-m", "pytest", *files, "-rs", "-k", "each_listener"]
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_asyncio.plugin", *files, "-rs", "-k", "each_listener"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert NO_JAVA in done.stdout
     assert NO_MOSQUITTO in done.stdout
