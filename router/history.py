@@ -119,7 +119,7 @@ class History:
 
     def _of_rules(self, configuration: Configuration, rates: _Rates) -> Iterable[tuple[Key, float]]:
         matched = by_two(self._metrics.rule_records, "flow", "rule", self._is_kept)
-        failed = by_two(self._metrics.rule_errors, "flow", "rule", self._is_error)
+        failed = by_two(self._metrics.rule_errors, "flow", "rule", self._is_kept)
         for flow in configuration.flows:
             for rule in flow.rules if flow.name not in self._left_out else ():
                 key = ("flows", flow.name, rule.name)
@@ -128,9 +128,6 @@ class History:
 
     def _is_kept(self, labels: Mapping[str, str]) -> bool:
         return labels["flow"] not in self._left_out
-
-    def _is_error(self, labels: Mapping[str, str]) -> bool:
-        return self._is_kept(labels) and labels["kind"] != "missing"
 
 
 class Told(Struct, frozen=True):

@@ -214,12 +214,8 @@ class Metrics:
         rule = ("flow", "rule")
         self.flow_records = self._counter("flow_records_total", "Records that a flow has decided about.", "flow")
         self.rule_records = self._counter("rule_records_total", "Records that a rule matched.", *rule)
-        self.rule_errors = self._counter(
-            "rule_errors_total",
-            "Errors in a rule; kind `missing` only means that its `when` did not match.",
-            *rule,
-            "kind",
-        )
+        what = "Errors in a rule, by the part of it that failed."
+        self.rule_errors = self._counter("rule_errors_total", what, *rule, "kind")
         self.unmatched = self._counter("unmatched_records_total", "Records that no rule matched.", "flow")
         self.violations = self._counter("contract_violations_total", "Violations of a contract.", "flow", "check")
         self.dropped = self._counter("dropped_records_total", "Records dropped by a rule that says so.", *rule)

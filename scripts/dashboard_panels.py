@@ -128,7 +128,6 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Rule errors",
             PER_SECOND,
             (rate("rule_errors_total", "flow", "rule", "kind", empty="no rule has failed"),),
-            about="Kind `missing` only means that a `when` did not match.",
         ),
         Panel(
             "Dropped and unmatched",

@@ -265,7 +265,7 @@ def _rule(rule: Rule, counted: _Counted) -> RuleTold:
         split=None if rule.split is None else SplitTold(each=rule.split.each.cel.text, name=rule.split.name),
         targets=list(map(_target, rule.to)),
         records=int(counted.records.get(rule.name, 0)),
-        errors=int(sum(many for kind, many in failed.items() if kind != "missing")),
+        errors=int(sum(failed.values())),
         dropped=int(counted.dropped.get(rule.name, 0)),
         **_shape(rule.shape),
     )

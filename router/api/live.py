@@ -144,7 +144,7 @@ def _flows(metrics: Metrics, told: dict[str, Any], kept: dict[str, int]) -> dict
         "unmatched": by(metrics.unmatched, "flow"),
         "dropped": by(metrics.dropped, "flow"),
         "dead_letters": by(metrics.dead_letters, "flow"),
-        "rule_errors": by(metrics.rule_errors, "flow", lambda labels: labels["kind"] != "missing"),
+        "rule_errors": by(metrics.rule_errors, "flow"),
     }
     flows, ways = _joined(told, counted), by_two(metrics.routed, "flow", "sink")
     for name, flow in flows.items():

@@ -182,7 +182,7 @@ class LagsOutOfStep(MemorySource):
 
     async def lag(self) -> Sequence[Lag]:
         self.asked = True
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
         self.asked = False
         return ()
 
@@ -198,7 +198,7 @@ class LagsOn(MemorySource):
 
     async def lag(self) -> Sequence[Lag]:
         try:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.05)
         except asyncio.CancelledError:
             await asyncio.sleep(60)
         return ()

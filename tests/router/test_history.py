@@ -38,7 +38,6 @@ def test_a_point_is_what_was_counted_since_the_last_one(tmp_path: Path) -> None:
     history = History(metrics, lambda: config, lambda: status("orders"))
     metrics.source_records.labels("orders").inc(50)
     metrics.rule_errors.labels("orders", "odd", "error").inc(2)
-    metrics.rule_errors.labels("orders", "odd", "missing").inc(9)
     metrics.end_to_end.labels("orders", "out").observe(0.02)
     history.tick()
     history.tick()

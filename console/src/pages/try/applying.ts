@@ -72,19 +72,21 @@ export function ApplyDialog({ close, download }: { close: () => void; download: 
   const failed = checked.value.tests?.failed.length ?? 0;
   const isFaulty = faults.value.length + failed > 0;
   const isReadOnly = refused.value instanceof ApiError && refused.value.status === 403;
+  const kept = Object.keys(current.value).map(fileOf).filter((file) => file?.read_only);
   const many = edited.value.length;
   const what = many === 1 ? "the file" : `${many} files`;
   return html`<${Dialog} title="Apply" close=${shut}><div class="apply">
     ${Object.entries(current.value).map(([path, { base, text }]) => html`<section aria-label=${shortPath(path)}>
       <h3><${Text} text=${shortPath(path)} /></h3><${TextDiff} before=${base} after=${text} label=${`What changes in ${shortPath(path)}`} /></section>`)}
+    ${kept.map((file) => html`<p><${State} tone="off"><${Text} text=${`${shortPath(file?.path ?? "")} cannot be written here: ${file?.read_only}`} /><//></p>`)}
     ${isFaulty && html`<p><${State} tone="bad">${faults.value.length ? plural(faults.value.length, "fault") : plural(failed, "failing test")}<//>
       : the daemon would refuse it.</p>`}
     ${!isFaulty && !isCurrent("live") && !isCurrent("dead") && html`<p><${State} tone="warn">Not previewed as it is now<//></p>`}
     ${refused.value ? html`<${Failure} error=${refused.value} />` : null}
-    ${isReadOnly && html`<p>The daemon cannot write it: where the configuration comes from a repository or a ConfigMap, put the text there.
+    ${(isReadOnly || kept.length > 0) && html`<p>The daemon cannot write it: where the configuration comes from a repository or a ConfigMap, put the text there.
       <button type="button" onClick=${download}>Download the text</button></p>`}
     <p class="none">Writes ${what}, then reloads at once. If the reload is refused, ${many === 1 ? "the file is" : "they are"} as before.</p>
-    <p class="actions"><button type="button" class="primary" disabled=${isFaulty || isWriting.value || !many} onClick=${() => void write(shut)}>
+    <p class="actions"><button type="button" class="primary" disabled=${isFaulty || isWriting.value || !many || kept.length > 0} onClick=${() => void write(shut)}>
       ${isWriting.value ? "Writing …" : `Write ${what} and reload`}</button>
       <button type="button" onClick=${shut}>Not now</button></p></div><//>`;
 }
