@@ -55,7 +55,7 @@ sources:
 sinks:
   vip: {{type: file, path: out/vip.ndjson}}
   rest: {{type: file, path: out/rest.ndjson}}
-dead_letters: {{max_age: 10m}}
+dead_letters: {{retain: 10m}}
 flows: [shop.yaml]
 """
 _RULES = """\

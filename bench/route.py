@@ -26,7 +26,7 @@ from bench.report import Promise, Table, figure, judge
 from bench.route_peers import Peers
 
 LINES = 3_000_000
-CPU_RATIO = 1.3
+CPU_RATIO = 1.0
 RSS_MB = 150.0
 """What is promised of 3,000,000 lines."""
 

@@ -39,7 +39,6 @@ PICTURES: dict[str, tuple[str, Literal["light", "dark"], float]] = {
     "streams-dark": ("#/", "dark", LIVE_SECONDS),
     "flow": ("#/flows/shop?rule=vip", "light", 8),
     "record": ("#/flows/shop/samples/{sample}", "light", 2),
-    "dead-letters": ("#/dead-letters", "light", 3),
     "dead-letter": ("#/dead-letters/{letter}", "light", 3),
     "try": ("#/try/shop", "dark", 4),
     "audit": ("#/history", "light", 2),

@@ -61,7 +61,7 @@ function Facts({ letter }: { letter: Letter }) {
     ...(letter.rule ? [["rule", html`<a href=${href(["flows", letter.flow], { rule: letter.rule })}><${Text} text=${letter.rule} /></a>`] as [string, Child]] : []),
     ...(letter.sink ? [["sink", html`<a href=${href([], { at: `sink/${letter.sink}` })}><${Text} text=${letter.sink} /></a>`] as [string, Child]] : []),
     ["tried", letter.attempts === 1 ? "once" : `${letter.attempts} times`],
-    ["rules", html`<code>${letter.version}</code>${isOther && html` <span class="none">now <code>${runs}</code></span>`}`],
+    ["version", html`<code>${letter.version}</code>${isOther && html` <span class="none">now <code>${runs}</code></span>`}`],
     ["size", bytes(letter.size)],
   ];
   return html`<dl class="facts letter-facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
