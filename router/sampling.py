@@ -24,6 +24,7 @@ from msgspec import Struct, field
 from router.batch import Batch
 from router.errors import SluicewayError
 from rules.codecs import Format
+from rules.columns import Constant, Lines, payloads_at
 from rules.decisions import Decisions
 from rules.flow import DEAD_LETTER, DROP
 from rules.ruleset import Ruleset
@@ -37,6 +38,8 @@ WAITING_RECORDS = 256
 KEEP_SECONDS = 0.5
 KEPT_AT_ONCE = 4
 _BURST_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
+"""A tap of large batches looks at one no more often: at so many records at once as it may be given in that time."""
 _OVERHEAD = 500
 """About so many bytes does a kept record take besides its payload."""
 
@@ -122,12 +125,13 @@ class Tap:
         return found
 
     def allowance(self, records: int) -> int:
-        """How many of so many records it may be given now."""
+        """How many of so many records it may be given now: all, or so many that a look at the batch is worth it."""
         now = time.monotonic()
         most = max(1.0, self._rate * _BURST_SECONDS)
         self._allowed = min(most, self._allowed + (now - self._at) * self._rate)
         self._at = now
-        return min(int(self._allowed), records)
+        allowed = min(int(self._allowed), records)
+        return allowed if allowed >= min(records, self._rate * _LOOK_SECONDS) else 0
 
     def give(self, some: Sequence[Sampled], records: int) -> None:
         """These, of so many that went by."""
@@ -184,13 +188,13 @@ class FlowSamples:
             return None
         many, fate = len(batch), Fate()
         for tap in list(self.taps):
-            some = list(self._taken(_some(many, tap.allowance(many)), batch, decisions, source, ruleset, fate))
+            some = list(self._taken(_some(batch.values, tap.allowance(many)), batch, decisions, source, ruleset, fate))
             tap.give(some, many)
             for sampled in some:
                 self._tapped.add(sampled)
         if many and time.monotonic() >= self._next:
             self._next = time.monotonic() + KEEP_SECONDS
-            for sampled in self._taken(_some(many, KEPT_AT_ONCE), batch, decisions, source, ruleset, fate):
+            for sampled in self._taken(_some(batch.values, KEPT_AT_ONCE), batch, decisions, source, ruleset, fate):
                 self._kept.add(sampled)
         return fate
 
@@ -208,15 +212,14 @@ class FlowSamples:
     ) -> Iterator[Sampled]:
         if not indices:
             return
-        now, letters = time.time(), _letters(decisions, indices)
-        for index in indices:
-            alone, size = batch.select([index]), len(batch.values[index])
-            alone = replace(alone, leases=None)
-            if size > LONGEST:
-                alone = replace(alone, values=[b""])
-            ends = [*_deliveries(decisions, index, batch.values[index]), *letters[index]]
+        now, payloads = time.time(), payloads_at(batch.values, indices)
+        ends = _ends(decisions, dict(zip(indices, payloads, strict=True)))
+        rest = replace(batch, values=Constant(b"", len(batch)), leases=None)
+        for index, payload in zip(indices, payloads, strict=True):
+            size, alone = len(payload), rest.select([index])
+            alone.values = [payload if size <= LONGEST else b""]
             id_, version, decode = next(self._ids), ruleset.version, ruleset.decode
-            yield Sampled(id_, now, self._name, source, version, decode, alone, size, ends, fate)
+            yield Sampled(id_, now, self._name, source, version, decode, alone, size, ends[index], fate)
 
 
 class Samples:
@@ -262,24 +265,40 @@ class Samples:
                 tap.end()
 
 
-def _some(records: int, wanted: int) -> Sequence[int]:
-    """The indices of so many records, spread over all of them, by chance."""
-    if wanted >= records:
-        return range(records)
-    return [int((place + random.random()) * records / wanted) for place in range(wanted)]  # noqa: S311 - a sample
+def _some(values: Sequence[bytes], wanted: int) -> Sequence[int]:
+    """The indices of so many records, ascending: spread by chance over a batch, or over one block of its lines, since
+    only who looks at many records is to pay for a look at many blocks."""
+    start, stop = 0, len(values)
+    if isinstance(values, Lines) and wanted:
+        start, stop = values.span_of(random.randrange(stop))  # noqa: S311 - a sample
+        if stop - start < wanted:
+            start, stop = 0, len(values)
+    if wanted >= stop - start:
+        return range(start, stop)
+    step = (stop - start) / wanted if wanted else 0
+    return [start + int((place + random.random()) * step) for place in range(wanted)]  # noqa: S311 - a sample
 
 
-def _deliveries(decisions: Decisions, index: int, raw: bytes) -> Iterator[End]:
+def _ends(decisions: Decisions, payloads: Mapping[int, bytes]) -> dict[int, list[End]]:
+    """What was decided for each of these records, of which the payloads are given by index, ascending."""
+    ends: dict[int, list[End]] = {index: [] for index in payloads}
     for delivery in decisions.deliveries:
-        values = delivery.values
-        for place in _places(delivery.indices, index):
+        found = [(index, place) for index in payloads for place in _places(delivery.indices, index)]
+        places = [place for _, place in found]
+        outgoing = payloads_at(delivery.values, places) if delivery.changed else None
+        for number, (index, place) in enumerate(found):
+            out = None if outgoing is None or outgoing[number] == payloads[index] else outgoing[number]
             chosen = {name: column[place] for name, column in delivery.settings.items() if column[place] is not None}
-            changed = delivery.changed and values[place] != raw
-            out = bytes(values[place]) if changed and len(values[place]) <= LONGEST else None
-            yield End(delivery.sink, delivery.rules[place], chosen, changed, out=out)
+            shown = None if out is None or len(out) > LONGEST else bytes(out)
+            ends[index].append(End(delivery.sink, delivery.rules[place], chosen, out is not None, out=shown))
     for label, dropped in decisions.drops.items():
-        if len(_places(dropped, index)):
-            yield End(DROP, decisions.plan.labels[label])
+        for index in payloads:
+            if len(_places(dropped, index)):
+                ends[index].append(End(DROP, decisions.plan.labels[label]))
+    for letter in decisions.letters:
+        if letter.index in ends:
+            ends[letter.index].append(End(DEAD_LETTER, letter.rule or "", reason=letter.reason, detail=letter.detail))
+    return ends
 
 
 def _places(indices: Sequence[int], index: int) -> range:
@@ -289,14 +308,6 @@ def _places(indices: Sequence[int], index: int) -> range:
     while last < len(indices) and indices[last] == index:
         last += 1
     return range(first, last)
-
-
-def _letters(decisions: Decisions, wanted: Collection[int]) -> dict[int, list[End]]:
-    found: dict[int, list[End]] = {index: [] for index in wanted}
-    for letter in decisions.letters:
-        if letter.index in found:
-            found[letter.index].append(End(DEAD_LETTER, letter.rule or "", reason=letter.reason, detail=letter.detail))
-    return found
 
 
 def _size(sampled: Sampled) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
-from itertools import chain, pairwise, repeat
+from itertools import chain, islice, pairwise, repeat
 from typing import Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -94,6 +94,21 @@ class Lines(Sequence[bytes]):
         """Of each block, the number of its first line, and that of the first one after it."""
         return list(pairwise(self._starts))
 
+    def span_of(self, index: int) -> tuple[int, int]:
+        """Of the block in which this line is, the number of its first line, and that of the first one after it."""
+        place = bisect_right(self._starts, index) - 1
+        return self._starts[place], self._starts[place + 1]
+
+    def few(self, indices: Iterable[int]) -> Iterator[bytes]:
+        """The payloads of some numbers, ascending, each once, for who will hardly ask for more: blocks are read only as
+        far as they must be, and nothing of them is kept."""
+        place, lines, at = -1, BytesIO(), 0
+        for index in indices:
+            if (block := bisect_right(self._starts, index) - 1) != place:
+                place, lines, at = block, BytesIO(self.blocks[block]), self._starts[block]
+            yield next(islice(lines, index - at, None))[:-1]
+            at = index + 1
+
     def with_ends(self, start: int, stop: int) -> list[bytes]:
         r"""The lines from one number to another, all in one block, each with its ``\n``. Looks at a block but once."""
         place = bisect_right(self._starts, start) - 1
@@ -143,6 +158,11 @@ class Lines(Sequence[bytes]):
         return f"Lines({list(self)!r})"
 
     __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+
+
+def payloads_at(values: Sequence[bytes], indices: Sequence[int]) -> list[bytes]:
+    """A few payloads, by number: ascending, each once."""
+    return list(values.few(indices) if isinstance(values, Lines) else map(values.__getitem__, indices))
 
 
 def cut(block: bytes) -> list[bytes]:

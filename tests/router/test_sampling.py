@@ -99,6 +99,23 @@ async def test_a_tap_is_given_no_more_than_its_rate_and_counts_the_rest(ruleset:
     assert max(numbers) > 500 > min(numbers)
 
 
+async def test_a_tap_of_lines_looks_into_one_block_and_takes_nothing_for_long(ruleset: Ruleset) -> None:
+    """A few records of a large batch do not cost a look at all of its blocks, nor one look each."""
+    batch, samples = Batch(lines_of([b'{"n":%d}' % n for n in range(1000)], 100)), Samples()
+    decisions = ruleset.route(batch, "orders")
+    tap = samples.tap("f", rate=100)
+    samples.of("f").look(batch, decisions, "orders", ruleset)
+    assert tap.skipped == 1000
+    await asyncio.sleep(0.3)
+    samples.of("f").look(batch, decisions, "orders", ruleset)
+    got = await tap.take(0, 1)
+    assert 20 <= len(got) <= 25
+    assert len({int(sampled.batch.values[0][5:-1]) // 100 for sampled in got}) == 1
+    assert [sampled.ends[-1].out for sampled in got if sampled.ends[-1].rule == "rest"] == [
+        sampled.batch.values[0][:-1] + b',"seen":true}' for sampled in got if sampled.ends[-1].rule == "rest"
+    ]
+
+
 async def test_a_tap_that_nobody_reads_loses_its_oldest_records(ruleset: Ruleset) -> None:
     samples = Samples()
     tap = samples.tap("f", rate=1e9)

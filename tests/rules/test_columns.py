@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rulesets import lines_of, ruleset_of, summary
 
 from router.batch import Batch
-from rules.columns import Lines
+from rules.columns import Lines, payloads_at
 
 PAYLOADS = st.lists(st.binary(min_size=1, max_size=4).filter(lambda value: b"\n" not in value), max_size=12)
 NUMBERS = st.none() | st.integers(-14, 14)
@@ -27,7 +27,7 @@ def test_lines_in_blocks_are_the_list_of_them(values: list[bytes], many: int, da
     )
     assert [number for span in lines.spans for number in range(*span)] == list(range(len(values)))
     for _ in range(6):
-        asked = data.draw(st.sampled_from(["all", "one", "slice", "part", "with ends"]))
+        asked = data.draw(st.sampled_from(["all", "one", "slice", "part", "with ends", "few"]))
         start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(values))] * 2)))
         chosen = data.draw(st.builds(slice, NUMBERS, NUMBERS, NUMBERS.filter(lambda step: step != 0)))
         if asked == "all":
@@ -39,6 +39,9 @@ def test_lines_in_blocks_are_the_list_of_them(values: list[bytes], many: int, da
             assert lines[chosen] == values[chosen]
         elif asked == "part":
             assert lines.part(start, stop) == values[start:stop]
+        elif asked == "few":
+            few = sorted(data.draw(st.sets(st.sampled_from(range(len(values)))))) if values else []
+            assert payloads_at(lines, few) == payloads_at(values, few) == [values[index] for index in few]
         elif asked == "with ends" and start < stop:
             stop = min(stop, next(end for _, end in lines.spans if end > start))
             assert lines.with_ends(start, stop) == [value + b"\n" for value in values[start:stop]]
