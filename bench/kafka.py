@@ -31,7 +31,7 @@ from tests.servers.topics import create_topic
 RECORDS = 2_000_000
 PARTITIONS = 4
 BLOCK = 2_000
-CPU_RATIO = 1.5
+CPU_RATIO = 1.35
 EACH_RATIO = 1 / 3
 """What is promised of CPU beside ``relay`` and beside ``each``."""
 PATIENCE = 900.0
