@@ -22,8 +22,6 @@ from scripts.function_docs import entries
 SOURCES = ROOT / "console"
 STATIC = ROOT / "router" / "console" / "static"
 MODULES = SOURCES / "node_modules"
-LANGUAGE = SOURCES / "src" / "pages" / "try" / "editor" / "language.json"
-"""What the editor completes: the functions, as docs/functions.md lists them, and the keys of a rules file."""
 BUNDLE = [
     "src/main.ts", "--bundle", "--format=esm", "--target=es2022", "--minify", "--charset=utf8",
     "--legal-comments=none",  # LICENSES.txt has them, whole
@@ -34,24 +32,25 @@ OVERTIME = 600
 def make(folder: Path) -> None:
     """Make all of the files in ``folder``."""
     install()
-    write_language()
     meta = folder / "meta.json"
     run("node_modules/.bin/esbuild", *BUNDLE, f"--outfile={folder / 'console.js'}", f"--metafile={meta}")
     inputs = json.loads(meta.read_text(encoding="utf-8"))["inputs"]
     meta.unlink()
     (folder / "LICENSES.txt").write_text(licences(inputs), encoding="utf-8")
+    (folder / "language.json").write_text(language(), encoding="utf-8")
     shutil.copyfile(SOURCES / "src" / "index.html", folder / "index.html")
 
 
-def write_language() -> None:
-    """Write what the editor knows of the language, which comes from the code alone."""
+def language() -> str:
+    """What the editor completes, as JSON: the functions, as docs/functions.md lists them, and the keys of a rules file;
+    from the code alone."""
     functions = [
         {"name": entry.name, "forms": entry.forms, "summary": entry.summary, "examples": entry.examples}
         for group in entries().values()
         for entry in group
     ]
-    language = {"functions": functions, "rules": json_schema("rules")}
-    LANGUAGE.write_text(json.dumps(language, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    known = {"functions": functions, "rules": json_schema("rules")}
+    return json.dumps(known, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def install() -> None:
@@ -124,7 +123,6 @@ def main(arguments: list[str]) -> None:
         sys.exit(0 if arguments else 1)
     if "--types" in arguments:
         install()
-        write_language()
         run("node_modules/.bin/tsc", "--noEmit", "-p", ".")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)

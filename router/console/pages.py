@@ -13,7 +13,12 @@ from aiohttp import web
 
 Refuses = Callable[[web.Request], "tuple[int, str] | None"]
 
-FILES: Final = {"console.js": "text/javascript", "console.css": "text/css", "LICENSES.txt": "text/plain"}
+FILES: Final = {
+    "console.js": "text/javascript",
+    "console.css": "text/css",
+    "language.json": "application/json",
+    "LICENSES.txt": "text/plain",
+}
 _SAFE: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",

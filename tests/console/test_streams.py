@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from consoles import LOOKS, SHOP, OpenConsole, project
@@ -111,3 +112,29 @@ async def test_the_keyboard_leads_everywhere(open_console: OpenConsole, tmp_path
         await expect(console.get("dialog", "Keys")).to_be_visible()
         await console.page.keyboard.press("Escape")
         await expect(console.get("dialog", "Keys")).not_to_be_visible()
+
+
+async def test_a_page_that_is_hidden_listens_to_nothing_and_catches_up_when_it_is_seen(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    """A tab in the background that is forgotten for a week costs the daemon nothing."""
+
+    def hide(is_hidden: bool) -> str:
+        described = f"{{configurable: true, get: () => {json.dumps(is_hidden)}}}"
+        return f"""Object.defineProperty(document, 'hidden', {described});
+            document.dispatchEvent(new Event('visibilitychange'))"""
+
+    async with daemon_of(project(tmp_path)) as daemon:
+        console = await open_console(daemon, "#/?at=sink/archive")
+        detail = console.get("complementary", "sink archive")
+        await expect(detail).to_be_visible()
+        async with console.page.expect_event(
+            "requestfailed", lambda request: request.url.endswith("/api/live")
+        ):  # the page has ended it
+            await console.page.evaluate(hide(True))
+        memory.source("web").push(memory.records(*[VISIT] * 9))
+        await console.page.wait_for_timeout(1_500)
+        await expect(detail.get_by_role("row", name="shop")).not_to_contain_text("9")
+        async with console.page.expect_request("**/api/live"):
+            await console.page.evaluate(hide(False))
+        await expect(detail.get_by_role("row", name="shop")).to_contain_text("9")

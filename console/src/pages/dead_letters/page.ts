@@ -63,7 +63,7 @@ export function DeadLettersPage({ id }: { id: string | null }) {
       ${groups.error && !groups.data && !refused ? html`<${Failure} error=${groups.error} again=${groups.again} />` : null}
       ${open === null && shown.length > 0 && html`<${Groups} groups=${shown} leftOut=${groups.data?.left_out ?? 0} />`}
       <section class="panel letters-panel" aria-label="The letters">
-        <${Bar} groups=${shown} total=${total} loaded=${loaded} />
+        <${Bar} groups=${shown} total=${total} isKnown=${groups.data !== null} loaded=${loaded} />
         <${Letters} loaded=${loaded} total=${when ? 0 : total} id=${open} height=${useHeight(open === null)} /></section></div>
     ${open !== null && html`<${One} key=${open} id=${open} turn=${turn} loaded=${loaded} />`}
     <${Ask} /></div>`;
@@ -111,11 +111,13 @@ function useChanges(act: () => void): string {
 interface InBar {
   groups: readonly Group[];
   total: number;
+  /** Whether the daemon has said how many there are. */
+  isKnown: boolean;
   loaded: Loaded;
 }
 
 /** What can be done with those that are chosen, or with all that are asked for. */
-function Bar({ groups, total, loaded }: InBar) {
+function Bar({ groups, total, isKnown, loaded }: InBar) {
   const ids = chosen.value;
   const only = groups.length === 1 ? groups[0] : undefined;
   const ask = async (what: "replay" | "purge") => {
@@ -131,7 +133,7 @@ function Bar({ groups, total, loaded }: InBar) {
   const isNone = !ids.size && !loaded.items.value.length;
   return html`<div class="letters-bar">
     <p class="letters-many">${ids.size ? html`<b>${ids.size.toLocaleString("en")}</b> chosen <button type="button" class="quiet" onClick=${() => (chosen.value = new Set())}>None</button>`
-      : filter.value.when ? html`Those for which <code><${Text} text=${filter.value.when} longest=${60} /></code>` : plural(total, "letter")}</p>
+      : filter.value.when ? html`Those for which <code><${Text} text=${filter.value.when} longest=${60} /></code>` : isKnown ? plural(total, "letter") : null}</p>
     <p class="actions">
       ${only && html`<${RuleLink} of=${only} ids=${tried} class="to-rule" />`}
       <button type="button" class="primary" disabled=${isNone} onClick=${() => ask("replay")}>Replay ${many} …</button>

@@ -1,5 +1,6 @@
 /** Streams: sources, flows and sinks as a graph, with rates, lag, queues and health. */
 import { computed, signal } from "@preact/signals";
+import { useState } from "preact/hooks";
 import { live } from "../../api/live.ts";
 import { refine, route } from "../../app/route.ts";
 import { useKeys } from "../../app/keys.ts";
@@ -66,11 +67,15 @@ function Summary() {
 }
 
 const SHOWN = 6;
+const MORE_SHOWN = 50;
 
 function Problems({ found }: { found: readonly Problem[] }) {
+  const [most, setMost] = useState(SHOWN);
   if (!found.length) return null;
-  return html`<section class="problems" aria-label="What to look at"><ul>${found.slice(0, SHOWN).map(
+  const left = found.length - most;
+  return html`<section class="problems" aria-label="What to look at"><ul>${found.slice(0, most).map(
     (problem) => html`<li class=${problem.tone}><a href=${problem.link}><${Sign} tone=${problem.tone} />
       <b><${Text} text=${problem.what} /></b> <span class="why"><${Text} text=${problem.why} longest=${200} /></span></a></li>`,
-  )}</ul>${found.length > SHOWN ? html`<p class="none">and ${found.length - SHOWN} more</p>` : null}</section>`;
+  )}</ul>${left > 0 ? html`<p><button type="button" class="quiet" onClick=${() => setMost(most + MORE_SHOWN)}>
+    Show ${Math.min(left, MORE_SHOWN)} more of ${left}</button></p>` : null}</section>`;
 }

@@ -1,7 +1,7 @@
 /** What can be written here: fields, names, functions inside CEL; keys, sinks and sources around it. */
 import type { Completion, CompletionContext, CompletionResult, CompletionSource } from "@codemirror/autocomplete";
 import type { Text } from "@codemirror/state";
-import { callables, isMethod, keysAt, shortName, wordsAt, type Callable, type Facts } from "./facts.ts";
+import { callables, isMethod, keysAt, loadLanguage, shortName, wordsAt, type Callable, type Facts } from "./facts.ts";
 import { namesUnder, placeAt, type Place } from "./outline.ts";
 import { cardOfCallable, cardOfField } from "./cards.ts";
 import type { Field } from "../told.ts";
@@ -20,7 +20,8 @@ const META: Record<string, string> = {
 
 /** Completion of a rules file. */
 export function completionOf(facts: () => Facts): CompletionSource {
-  return (context) => {
+  return async (context) => {
+    await loadLanguage();
     const text = context.state.doc;
     const place = placeAt(text, context.pos);
     return place.isCel ? inExpression(context, facts(), text) : around(context, facts(), place);
@@ -79,7 +80,7 @@ function ofField(label: string, field: Field): Completion {
 
 /** Names before a dot that are no variables: `hash`, `time`. */
 function namespaces(): Completion[] {
-  const names = new Set(callables.filter((one) => !isMethod(one) && one.name.includes(".")).map((one) => one.name.split(".")[0] ?? ""));
+  const names = new Set(callables().filter((one) => !isMethod(one) && one.name.includes(".")).map((one) => one.name.split(".")[0] ?? ""));
   return [...names].map((label) => ({ label, type: "namespace", detail: "functions", boost: -1 }));
 }
 
@@ -88,13 +89,13 @@ function namespaced(base: string): Completion[] {
 }
 
 function methods(base: string): Completion[] {
-  const isNamespace = callables.some((one) => !isMethod(one) && one.name.startsWith(`${base}.`));
+  const isNamespace = callables().some((one) => !isMethod(one) && one.name.startsWith(`${base}.`));
   if (isNamespace || base === "event" || base === "meta" || base === "vars") return [];
   return functions(isMethod);
 }
 
 function functions(which: (one: Callable) => boolean, cut = 0): Completion[] {
-  return callables.filter(which).map((one) => {
+  return callables().filter(which).map((one) => {
     const label = shortName(one).slice(cut);
     const types = one.forms[0]?.[1]?.replace(/^.*→ /, "→ ") ?? "";
     const takesNone = one.forms.every(([call = ""]) => call.endsWith("()"));

@@ -1,7 +1,6 @@
 /** The editor of one file at a time; each file keeps its own history of changes while the console is open. */
 import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
-import { json } from "@codemirror/lang-json";
 import { bracketMatching, indentService, indentUnit } from "@codemirror/language";
 import { lintGutter, lintKeymap, setDiagnostics, type Diagnostic } from "@codemirror/lint";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
@@ -15,9 +14,10 @@ import { html } from "../../../html.ts";
 import { inertText } from "../../../parts/inert.ts";
 import type { Finding } from "../checking.ts";
 import { completionOf } from "./completion.ts";
-import { NO_FACTS, type Facts } from "./facts.ts";
+import { loadLanguage, NO_FACTS, type Facts } from "./facts.ts";
 import { hits, hoverOf, toldHits } from "./hover.ts";
 import { look } from "../../../parts/editor_look.ts";
+import { jsonLanguage } from "../../../parts/json_mode.ts";
 import { rulesLanguage } from "./rules_mode.ts";
 
 interface Of {
@@ -49,6 +49,7 @@ export function Editor({ path, label, textNow, isRules, isReadOnly, findings, fa
   Object.assign(now, { facts, onLine, onText: (text: string) => onText(isCrlf(textNow()) ? text.replaceAll("\n", "\r\n") : text) });
   useEffect(() => {
     if (!box.current) return;
+    void loadLanguage();
     const view = new EditorView({ parent: box.current, state: stateOf(path, textNow(), label, isRules, isReadOnly) });
     editor.current = view;
     const follow = effect(() => become(view, textNow()));
@@ -114,7 +115,7 @@ function extensions(label: string, isRules: boolean, isReadOnly: boolean): Exten
         now.onLine(update.state.doc.lineAt(update.state.selection.main.head).number);
       }
     }),
-    isRules ? [rulesLanguage, autocompletion({ override: [completionOf(facts)], icons: false }), hoverOf(facts), hits, indent] : json(),
+    isRules ? [rulesLanguage, autocompletion({ override: [completionOf(facts)], icons: false }), hoverOf(facts), hits, indent] : jsonLanguage,
     keymap.of([
       { key: "Tab", run: acceptCompletion },
       { key: "Tab", run: indentMore, shift: indentLess },

@@ -1,5 +1,6 @@
 /** What the editor knows besides the text: the language, and what the daemon tells of fields, sinks and rules. */
-import language from "./language.json";
+import { signal } from "@preact/signals";
+import { get } from "../../../api/client.ts";
 import type { Field, RuleCounted } from "../told.ts";
 
 /** A function or macro of CEL. */
@@ -36,8 +37,31 @@ export interface Facts {
 }
 
 export const NO_FACTS: Facts = { fields: [], sinks: [], sources: [], rules: new Map() };
-export const callables = language.functions as Callable[];
-const schema = language.rules as unknown as Schema;
+
+interface Language {
+  functions: readonly Callable[];
+  /** The schema of rules files. */
+  rules: Schema;
+}
+
+/** It is fetched when an editor is opened for the first time; until then nothing of it is known. */
+const language = signal<Language>({ functions: [], rules: {} });
+
+let loading: Promise<void> | null = null;
+
+/** Have it. What cannot be fetched is asked for again the next time: without it one can write as well. */
+export function loadLanguage(): Promise<void> {
+  loading ??= get<Language>("/console/language.json").then(
+    (told) => { language.value = told; },
+    () => { loading = null; },
+  );
+  return loading;
+}
+
+/** All functions and macros. */
+export function callables(): readonly Callable[] {
+  return language.value.functions;
+}
 
 /** The name of it alone: `trim` for `.trim`, `all` for `list.all(x, condition)`. */
 export function shortName({ name }: Callable): string {
@@ -51,12 +75,12 @@ export function isMethod({ name }: Callable): boolean {
 
 /** What can be called by this name; `isAfterDot` for methods. */
 export function callable(name: string, isAfterDot: boolean): Callable[] {
-  return callables.filter((one) => (isMethod(one) ? isAfterDot && shortName(one) === name : shortName(one) === name));
+  return callables().filter((one) => (isMethod(one) ? isAfterDot && shortName(one) === name : shortName(one) === name));
 }
 
 /** What can stand under a path of keys. */
 export function schemasAt(path: readonly string[]): Schema[] {
-  let here = alternatives(schema);
+  let here = alternatives(language.value.rules);
   for (const key of path) {
     here = here.flatMap((one) => {
       const inner = one.properties?.[key] ?? one.additionalProperties;
@@ -88,7 +112,7 @@ function described(one: Schema): string {
 
 function resolved(one: Schema): Schema {
   const name = one.$ref?.split("/").at(-1);
-  return (name && schema.$defs?.[name]) || one;
+  return (name && language.value.rules.$defs?.[name]) || one;
 }
 
 /** A schema, with the members of a list in place of the list. */
