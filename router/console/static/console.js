@@ -345,7 +345,7 @@ var We,Lb,Qf,Sr,Jf,kc,Db,wc,Rb,Zf,Xf,PA,Pl=Symbol.for("pv"),$c={},Sc=[],BA=/^m(i
         ${l&&p`<${LS} rule=${l} flow=${n} history=${s} />`}
         <${DS} flow=${t} rule=${l?.name??null} />
       </div></div></div>`}function PB({flow:t}){let e=we.value,[n,i]=e?ur("flow",t.name,e):["good","runs"],r=e?.dead_letters.kept[t.name]??0;return p`<header class="page-head"><div><nav class="crumbs" aria-label="Where this is"><a href=${X([])}>‹ Streams</a></nav><h1><${P} text=${t.name} /></h1>
-      <p class="none"><${he} tone=${n}>${i}<//> · <code>${t.file}</code> · <span class="nowrap">version <code>${t.version}</code></span></p></div>
+      <p class="none head-facts"><${he} tone=${n}>${i}<//><code>${t.file}</code><span>version <code>${t.version}</code></span></p></div>
     <dl class="summary"><div><dt>now</dt><dd>${ut(nn(ve.flow(t.name)))}</dd></div>
       <div><dt>records</dt><dd>${te(t.records)}</dd></div><div><dt>dropped</dt><dd>${te(t.dropped)}</dd></div>
       <div><dt>unmatched</dt><dd>${te(t.unmatched)}</dd></div></dl>

@@ -46,7 +46,7 @@ function Head({ flow }: { flow: FlowDetail }) {
   const [tone, word] = told ? stateOf("flow", flow.name, told) : (["good", "runs"] as const);
   const kept = told?.dead_letters.kept[flow.name] ?? 0;
   return html`<header class="page-head"><div><nav class="crumbs" aria-label="Where this is"><a href=${href([])}>‹ Streams</a></nav><h1><${Text} text=${flow.name} /></h1>
-      <p class="none"><${State} tone=${tone}>${word}<//> · <code>${flow.file}</code> · <span class="nowrap">version <code>${flow.version}</code></span></p></div>
+      <p class="none head-facts"><${State} tone=${tone}>${word}<//><code>${flow.file}</code><span>version <code>${flow.version}</code></span></p></div>
     <dl class="summary"><div><dt>now</dt><dd>${perSecond(rate(counter.flow(flow.name)))}</dd></div>
       <div><dt>records</dt><dd>${count(flow.records)}</dd></div><div><dt>dropped</dt><dd>${count(flow.dropped)}</dd></div>
       <div><dt>unmatched</dt><dd>${count(flow.unmatched)}</dd></div></dl>
