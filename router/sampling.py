@@ -275,8 +275,7 @@ def _some(values: Sequence[bytes], wanted: int) -> Sequence[int]:
             start, stop = 0, len(values)
     if wanted >= stop - start:
         return range(start, stop)
-    step = (stop - start) / wanted if wanted else 0
-    return [start + int((place + random.random()) * step) for place in range(wanted)]  # noqa: S311 - a sample
+    return sorted(random.sample(range(start, stop), wanted))
 
 
 def _ends(decisions: Decisions, payloads: Mapping[int, bytes]) -> dict[int, list[End]]:
