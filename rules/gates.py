@@ -28,7 +28,7 @@ DIGEST_BYTES: Final = 16
 RESULTS: Final = ("passed", "held", "missing_key")
 """What a gate can do with a record."""
 _FORGET_AT_ONCE: Final = 10_000
-"""So many keys that nobody needs any more are forgotten with one batch at most."""
+"""So many keys that nobody needs any more are forgotten with one batch at most, unless there are too many."""
 _BACKWARDS: Final = 10 * 10**9
 """A batch that arrived so many nanoseconds before another one tells that the clock was set back."""
 
@@ -300,7 +300,7 @@ class _ThrottleState:
 
     def _forget(self) -> None:
         buckets = self.buckets
-        for _ in range(_FORGET_AT_ONCE):
+        for _ in range(max(_FORGET_AT_ONCE, len(buckets) - self.gate.max_keys)):
             if not buckets:
                 return
             key, full_at = next(iter(buckets.items()))
@@ -328,7 +328,7 @@ class _DedupeState:
 
     def _forget(self, now: int) -> None:
         keys, within = self.keys, self.gate.within
-        for _ in range(_FORGET_AT_ONCE):
+        for _ in range(max(_FORGET_AT_ONCE, len(keys) - self.gate.max_keys)):
             if not keys:
                 return
             key, first = next(iter(keys.items()))
@@ -380,13 +380,16 @@ class Gates:
         return gate in self._kept
 
     def remember(self, gate: int, arrived: int, keys: Iterable[bytes]) -> None:
-        """Keys of a dedupe that were brought, and settled, before this state was made: the oldest first."""
+        """Keys of a dedupe that were brought, and settled, before this state was made: the oldest first, which are
+        forgotten first where there are more than ``max_keys``."""
         state = self._states[gate]
         if isinstance(state, _DedupeState):
             first = Crossing(arrived)
             for key in keys:
                 state.keys.pop(key, None)
                 state.keys[key] = first
+                if len(state.keys) > state.gate.max_keys:
+                    state.keys.popitem(last=False)
 
     def sizes(self) -> list[int]:
         """By gate, how many keys it holds."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
-import msgspec
 import typer
 
 from rules import cel
 from rules.cel import to_json
+from rules.codecs import Json
 
 
 def evaluate(expression: str, event: str | None, meta: str | None) -> None:
@@ -37,7 +38,7 @@ def evaluate(expression: str, event: str | None, meta: str | None) -> None:
 
 def _json(option: str, text: str) -> object:
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+        return Json().codec.decode(os.fsencode(text))
+    except (ValueError, RecursionError) as error:
         print(f"sluiceway: {option} is no JSON: {error}", file=sys.stderr)
         raise typer.Exit(2) from error

@@ -6,7 +6,7 @@ import contextlib
 import csv
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -77,15 +77,21 @@ def read(settings: AnyTable, folder: Path) -> Found:
 
 
 def _rows(settings: AnyTable, folder: Path) -> Rows:
+    # Closed at once, also when a row is refused: a file or a transaction stays open as long as its rows are waited for.
+    with contextlib.closing(_rows_of(settings, folder)) as rows:
+        return _keyed(settings, rows)
+
+
+def _rows_of(settings: AnyTable, folder: Path) -> Generator[_Row]:
     match settings:
         case CsvTable():
-            return _keyed(settings, _csv_rows(settings, folder / settings.path))
+            return _csv_rows(settings, folder / settings.path)
         case JsonTable():
-            return _keyed(settings, _json_rows(settings, folder / settings.path))
+            return _json_rows(settings, folder / settings.path)
         case SqliteTable():
-            return _keyed(settings, _sqlite_rows(settings, folder / settings.path))
+            return _sqlite_rows(settings, folder / settings.path)
         case SqlTable():
-            return _keyed(settings, _sql_rows(settings, folder))
+            return _sql_rows(settings, folder)
 
 
 def _keyed(settings: AnyTable, rows: Iterable[_Row]) -> Rows:
@@ -132,7 +138,7 @@ def _unique(columns: Sequence[str], setting: str) -> Sequence[str]:
 # Files
 
 
-def _csv_rows(settings: CsvTable, path: Path) -> Iterator[_Row]:
+def _csv_rows(settings: CsvTable, path: Path) -> Generator[_Row]:
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True, delimiter=settings.delimiter)
@@ -165,7 +171,7 @@ def _csv_row(settings: CsvTable, columns: Sequence[str], fields: Sequence[str], 
     return row
 
 
-def _json_rows(settings: JsonTable, path: Path) -> Iterator[_Row]:
+def _json_rows(settings: JsonTable, path: Path) -> Generator[_Row]:
     payload = path.read_bytes()
     decode = Json().codec.decode
     try:
@@ -233,7 +239,7 @@ def _json_list(settings: JsonTable, rows: Sequence[msgspec.Raw], decode: _Decode
 # Databases
 
 
-def _sqlite_rows(settings: SqliteTable, path: Path) -> Iterator[_Row]:
+def _sqlite_rows(settings: SqliteTable, path: Path) -> Generator[_Row]:
     path.stat()  # whose errors say more
     try:
         with contextlib.closing(
@@ -247,9 +253,9 @@ def _sqlite_rows(settings: SqliteTable, path: Path) -> Iterator[_Row]:
         raise TableError(f"`{settings.path}` does not answer: {error}", "", setting) from error
 
 
-def _sql_rows(settings: SqlTable, folder: Path) -> Iterator[_Row]:
+def _sql_rows(settings: SqlTable, folder: Path) -> Generator[_Row]:
     from sqlalchemy import create_engine, make_url, text
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+    from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     try:
@@ -266,6 +272,8 @@ def _sql_rows(settings: SqlTable, folder: Path) -> Iterator[_Row]:
         raise TableError(f"the driver `{error.name}` is missing", hint, "url") from error
     except SQLAlchemyError as error:
         reason = str(error.orig if isinstance(error, DBAPIError) and error.orig else error).partition("\n")[0]
+        if isinstance(error, ProgrammingError | DataError):
+            raise TableError(f"the database refuses the query: {reason}", "", "query") from error
         raise TableError(f"the database does not answer: {reason}", "", "url") from error
 
 

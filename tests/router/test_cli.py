@@ -164,6 +164,7 @@ def test_a_failing_test_is_told_and_exits_with_1(tmp_path: Path) -> None:
         ("1 + 1", None, 0, "2\n"),
         ("event.user.name + '!'", '{"user": {"name": "Ann"}}', 0, '"Ann!"\n'),
         ("[1, 2.5, true, null, 'é']", None, 0, '[1, 2.5, true, null, "é"]\n'),
+        ("event.n > 1.0", '{"n": 1e400}', 0, "true\n"),
         ("event.missing", "{}", 1, ""),
         ("1 +", None, 2, ""),
     ],

@@ -99,6 +99,19 @@ async def test_a_tap_is_given_no_more_than_its_rate_and_counts_the_rest(ruleset:
     assert max(numbers) > 500 > min(numbers)
 
 
+@pytest.mark.parametrize("many", [1, 4, 5, 6, 7, 60])
+def test_of_few_lines_in_a_block_none_is_taken_twice(ruleset: Ruleset, many: int) -> None:
+    values = [b'{"n":%d}' % n for n in range(60)]
+    batch = Batch(lines_of(values, many))
+    decisions = ruleset.route(batch, "orders")
+    for _ in range(200):
+        samples = Samples()
+        samples.of("f").look(batch, decisions, "orders", ruleset)
+        taken = [sampled.batch.values[0] for sampled in samples.sample("f")]
+        assert taken == sorted(set(taken), key=values.index)
+        assert len(taken) == min(4, len(values))
+
+
 async def test_a_tap_of_lines_looks_into_one_block_and_takes_nothing_for_long(ruleset: Ruleset) -> None:
     """A few records of a large batch do not cost a look at all of its blocks, nor one look each."""
     batch, samples = Batch(lines_of([b'{"n":%d}' % n for n in range(1000)], 100)), Samples()

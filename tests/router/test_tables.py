@@ -369,6 +369,25 @@ async def test_a_query_is_asked_again_by_sqlalchemy(tmp_path: Path) -> None:
         assert await named("DE") == "Deutschland"
 
 
+def test_a_reading_that_is_refused_leaves_no_connection_behind(tmp_path: Path) -> None:
+    """Else each refresh would leave a transaction open, which others wait for."""
+    database(tmp_path / "c.db", "CREATE TABLE c (code, name)", "INSERT INTO c VALUES ('DE', 1), ('DE', 2), ('FR', 3)")
+    for where in ({"type": "sqlite", "path": "c.db"}, {"type": "sql", "url": "sqlite:///c.db"}):
+        settings = TABLES[where["type"]].model_validate({**where, "query": "SELECT * FROM c", "key": "code"})
+        with pytest.raises(TableError, match="stands twice") as refused:  # which holds on to all that has failed
+            read(settings, tmp_path)
+        assert not [path for path in opened() if path.startswith(str(tmp_path))], refused
+
+
+def opened() -> list[str]:
+    """The paths of the files that this process has open."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+    return found
+
+
 @pytest.fixture
 def pipe(tmp_path: Path) -> Iterator[Path]:
     """A file that gives nothing to whoever reads it, as a database that does not answer."""

@@ -262,6 +262,16 @@ def digest_of(value: object) -> bytes:
     return digest(value)
 
 
+def test_however_many_keys_a_batch_brings_the_next_one_finds_no_more_than_there_may_be() -> None:
+    throttle = "{throttle: {rate: 1/h, per: event.id, max_keys: 4}, to: a}"
+    for ruleset in (dedupe("within: 10m, max_keys: 4"), ruleset_of(f"rules: [{throttle}]")):
+        gates = ruleset.gates()
+        for turn in range(2):
+            passing(ruleset, gates, turn, *({"id": 30_000 * turn + n} for n in range(30_000)))
+            passing(ruleset, gates, turn)
+            assert gates.sizes() == [4]
+
+
 def test_what_is_settled_is_not_forgotten_any_more() -> None:
     ruleset = dedupe()
     gates = ruleset.gates()
@@ -282,6 +292,14 @@ def test_keys_of_before_are_remembered() -> None:
     gates.remember(0, NOW - 300 * SECOND, [digest_of(1)])
     assert passing(ruleset, gates, 0, {"id": 1}, {"id": 2}) == [{"id": 2}]
     assert passing(ruleset, gates, 300, {"id": 1}) == [{"id": 1}]
+
+
+def test_of_keys_of_before_no_more_are_remembered_than_there_may_be() -> None:
+    ruleset = dedupe("within: 10m, max_keys: 2")
+    gates = ruleset.gates()
+    gates.remember(0, NOW - SECOND, [digest_of(n) for n in range(5)])
+    assert gates.sizes() == [2]
+    assert passing(ruleset, gates, 0, {"id": 4}, {"id": 0}) == [{"id": 0}]
 
 
 # Where what is held goes

@@ -98,7 +98,7 @@ def _distinct(elements: list[object]) -> list[object]:
 
 @method("sort")
 def _sort(elements: list[object]) -> list[object]:
-    """The elements in their order, which are all of one type.
+    """The elements in their order. They are all of one type; ints and doubles go together, as JSON has them.
 
     Example: [3, 1, 2].sort() == [1, 2, 3]
     """
@@ -108,7 +108,7 @@ def _sort(elements: list[object]) -> list[object]:
 
 @method("sum")
 def _total(elements: list[object]) -> object:
-    """The sum of numbers, or of durations.
+    """The sum of numbers, of which ints and doubles go together, as JSON has them; or of durations.
 
     Example: [1.5, 2.0].sum() == 3.5
     """

@@ -9,7 +9,7 @@ from rules.cel.functions.registry import function
 from rules.cel.surroundings import Surroundings
 
 _HIDDEN: Final = "*"
-_SPACE: Final = re.compile(r"\s")
+_DOMAIN: Final = re.compile(r"[^\W_](?:[\w.-]*[^\W_])?")
 _IPV4_KEPT: Final = 24
 _IPV6_KEPT: Final = 48
 _TOKEN_BYTES: Final = 16
@@ -31,7 +31,7 @@ def _email(text: str) -> str:
     Example: mask.email("ada@example.com") == "*@example.com"
     """
     local, _, domain = text.rpartition("@")
-    return f"{_HIDDEN}@{domain}" if local and domain and not _SPACE.search(domain) else _HIDDEN
+    return f"{_HIDDEN}@{domain}" if local and _DOMAIN.fullmatch(domain) else _HIDDEN
 
 
 @function("mask.keepFirst")
