@@ -30,12 +30,17 @@ _LEVELS: Final = dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 1) | {
     "/": 3,
     "%": 3,
 }
+_Reader = tuple[int, Callable[[str], object]]
 # Functions that read a small language of their own from an argument, and which that is.
-_READERS: Final[dict[str, tuple[int, Callable[[str], object]]]] = {
-    "matches": (-1, functions.strings.pattern),
-    "timestamp": (-1, Timestamp.parse),
-    "duration": (-1, Duration.parse),
-    "hash.hmac": (0, functions.hashing.known_algorithm),
+_READERS: Final[dict[str, tuple[_Reader, ...]]] = {
+    "matches": ((-1, functions.strings.pattern),),
+    "timestamp": ((-1, Timestamp.parse),),
+    "duration": ((-1, Duration.parse),),
+    "hash.hmac": ((0, functions.hashing.known_algorithm),),
+    "uuid.v5": ((0, functions.identifiers.space_of),),
+    "time.format": ((1, functions.time.known_layout), (2, functions.time.zone_of)),
+    "time.parse": ((2, functions.time.zone_of),),
+    **dict.fromkeys(functions.time.FIELDS, ((0, functions.time.zone_of),)),
 }
 
 
@@ -307,9 +312,8 @@ class _Parser(Cursor):
             if not isinstance(target, nodes.Gap) and not (is_known and _has_gap(args)):
                 self.note(self.fault(suggestions.bad_call(name, target, len(args)), token), counts=is_known)
             return not is_known
-        if name in _READERS and args:
-            place, read = _READERS[name]
-            if isinstance(literal := args[place], nodes.Literal):
+        for place, read in _READERS.get(name, ()):
+            if place < len(args) and args and isinstance(literal := args[place], nodes.Literal):
                 self._check_literal(read, literal)
         return False
 

@@ -382,9 +382,9 @@ def test_a_reading_that_is_refused_leaves_no_connection_behind(tmp_path: Path) -
 def opened() -> list[str]:
     """The paths of the files that this process has open."""
     found = []
-    for number in os.listdir("/proc/self/fd"):
+    for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            found.append(os.readlink(f"/proc/self/fd/{number}"))
+            found.append(str(link.readlink()))
     return found
 
 

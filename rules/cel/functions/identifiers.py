@@ -1,11 +1,14 @@
 """``uuid``: identifiers (RFC 9562), at random, by time, and of a name."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rules.cel import chance
 from rules.cel.errors import CelError
 from rules.cel.functions.hashing import octets
 from rules.cel.functions.registry import function
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 _SPACES: Final = {"dns": "NAMESPACE_DNS", "url": "NAMESPACE_URL", "oid": "NAMESPACE_OID"}
 
@@ -45,9 +48,17 @@ def _of_name(space: str, name: str) -> str:
     """
     import uuid
 
-    try:
-        known = getattr(uuid, _SPACES[space]) if space in _SPACES else uuid.UUID(space)
-    except ValueError as error:
-        raise CelError(f"uuid.v5(): {space[:40]!r} is neither dns, url, oid nor a UUID") from error
+    known = space_of(space)
     octets(name)  # which says what is wrong with a text that has none
     return str(uuid.uuid5(known, name))
+
+
+def space_of(name: str) -> "UUID":
+    """A space of names, by its own name or as a UUID. Raises CelError."""
+    import uuid
+
+    try:
+        found: UUID = getattr(uuid, _SPACES[name]) if name in _SPACES else uuid.UUID(name)
+    except ValueError as error:
+        raise CelError(f"uuid.v5(): {name[:40]!r} is neither dns, url, oid nor a UUID") from error
+    return found

@@ -26,12 +26,17 @@ _FIRST: Final = Timestamp.parse("0001-01-01T00:00:00Z").seconds
 _LAST: Final = Timestamp.parse("9999-12-31T23:59:59Z").seconds
 
 
+FIELDS: Final[list[str]] = []
+"""The methods that give a part of a time."""
+
+
 def _field(name: str, part: Callable[[datetime], int], promise: str, example: int, *, cycle: int = 0) -> None:
     """Register ``timestamp.name()`` and ``timestamp.name(zone)``. The example is of 2026-01-31T12:30:05.250Z.
 
     ``cycle`` is by how much the part grows within a cycle of the calendar: a local time may be in the year 0 or 10000,
     which ``datetime`` does not have, and is looked at a cycle later or earlier.
     """
+    FIELDS.append(name)
 
     @method(name)
     def in_utc(moment: Timestamp) -> int:
@@ -111,14 +116,20 @@ def _time_format_in(moment: Timestamp, layout: str, zone: str) -> str:
     return _format(_local(moment, zone), layout)
 
 
-def _format(moment: datetime, layout: str) -> str:
-    def directive(found: re.Match[str]) -> str:
+def known_layout(layout: str) -> str:
+    """The same, if all of its directives are known. Raises CelError."""
+    for found in _STRFTIME.finditer(layout):
         if found[1] not in _DIRECTIVES:
             raise CelError(f"time.format(): {found[0]!r} is no directive: there are {' '.join(sorted(_DIRECTIVES))}")
+    return layout
+
+
+def _format(moment: datetime, layout: str) -> str:
+    def directive(found: re.Match[str]) -> str:
         # Some platforms write the first thousand years with fewer digits.
         return f"{moment.year:04}" if found[1] == "Y" else moment.strftime(found[0])
 
-    return _STRFTIME.sub(directive, layout)
+    return _STRFTIME.sub(directive, known_layout(layout))
 
 
 @function("time.parse")
@@ -134,7 +145,7 @@ def _time_parse(text: str, layout: str) -> Timestamp:
 
 @function("time.parse")
 def _time_parse_in(text: str, layout: str, zone: str) -> Timestamp:
-    return _parse(text, layout, _zone(zone))
+    return _parse(text, layout, zone_of(zone))
 
 
 def _parse(text: str, layout: str, zone: tzinfo) -> Timestamp:
@@ -150,16 +161,19 @@ def _parse(text: str, layout: str, zone: tzinfo) -> Timestamp:
 
 
 def _local(moment: Timestamp, zone: str) -> datetime:
-    return moment.to_datetime().astimezone(_zone(zone))
+    return moment.to_datetime().astimezone(zone_of(zone))
 
 
 @functools.lru_cache(maxsize=64)
-def _zone(name: str) -> tzinfo:
-    """A time zone by its name in the time zone database, or by its distance from UTC, such as ``-02:30``."""
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its name in the time zone database, or by its distance from UTC, such as ``-02:30``. Raises
+    CelError."""
     if name == "UTC":
         return UTC
     if offset := _OFFSET.fullmatch(name):
         distance = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+        if distance >= timedelta(days=1):
+            raise CelError(f"an offset is less than a day, not {name}")
         return timezone(-distance if offset[1] == "-" else distance)
     import zoneinfo
 
