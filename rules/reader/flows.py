@@ -133,15 +133,17 @@ def _check_rest(form: Form, mapping: Mapping[str, object]) -> None:
     if "rules" in mapping:
         if not isinstance(items, list) or not items or not isinstance(items[-1], Mapping):
             return  # which is a fault already
-        if not items[-1].keys() <= set(RULE) or (
-            "to" in items[-1] and "when" not in items[-1] and not lets_on(items[-1])
-        ):
+        if not items[-1].keys() <= set(RULE) or any(map(_takes_all, items)):
             return
         path = ("rules", len(items) - 1)
         if form.document.is_cut(path) or form.document.is_cut(("rules",)):
             return
     what = "what happens to records that no rule takes is not said"
     form.fault(path, what, "should end with a rule without `when`, or say `otherwise: {unmatched: ...}`")
+
+
+def _takes_all(rule: object) -> bool:
+    return isinstance(rule, Mapping) and "to" in rule and "when" not in rule and not lets_on(rule)
 
 
 def _has_unknown_keys(form: Form, mapping: Mapping[str, object]) -> bool:

@@ -254,6 +254,17 @@ def test_rules_that_no_record_gets_to_are_told_with_the_rule_that_takes_it(tmp_p
     ]
 
 
+def test_a_rule_behind_one_that_takes_everything_is_told_of_and_no_other_fault_is_invented(tmp_path: Path) -> None:
+    rules = """\
+        rules:
+        - {name: all, to: x}
+        - {name: late, when: event.count == 1, to: y}
+        """
+    assert found(tmp_path, rules) == [
+        "warning 5:3: no record gets to rule `late`; rule `all` of line 4 takes all of them"
+    ]
+
+
 def test_a_contract_that_lets_everything_pass_proves_nothing(tmp_path: Path) -> None:
     rules = """\
         rules:
