@@ -11,6 +11,7 @@ much once it was tapped, so that what was shown can be asked for; and
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from bisect import bisect_left
@@ -28,6 +29,8 @@ from rules.columns import Constant, Lines, payloads_at
 from rules.decisions import Decisions
 from rules.flow import DEAD_LETTER, DROP
 from rules.ruleset import Ruleset
+
+log = logging.getLogger(__name__)
 
 KEPT_RECORDS = 100
 KEPT_BYTES = 1 << 20
@@ -186,17 +189,26 @@ class FlowSamples:
         taken any, who settles the batch is to say so in what it gives."""
         if not self.taps and time.monotonic() < self._next:
             return None
-        many, fate = len(batch), Fate()
+        fate = Fate()
+        try:
+            self._take(batch, decisions, source, ruleset, fate)
+        except Exception:  # what is there to be looked at must not cost a record
+            log.exception("flow %s: no samples of a batch could be taken", self._name)
+        return fate
+
+    def _take(self, batch: Batch, decisions: Decisions, source: str, ruleset: Ruleset, fate: Fate) -> None:
+        many = len(batch)
         for tap in list(self.taps):
-            some = list(self._taken(_some(batch.values, tap.allowance(many)), batch, decisions, source, ruleset, fate))
+            indices = _some(batch.values, tap.allowance(many))
+            some = list(self._taken(indices, batch, decisions, source, ruleset, fate))
             tap.give(some, many)
             for sampled in some:
                 self._tapped.add(sampled)
         if many and time.monotonic() >= self._next:
             self._next = time.monotonic() + KEEP_SECONDS
-            for sampled in self._taken(_some(batch.values, KEPT_AT_ONCE), batch, decisions, source, ruleset, fate):
+            indices = _some(batch.values, KEPT_AT_ONCE)
+            for sampled in self._taken(indices, batch, decisions, source, ruleset, fate):
                 self._kept.add(sampled)
-        return fate
 
     def kept(self) -> list[Sampled]:
         """Those that are kept, oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from rulesets import lines_of
@@ -110,6 +111,22 @@ def test_of_few_lines_in_a_block_none_is_taken_twice(ruleset: Ruleset, many: int
         taken = [sampled.batch.values[0] for sampled in samples.sample("f")]
         assert taken == sorted(set(taken), key=values.index)
         assert len(taken) == min(4, len(values))
+
+
+class Broken(list[Any]):
+    """A column that cannot be looked at, as nobody foresaw."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise ZeroDivisionError
+
+
+def test_what_fails_unforeseen_in_taking_samples_costs_no_record(
+    ruleset: Ruleset, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch, samples = Batch([b'{"n":1}'], keys=Broken([b"k"])), Samples()
+    assert samples.of("f").look(batch, ruleset.route(batch, "orders"), "orders", ruleset) is not None
+    assert samples.sample("f") == []
+    assert "no samples of a batch could be taken" in caplog.text
 
 
 async def test_a_tap_of_lines_looks_into_one_block_and_takes_nothing_for_long(ruleset: Ruleset) -> None:
