@@ -31,6 +31,15 @@ SCHEMA: Mapping[str, Any] = {
         }
     },
 }
+EXACT: Mapping[str, Any] = {
+    "properties": {
+        "qty": {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 5.5},
+        "ratio": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "code": {"type": "string", "minLength": 2, "maxLength": 3},
+        "version": {"const": 1},
+        "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]},
+    }
+}
 DAEMON = "sources: {s: {type: memory}}\nflows: [flow.yaml]\nsinks: {x: {type: memory}, y: {type: memory}}\n"
 REST = "- {name: rest, to: x}\n- {name: more, to: y}"
 
@@ -127,6 +136,29 @@ def test_what_is_wrong_says_where_and_what_would_be_right(
     tmp_path: Path, expression: str, what: str, hint: str
 ) -> None:
     assert when(tmp_path, expression) == [f"{what}; {hint}" if hint else what]
+
+
+@pytest.mark.parametrize(
+    ("expression", "what"),
+    [
+        ("event.qty == 1.5", "`event.qty` is a whole number, and `1.5` is not"),
+        ("event.qty in [1.5, 2.5]", "`event.qty` is a whole number, and each element of [1.5, 2.5] is not"),
+        ("event.qty < 1", "`event.qty` is between 1 and 5"),
+        ("event.ratio >= 1", "`event.ratio` is more than 0 and less than 1"),
+        ("event.ratio == 0", "`event.ratio` is more than 0 and less than 1"),
+        ("event.code == 'toolong'", "`event.code` is between 2 and 3 characters long, and `'toolong'` is 7"),
+        ("event.version == 2", "`event.version` is 1"),
+        ("event.pair[1] == 'x'", "`event.pair[1]` is a whole number, and `'x'` is a string"),
+    ],
+)
+def test_bounds_lengths_constants_and_places_in_a_list_are_known_exactly(
+    tmp_path: Path, expression: str, what: str
+) -> None:
+    """What just keeps to them is not judged."""
+    assert when(tmp_path, expression, schema=EXACT) == [f"this is never true: {what}"]
+    fits = "event.qty <= 1.0 && event.qty != 2 && event.ratio > 0 && event.ratio < 0.1 && event.version == 1.0"
+    fits += " && event.code in ['ab', 'abc'] && event.pair[0] == 'x' && event.pair[1] == 1.0 && event.pair[2] == 'x'"
+    assert when(tmp_path, fits, schema=EXACT) == []
 
 
 def test_steps_change_what_later_rules_see(tmp_path: Path) -> None:
