@@ -6,10 +6,11 @@ from itertools import product
 from math import prod
 from typing import Final
 
-from rules.cel import functions, nodes
+from rules.cel import nodes
 from rules.cel.nodes import Node
 from rules.flow import Rule
 from rules.inference.conditions import Term, implies, singly, term_of
+from rules.inference.walk import is_pure
 from rules.lets import Lets
 
 
@@ -39,7 +40,7 @@ class Reach:
         if rule.when is None or not self._taken:
             return ""
         wanted = self._lets.inline(rule.when.cel.node)
-        if not _is_pure(wanted):
+        if not is_pure(wanted):
             return ""
         takers = [self._taker(terms) for terms in _single_choices(wanted)]
         found = {taker.name: taker for taker in takers if taker is not None}
@@ -86,11 +87,3 @@ def _terms(condition: Node) -> tuple[Node, ...]:
 
 
 _MANY: Final = 1000
-
-
-def _is_pure(node: Node) -> bool:
-    if isinstance(node, nodes.Call):
-        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
-        if function is None or not function.pure:
-            return False
-    return all(map(_is_pure, nodes.children(node)))

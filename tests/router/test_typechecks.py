@@ -37,9 +37,16 @@ EXACT: Mapping[str, Any] = {
         "ratio": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
         "code": {"type": "string", "minLength": 2, "maxLength": 3},
         "version": {"const": 1},
+        "kind": {"enum": ["a", "b", None]},
+        "flag": {"type": "boolean"},
         "pair": {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}]},
     }
 }
+ALL = (
+    "`event.kind != 'a'`, `event.kind != 'b'` and `event.kind != null` are never all true: "
+    "`event.kind` is always 'a', 'b' or null"
+)
+BETWEEN = "`event.qty > 4` and `event.qty < 5` are never both true"
 DAEMON = "sources: {s: {type: memory}}\nflows: [flow.yaml]\nsinks: {x: {type: memory}, y: {type: memory}}\n"
 REST = "- {name: rest, to: x}\n- {name: more, to: y}"
 
@@ -159,6 +166,37 @@ def test_bounds_lengths_constants_and_places_in_a_list_are_known_exactly(
     fits = "event.qty <= 1.0 && event.qty != 2 && event.ratio > 0 && event.ratio < 0.1 && event.version == 1.0"
     fits += " && event.code in ['ab', 'abc'] && event.pair[0] == 'x' && event.pair[1] == 1.0 && event.pair[2] == 'x'"
     assert when(tmp_path, fits, schema=EXACT) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "lines"),
+    [
+        (
+            "event.n > 5 && event.n < 3",
+            ["`event.n > 5` and `event.n < 3` are never both true; should be || between them"],
+        ),
+        (
+            "event.qty > 4 && event.version == 1 && event.qty < 5",
+            [f"{BETWEEN}: `event.qty` is a whole number; should be || between them"],
+        ),
+        (
+            "event.flag && !event.flag",
+            ["`event.flag` and `!event.flag` are never both true; should be || between them"],
+        ),
+        ("event.kind != 'a' && event.kind != 'b' && event.kind != null", [f"warning {ALL}"]),
+        ("!(event.kind in ['a', 'b', null])", ["warning this is never true: `event.kind` is always 'a', 'b' or null"]),
+        ("event.version != 1", ["warning this is never true: `event.version` is always 1"]),
+        ("event.n > 5 && event.n <= 5.5 && event.n != 5.2 || event.n >= 5 && event.n <= 5", []),
+        ("event.x != 'a' && event.x != 'b' && event.kind != 'a' && event.kind != 'b'", []),
+        ("event.x in ['a', 'b'] && event.x in ['b', 'c'] && event.x.startsWith('b')", []),
+        ("uuid() == event.x && uuid() == 'b' && uuid() == 'c'", []),
+    ],
+)
+def test_what_is_asked_of_one_thing_is_held_against_all_else_that_is(
+    tmp_path: Path, expression: str, lines: list[str]
+) -> None:
+    """What leaves out everything that the contract has today may be meant for what it will have."""
+    assert when(tmp_path, expression, schema=EXACT) == lines
 
 
 def test_steps_change_what_later_rules_see(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ FORMS = (
     *("{0}.orValue({1})", "{0}.hasValue()", "{0}.optMap(v, v + {1})", "{0}.transformList(i, v, i)", "[?{0}]"),
     *("[{0}].sum()", "{0}.sum()", "{0}.first()", "math.greatest({0}, {1})", "math.abs({0})", "{0}[{1}]", "{0}.size()"),
     *("{0}.reverse()", "optional.of({0})", "{0}.transformMap(k, v, v)", "{0}.matches({1})", "dyn({0})"),
+    *("({0} > {1} && {0} < {2})", "({0} != {1} && {0} != {2})", "!({0} in [{1}, {2}])", "({0} && {1} && !{0})"),
     *("({0} == {1} && {0} == {2})", "{0}.split({1})", "{0}.join()", "{0}.exists_one(k, v, v == k)"),
 )
 
@@ -162,7 +163,12 @@ def is_so(finding: Finding, event: object) -> bool:
         return True
     if finding.claim == "absent":
         return value is False or (isinstance(value, cel.Optional) and not value.present)
-    claims = {"never true": value is not True, "always true": value is True, "no bool": type(value) is not bool}
+    claims = {
+        "never true": value is not True,
+        "excluded": value is not True,
+        "always true": value is True,
+        "no bool": type(value) is not bool,
+    }
     return claims.get(finding.claim, finding.claim == "likely")
 
 
