@@ -117,12 +117,13 @@ class _Check:
             self._found.rules.append(Unreached(rule, f"rule `{rule.name}` never matches", "its `when` is always false"))
         elif not told and (why := reach.hidden(rule)):
             self._found.rules.append(Unreached(rule, f"no record gets to rule `{rule.name}`", why))
+            told = True
         self._conditions(inference, rule.expect)
         passes_by = self._gates(rule, event, inference)
         if rule.to:
             self._deliver(rule, event, inference)
             if not told and not passes_by:
-                reach.take(rule, always=always)
+                reach.take(rule, inference.part, always=always)
             return event
         if torn:
             reach.forget()

@@ -49,11 +49,13 @@ class ListOf(Struct, frozen=True):
 
 
 class MapOf(Struct, frozen=True):
-    """A map: the fields that are known, each of which may be missing, and what others are; None: there are none."""
+    """A map: the fields that are known, each of which may be missing unless it is ``required``, and what others are;
+    None: there are none."""
 
     fields: Mapping[str, Type]
     rest: Type | None
     keys: Type
+    required: frozenset[str] = frozenset()
 
     def field(self, name: str) -> Type:
         """What a field is; ``NEVER`` where there is none."""
@@ -192,7 +194,7 @@ def _joined(left: Part, right: Part) -> Part:
         case Scalar(), Scalar():
             return joined_scalars(left, right)
         case ListOf(), ListOf():
-            return ListOf(join(left.element, right.element), _pairwise(join, left, right))
+            return ListOf(join(left.element, right.element), pairwise(join, left, right))
         case MapOf(), MapOf():
             return _joined_maps(left, right)
         case OptionalOf(), OptionalOf():
@@ -207,13 +209,13 @@ def joined_scalars(left: Scalar, right: Scalar) -> Scalar:
     high = None
     if left.high is not None and right.high is not None:
         high = max((left.high, not left.under), (right.high, not right.under))
-    return _bounded(values, low, high, whole=left.whole and right.whole)
+    return bounded(values, low, high, whole=left.whole and right.whole)
 
 
-_Bound = tuple[Number, bool]
+Bound = tuple[Number, bool]
 
 
-def _bounded(values: frozenset[object] | None, low: _Bound | None, high: _Bound | None, *, whole: bool) -> Scalar:
+def bounded(values: frozenset[object] | None, low: Bound | None, high: Bound | None, *, whole: bool) -> Scalar:
     """A scalar above and below bounds: each a number, with whether that is left out of what is above it, or within what
     is below it, so that a tighter bound is a larger and a smaller tuple."""
     return Scalar(
@@ -226,67 +228,16 @@ def _bounded(values: frozenset[object] | None, low: _Bound | None, high: _Bound 
     )
 
 
-def _pairwise(combine: Callable[[Type, Type], Type], left: ListOf, right: ListOf) -> tuple[Type, ...]:
+def pairwise(combine: Callable[[Type, Type], Type], left: ListOf, right: ListOf) -> tuple[Type, ...]:
+    """The first elements of two lists, each with the other's."""
     return tuple(combine(left.at(at), right.at(at)) for at in range(max(len(left.first), len(right.first))))
 
 
 def _joined_maps(left: MapOf, right: MapOf) -> MapOf:
     fields = {name: join(left.field(name), right.field(name)) for name in {**left.fields, **right.fields}}
     rests = [rest for rest in (left.rest, right.rest) if rest is not None]
-    return MapOf(fields, join(*rests) if rests else None, join(left.keys, right.keys))
-
-
-def meet(left: Type, right: Type) -> Type:
-    """What is both."""
-    if left.parts is None:
-        return right
-    if right.parts is None:
-        return left
-    parts: dict[Kind, Part] = {}
-    for kind in left.parts:
-        if kind in right.parts and (part := _met(kind, left.parts[kind], right.parts[kind])) is not None:
-            parts[kind] = part
-    return Type(parts)
-
-
-def _met(kind: Kind, left: Part, right: Part) -> Part | None:
-    match left, right:
-        case Scalar(), Scalar():
-            return _met_scalars(kind, left, right)
-        case ListOf(), ListOf():
-            return ListOf(meet(left.element, right.element), _pairwise(meet, left, right))
-        case MapOf(), MapOf():
-            return _met_maps(left, right)
-        case OptionalOf(), OptionalOf():
-            return OptionalOf(meet(left.content, right.content))
-    return left
-
-
-def _met_scalars(kind: Kind, left: Scalar, right: Scalar) -> Scalar | None:
-    both = (left, right)
-    low = max(((part.low, part.over) for part in both if part.low is not None), default=None)
-    high = min(((part.high, not part.under) for part in both if part.high is not None), default=None)
-    whole = left.whole or right.whole
-    if whole or kind in ("int", "uint"):
-        low, high = _whole_bounds(low, high)
-    if low is not None and high is not None and (low[0] > high[0] or (low[0] == high[0] and (low[1] or not high[1]))):
-        return None
-    values = right.values if left.values is None else left.values
-    if left.values is not None and right.values is not None:
-        values = left.values & right.values
-    found = _bounded(values, low, high, whole=whole)
-    if values is not None:
-        found = replace(found, values=frozenset(value for value in values if is_within(value, found)))
-    return None if found.values is not None and not found.values else found
-
-
-def _whole_bounds(low: _Bound | None, high: _Bound | None) -> tuple[_Bound | None, _Bound | None]:
-    """Bounds of whole numbers, where these are told from each other."""
-    if low is not None and abs(low[0]) < EXACT:
-        low = (math.floor(low[0]) + 1 if low[1] else math.ceil(low[0]), False)
-    if high is not None and abs(high[0]) < EXACT:
-        high = (math.floor(high[0]) if high[1] else math.ceil(high[0]) - 1, True)
-    return low, high
+    both = left.required & right.required
+    return MapOf(fields, join(*rests) if rests else None, join(left.keys, right.keys), both)
 
 
 EXACT: Final = 2**53
@@ -302,12 +253,6 @@ def is_within(value: object, part: Scalar) -> bool:
     low, high = part.low, part.high
     is_above = low is None or value > low or (value == low and not part.over)
     return is_above and (high is None or value < high or (value == high and not part.under))
-
-
-def _met_maps(left: MapOf, right: MapOf) -> MapOf:
-    fields = {name: meet(left.field(name), right.field(name)) for name in {**left.fields, **right.fields}}
-    rest = None if left.rest is None or right.rest is None else meet(left.rest, right.rest)
-    return MapOf(fields, rest, meet(left.keys, right.keys))
 
 
 def loosened(known: Type) -> Type:

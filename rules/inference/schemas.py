@@ -29,10 +29,10 @@ from rules.inference.kinds import (
     join,
     list_of,
     map_of,
-    meet,
     of,
     of_value,
 )
+from rules.inference.meeting import meet
 from rules.schema_references import referred
 
 Schema = object
@@ -111,11 +111,15 @@ class _Reading:
 
     def _maps(self, schema: Mapping[str, object], within: tuple[str, ...]) -> Type:
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
-        if not isinstance(properties, Mapping) or (not properties and rest is True):
+        names = schema.get("required")
+        required = (
+            frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+        )
+        if not isinstance(properties, Mapping) or (not properties and rest is True and not required):
             return DYNAMIC
         fields = {name: self.read(part, within) for name, part in properties.items()}
         others: Type | None = DYNAMIC if "patternProperties" in schema else self.read(rest, within)
-        return _json_with("map", MapOf(fields, None if others == NEVER else others, STRING))
+        return _json_with("map", MapOf(fields, None if others == NEVER else others, STRING, required))
 
     def _values(self, schema: Mapping[str, object]) -> Type:
         values = schema.get("enum")

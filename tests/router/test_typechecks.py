@@ -324,6 +324,40 @@ def test_rules_that_no_record_gets_to_are_told_with_the_rule_that_takes_it(tmp_p
     ]
 
 
+def test_a_rule_behind_all_that_a_field_can_be_is_told(tmp_path: Path) -> None:
+    """Where the field must be there, or the rule asks of it. A last rule without `when` may stand for all that."""
+    rules = """\
+        rules:
+        - {name: a, when: event.kind == "a" && event.n > 1, to: x}
+        - {name: on, when: event.kind == "b", to: x, continue: true}
+        - {name: b, when: 'event.kind in ["b", null]', to: x}
+        - {name: c, when: event.kind.startsWith("b"), to: x}
+        - {name: d, when: event.kind != null && event.n > 1 && event.flag, to: x}
+        - {name: e, when: event.n > 5, to: x}
+        - {name: yes, when: event.flag, to: x}
+        - {name: no, when: "!event.flag", to: x}
+        - {name: f, when: 'event.flag in [true, false]', to: x}
+        - {name: rest, to: y}
+        """
+
+    def told(schema: Any, text: str = rules) -> list[str]:
+        return [line.removeprefix("warning ") for line in found(tmp_path, text, schema=schema)]
+
+    required = {"type": "object", **EXACT, "required": ["kind"]}
+    both, ends = "rule `a` of line 4 and rule `b` of line 6", "take all that it would match"
+    optional = [
+        "7:3: no record gets to rule `c`; rule `b` of line 6 takes all that it would match",
+        f"8:3: no record gets to rule `d`; {both} {ends}",
+        f"12:3: no record gets to rule `f`; rule `yes` of line 10 and rule `no` of line 11 {ends}",
+    ]
+    more = f"9:3: no record gets to rule `e`; {both} {ends}"
+    assert told(EXACT) == optional
+    assert told(required) == [*optional[:2], more, *optional[2:]]
+    assert told(required, f"{rules}otherwise: {{invalid: pass}}") == optional[2:]
+    step = rules.replace("- {name: d,", "- {name: step, unset: event.kind}\n- {name: d,")
+    assert "rule `d`" not in "".join(told(required, step))
+
+
 def test_a_contract_that_lets_everything_pass_proves_nothing(tmp_path: Path) -> None:
     rules = """\
         rules:
@@ -389,7 +423,7 @@ def test_a_model_says_what_json_it_accepts(tmp_path: Path, expression: str, line
     assert when(tmp_path, expression, contract="{model: thing}", daemon=daemon) == lines
 
 
-BOTH = "rule `c` of line 7 and rule `a` of line 4 take all that it would match"
+BOTH = "rule `a` of line 4 and rule `c` of line 7 take all that it would match"
 READINGS = (
     "`event.n` may be an int or a double: 5 / 3 is 1, and 5.0 / 3 is 1.66667; "
     "should be `event.n / 3.0`, or `int(event.n) / 3` without the rest"
