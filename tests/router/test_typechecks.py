@@ -46,6 +46,7 @@ ALL = (
     "`event.kind != 'a'`, `event.kind != 'b'` and `event.kind != null` are never all true: "
     "`event.kind` is always 'a', 'b' or null"
 )
+PORT = "this is never true: `url.parse(event.u).port` is an int, and `'80'` is a string; should be `80`"
 BETWEEN = "`event.qty > 4` and `event.qty < 5` are never both true"
 DAEMON = "sources: {s: {type: memory}}\nflows: [flow.yaml]\nsinks: {x: {type: memory}, y: {type: memory}}\n"
 REST = "- {name: rest, to: x}\n- {name: more, to: y}"
@@ -385,6 +386,25 @@ def test_without_a_contract_an_expression_is_checked_in_itself(tmp_path: Path) -
         "5:51: this always fails: division by zero",
         f"warning 4:42: {READINGS}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "lines"),
+    [
+        (
+            "url.parse(event.u).host == 'a' && url.parse(event.u).?port.orValue(80) == 80",
+            [],
+        ),
+        (
+            "has(url.parse(event.u).user) && url.parse(event.u).query.q == 'x' && 'y' in url.parse(event.u).queries['q']",
+            [],
+        ),
+        ("url.parse(event.u).hots == 'a'", ["`url.parse(event.u)` has no field `hots`; did you mean `host`?"]),
+        ("url.parse(event.u).port == '80'", [PORT]),
+    ],
+)
+def test_the_parts_of_a_url_are_known(tmp_path: Path, expression: str, lines: list[str]) -> None:
+    assert when(tmp_path, expression, schema=EXACT) == lines
 
 
 def test_the_values_of_vars_differ_from_place_to_place_but_not_their_types(tmp_path: Path) -> None:
