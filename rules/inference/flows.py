@@ -62,7 +62,7 @@ def _meta(flow: Flow) -> Type:
     sources = frozenset(name for name, _ in flow.sources)
     fields = {
         "key": texts,
-        "headers": map_of({}, texts),
+        "headers": map_of({}, texts, Type({"string": Scalar(lower=True)})),
         "time": of("timestamp"),
         "source": Type({"string": Scalar(sources)}) if sources else of("string"),
         "raw": of("bytes"),

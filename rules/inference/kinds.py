@@ -27,7 +27,7 @@ NUMBERS: Final[tuple[Kind, ...]] = ("int", "uint", "double")
 class Scalar(Struct, frozen=True):
     """A value without parts. ``values`` are the only ones that it can be, ``low`` and ``high`` what a number, or the
     length of a text, is at least and at most, as far as that is known; ``over`` and ``under``: but not exactly that.
-    ``whole``: a double that is a whole number all the same."""
+    ``whole``: a double that is a whole number all the same; ``lower``: a text without capital letters."""
 
     values: frozenset[object] | None = None
     low: Number | None = None
@@ -35,6 +35,7 @@ class Scalar(Struct, frozen=True):
     over: bool = False
     under: bool = False
     whole: bool = False
+    lower: bool = False
 
 
 class ListOf(Struct, frozen=True):
@@ -209,13 +210,15 @@ def joined_scalars(left: Scalar, right: Scalar) -> Scalar:
     high = None
     if left.high is not None and right.high is not None:
         high = max((left.high, not left.under), (right.high, not right.under))
-    return bounded(values, low, high, whole=left.whole and right.whole)
+    return bounded(values, low, high, whole=left.whole and right.whole, lower=left.lower and right.lower)
 
 
 Bound = tuple[Number, bool]
 
 
-def bounded(values: frozenset[object] | None, low: Bound | None, high: Bound | None, *, whole: bool) -> Scalar:
+def bounded(
+    values: frozenset[object] | None, low: Bound | None, high: Bound | None, *, whole: bool, lower: bool
+) -> Scalar:
     """A scalar above and below bounds: each a number, with whether that is left out of what is above it, or within what
     is below it, so that a tighter bound is a larger and a smaller tuple."""
     return Scalar(
@@ -225,6 +228,7 @@ def bounded(values: frozenset[object] | None, low: Bound | None, high: Bound | N
         over=low is not None and low[1],
         under=high is not None and not high[1],
         whole=whole,
+        lower=lower,
     )
 
 

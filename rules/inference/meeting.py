@@ -60,7 +60,7 @@ def _met_scalars(kind: Kind, left: Scalar, right: Scalar) -> Scalar | None:
     values = right.values if left.values is None else left.values
     if left.values is not None and right.values is not None:
         values = left.values & right.values
-    found = bounded(values, low, high, whole=whole)
+    found = bounded(values, low, high, whole=whole, lower=left.lower or right.lower)
     if values is not None:
         found = replace(found, values=frozenset(value for value in values if is_within(value, found)))
     return None if found.values is not None and not found.values else found

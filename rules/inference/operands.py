@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
+from string import ascii_uppercase
 from typing import Final
 
 from msgspec.structs import replace
@@ -119,7 +120,10 @@ def _differ(left: Scalar, right: Scalar) -> bool:
     """Whether two scalars, of one kind or both numbers, have no value in common."""
     if left.values is not None and right.values is not None:
         return left.values.isdisjoint(right.values)
-    return _is_below(left, right) or _is_below(right, left) or _is_fraction(left, right) or _is_fraction(right, left)
+    return any(
+        _is_below(one, other) or _is_fraction(one, other) or _has_capitals(one, other)
+        for one, other in ((left, right), (right, left))
+    )
 
 
 def _is_below(left: Scalar, right: Scalar) -> bool:
@@ -132,6 +136,15 @@ def _is_fraction(left: Scalar, right: Scalar) -> bool:
     """Whether one is a whole number, and the other can only be such that are not."""
     values = right.values if left.whole else None
     return values is not None and all(isinstance(value, float) and value % 1 for value in values)
+
+
+def _has_capitals(left: Scalar, right: Scalar) -> bool:
+    """Whether one is a text without capital letters, and the other has some."""
+    values = right.values if left.lower else None
+    return values is not None and all(isinstance(value, str) and not _CAPITALS.isdisjoint(value) for value in values)
+
+
+_CAPITALS: Final = frozenset(ascii_uppercase)
 
 
 def negation(operand: Type) -> Type:

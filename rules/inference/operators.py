@@ -79,13 +79,15 @@ def _membership(walk: Walk, node: nodes.Binary, scope: Scope, left: Type, right:
     if not right.may_be("list") and not right.may_be("map"):
         hint = "should be text.contains('part')" if right.may_be("string") else ""
         return walk.wrong(node, scope, f"'in' looks into a list or a map, and `{other}` is {describe(right)}", hint)
-    if right.kinds != {"list"} or not operands.never_equal(left, right.element):
+    is_map = right.kinds == {"map"}
+    wanted = right.map.keys if is_map else right.element if right.kinds == {"list"} else DYNAMIC
+    if not operands.never_equal(left, wanted):
         if isinstance(node.right, nodes.ListNode) and not left.is_dynamic:
             _superfluous(walk, left, one, node.right, scope)
         return BOOL
-    if right.element == NEVER or is_constant(node):
+    if wanted == NEVER or is_constant(node):
         return BOOL
-    what, hint = differing(one, left, f"each element of {other}", right.element)
+    what, hint = differing(one, left, f"each {'key' if is_map else 'element'} of {other}", wanted)
     return walk.wrong(node, scope, f"this is never true: {what}", hint, "never true")
 
 

@@ -84,10 +84,22 @@ def _field_of(walk: Walk, known: Type, node: Node, operand: Node, name: str, sco
     if found == NEVER:
         hint = did_you_mean(name, fields.fields)
         return walk.wrong(node, scope, f"`{here}` has no field `{name}`", hint, "absent")
+    if fields.keys.scalar("string").lower and operands.never_equal(fields.keys, of_value(name)):
+        what = f"`{here}` has no field `{name}`: each of its names is in lower case"
+        return walk.wrong(node, scope, what, _in_lower_case(node, here, name), "absent")
     if name not in fields.fields and (meant := likely(name, fields.fields)):
         what = f"`{name}` is no field of `{here}` that is declared"
         walk.wrong(node, scope, what, f"did you mean `{meant}`?", "likely")
     return optional_of(found) if wraps and not found.is_dynamic else DYNAMIC if wraps else found
+
+
+def _in_lower_case(node: Node, here: str, name: str) -> str:
+    """What would be right instead of a name with capital letters: often that of a header."""
+    plain = name.lower()
+    with_dashes = f"`{here}[{plain.replace('_', '-')!r}]`"
+    if isinstance(node, nodes.Index):
+        return f"should be {with_dashes if '_' not in plain else f'`{here}[{plain!r}]`'}"
+    return f"should be `{here}.{plain}`{f' or {with_dashes}' if '_' in plain else ''}"
 
 
 def _element(walk: Walk, node: nodes.Index, scope: Scope) -> Type:

@@ -46,7 +46,7 @@ def assigned(event: Type, path: Path, value: Type) -> Type:
         inner = fields.fields.get(step, NEVER if fields.rest is None else DYNAMIC)
         # Only a map takes a field; anything else is an error, after which there is no event.
         made = {**fields.fields, step: assigned(inner, rest, value)}
-        return Type({"map": MapOf(made, fields.rest, fields.keys, fields.required)})
+        return Type({"map": MapOf(made, fields.rest, join(fields.keys, of_value(step)), fields.required)})
     if not event.may_be("list"):
         return DYNAMIC
     element = assigned(event.element, rest, value)

@@ -35,6 +35,10 @@ def _unlike(one: str, left: Type, other: str, right: Type) -> tuple[str, str]:
         return f"`{one}` is never {wanted[0]!r}", did_you_mean(wanted[0], known)
     if whole := _whole(one, left, other, right) or _whole(other, right, one, left):
         return whole, ""
+    if left.scalar("string").lower != right.scalar("string").lower:
+        lower, capital = (one, wanted) if left.scalar("string").lower else (other, known)
+        hint = f"should be `{capital[0].lower()!r}`" if len(capital) == 1 else ""
+        return f"{_named(lower)} is in lower case", hint
     if left.kinds == right.kinds == {"string"}:
         return _lengths(one, left, other, right), f"known: {', '.join(known)}" if known else ""
     return ordered(one, left, other, right), f"known: {', '.join(known)}" if known else ""

@@ -47,6 +47,7 @@ ALL = (
     "`event.kind` is always 'a', 'b' or null"
 )
 PORT = "this is never true: `url.parse(event.u).port` is an int, and `'80'` is a string; should be `80`"
+HEADERS, LOWER = "`meta.headers` has no field", ": each of its names is in lower case; should be"
 BETWEEN = "`event.qty > 4` and `event.qty < 5` are never both true"
 DAEMON = "sources: {s: {type: memory}}\nflows: [flow.yaml]\nsinks: {x: {type: memory}, y: {type: memory}}\n"
 REST = "- {name: rest, to: x}\n- {name: more, to: y}"
@@ -396,7 +397,7 @@ def test_without_a_contract_an_expression_is_checked_in_itself(tmp_path: Path) -
             [],
         ),
         (
-            "has(url.parse(event.u).user) && url.parse(event.u).query.q == 'x' && 'y' in url.parse(event.u).queries['q']",
+            "has(url.parse(event.u).user) && url.parse(event.u).query.q in url.parse(event.u).queries['q']",
             [],
         ),
         ("url.parse(event.u).hots == 'a'", ["`url.parse(event.u)` has no field `hots`; did you mean `host`?"]),
@@ -405,6 +406,26 @@ def test_without_a_contract_an_expression_is_checked_in_itself(tmp_path: Path) -
 )
 def test_the_parts_of_a_url_are_known(tmp_path: Path, expression: str, lines: list[str]) -> None:
     assert when(tmp_path, expression, schema=EXACT) == lines
+
+
+@pytest.mark.parametrize(
+    ("expression", "lines"),
+    [
+        ("meta.headers['content-type'] == 'a' && meta.headers.x_y == 'b' && 'a' in meta.headers", []),
+        ("meta.headers['Content-Type'] == 'a'", [f"{HEADERS} `Content-Type`{LOWER} `meta.headers['content-type']`"]),
+        (
+            "has(meta.headers.Content_Type)",
+            [f"{HEADERS} `Content_Type`{LOWER} `meta.headers.content_type` or `meta.headers['content-type']`"],
+        ),
+        (
+            "'X-Id' in meta.headers",
+            ["this is never true: each key of meta.headers is in lower case; should be `'x-id'`"],
+        ),
+        ("meta.headers.exists(h, h == 'Via')", ["4:43: this is never true: `h` is in lower case; should be `'via'`"]),
+    ],
+)
+def test_the_names_of_headers_are_in_lower_case(tmp_path: Path, expression: str, lines: list[str]) -> None:
+    assert when(tmp_path, expression) == lines
 
 
 def test_the_values_of_vars_differ_from_place_to_place_but_not_their_types(tmp_path: Path) -> None:
