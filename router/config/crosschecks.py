@@ -352,8 +352,8 @@ class _Checks:
                 if spec is None and entry is not None and use is None and _may_use(entry):
                     return
                 used |= set() if use is None else {str(use.data)}
-        for name in declared.entries:
-            if not self._may_be_meant(name, used, declared.entries):
+        if used <= declared.entries.keys():  # else one of them is meant
+            for name in declared.entries.keys() - used:
                 what = f"no source and no sink uses connection `{name}`"
                 yield Fault(self._document.key_place(("connections", name)), what)
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from router.config.interpolation import Filled
-from router.config.model import SinkSpec, SourceSpec
+from router.config.model import SourceSpec
 from rules.document import Node, load
-from rules.faults import Fault, Place, Refused
+from rules.faults import Fault, Place
 from rules.flow import Expr, Flow
-from rules.inference import Finding, check_flow, type_of_contract
+from rules.inference import Finding, Templates, check_flow, type_of_contract
 
 
 def type_check(
     flows: Sequence[Flow],
     sources: Mapping[str, SourceSpec | None],
-    sinks: Mapping[str, SinkSpec | None],
+    templates: Templates,
     models: Mapping[str, type[Any] | None],
     variables: Mapping[str, object] | None,
     texts: Mapping[str, bytes],
@@ -24,17 +24,14 @@ def type_check(
     faults: list[Fault],
 ) -> list[Fault]:
     """Add what is certainly wrong with expressions to ``faults``; return what is probably not meant."""
-    templates = {name: spec.templates for name, spec in sinks.items() if spec is not None}
     locator = _Locator(texts, filled)
     warnings: list[Fault] = []
     for flow in flows:
         unread = [fault.place for fault in faults if fault.place.file == flow.place.file]
-        decodes = {spec.decode for name, _ in flow.sources if (spec := sources.get(name)) is not None}
+        specs = [sources.get(name) for name, _ in flow.sources]
+        decodes = {None if spec is None else spec.decode for spec in specs}
         event = type_of_contract(flow.contract, decodes, models)
-        try:
-            found = check_flow(flow, event=event, variables=variables, templates=templates, unread=unread)
-        except Refused:
-            continue  # which the file's reader has said
+        found = check_flow(flow, event=event, variables=variables, templates=templates, unread=unread)
         for finding in found.expressions:
             fault = Fault(locator.place(finding), finding.what, finding.hint)
             (faults if finding.certain else warnings).append(fault)

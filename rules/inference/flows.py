@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct, field
 
 from rules.cel import nodes
-from rules.faults import Place
+from rules.faults import Place, Refused
 from rules.flow import PASS, Check, Expr, Flow, Rule, Target, Value
 from rules.inference.expressions import Inference
 from rules.inference.kinds import DYNAMIC, NEVER, Scalar, Type, describe, join, loosened, map_of, of, of_value, widened
 from rules.inference.reach import Reach
 from rules.inference.shapes import shaped, type_of_value
 from rules.inference.walk import Finding
-from rules.lets import Lets
+from rules.lets import Lets, resolvable
 from rules.reader.values import expressions
 
 Templates = Mapping[str, Mapping[str, Value]]
@@ -48,12 +48,19 @@ def check_flow(
 
     ``variables`` are the `vars` of the daemon's file, of which the types alone count, since their values change from
     place to place; None where they are not known. ``unread`` are the places of what could not be read of the flow's
-    file, so that no more is concluded than what is there allows. Raises ``Refused`` for names of ``let`` that go round
-    in circles.
+    file, so that no more is concluded than what is there allows. Of names of ``let`` that go round in circles nothing
+    is known.
     """
     known = DYNAMIC if variables is None else widened(of_value(dict(variables)))
     names = {"meta": _meta(flow), "vars": known}
-    return _Check(flow, Lets(flow.lets), names, templates or {}, unread).run(event)
+    return _Check(flow, _lets(flow), names, templates or {}, unread).run(event)
+
+
+def _lets(flow: Flow) -> Lets:
+    try:
+        return Lets(flow.lets)
+    except Refused:
+        return Lets(resolvable(flow.lets))
 
 
 def _meta(flow: Flow) -> Type:
@@ -196,7 +203,7 @@ class _Check:
             used |= more
         inference = self._inference({"event": event})
         for name, expr in self._flow.lets.items():
-            if name not in used:
+            if name not in used or name not in self._lets:
                 inference.type_of(expr)
 
     def _used(self) -> Iterable[Expr]:

@@ -373,6 +373,36 @@ def test_a_contract_that_lets_everything_pass_proves_nothing(tmp_path: Path) -> 
     ]
 
 
+def test_faults_of_form_hide_no_others(tmp_path: Path) -> None:
+    """Of a source, a sink, a target and a `let`, what can be read is checked all the same."""
+    daemon = "sources: {s: {type: memory, no: 1}}\nflows: [flow.yaml]\n"
+    daemon += "sinks: {x: {type: memory, no: 1, key: '${event.tpye}'}, y: {type: memory}}\n"
+    rules = """\
+        let: {a: b && event.amuont > 1, b: a, c: event.cuont == 1}
+        rules:
+        - {name: a, when: a && event.amount >, to: x}
+        - {name: b, when: c || event.itmes == 1, to: {sink: x, no: 1}}
+        - {name: rest, to: y}
+        """
+    assert [line.partition("; ")[0] for line in found(tmp_path, rules, daemon=daemon)] == [
+        "3:10: let goes round in a circle: a -> b -> a",
+        "3:15: `event` has no field `amuont`",
+        "3:42: `event` has no field `cuont`",
+        "5:38: the expression ends here, where a value should follow",
+        "6:24: `event` has no field `itmes`",
+        "6:56: a delivery to `x` cannot choose `no`",
+        "sluiceway.yaml:1:29: `no` is not known here",
+        "sluiceway.yaml:3:27: `no` is not known here",
+        "sluiceway.yaml:3:42: `event` has no field `tpye`",
+    ]
+
+
+def test_what_a_source_that_cannot_be_read_may_decode_is_not_judged(tmp_path: Path) -> None:
+    daemon = DAEMON.replace("s: {type: memory}", "s: {type: memory, decod: msgpack}")
+    [line] = when(tmp_path, "event.type == b'x' && event.count < 5u", daemon=daemon)
+    assert "`decod` is not known here" in line
+
+
 def test_without_a_contract_an_expression_is_checked_in_itself(tmp_path: Path) -> None:
     rules = """\
         rules:
