@@ -7,10 +7,12 @@ from typing import Any
 
 from router.config.interpolation import Filled
 from router.config.model import SourceSpec
-from rules.document import Node, load
+from router.config.unread import may_change, may_pass
+from rules.document import Document, Node, load
 from rules.faults import Fault, Place
 from rules.flow import Expr, Flow
-from rules.inference import Finding, Templates, check_flow, type_of_contract
+from rules.inference import Finding, Templates, check_flow, loosened, type_of_contract
+from rules.reader.flows import FLOW
 
 
 def type_check(
@@ -31,13 +33,23 @@ def type_check(
         specs = [sources.get(name) for name, _ in flow.sources]
         decodes = {None if spec is None else spec.decode for spec in specs}
         event = type_of_contract(flow.contract, decodes, models)
-        found = check_flow(flow, event=event, variables=variables, templates=templates, unread=unread)
+        document = _document(texts, flow.place.file) if unread else None
+        if document is not None and may_pass(document, unread):
+            event = loosened(event)
+        changing = [place for place in unread if document is None or may_change(document, place)]
+        found = check_flow(
+            flow, event=event, variables=variables, templates=templates, unread=unread, changing=changing
+        )
         for finding in found.expressions:
             fault = Fault(locator.place(finding), finding.what, finding.hint)
             (faults if finding.certain else warnings).append(fault)
         warnings += [Fault(rule.rule.place, rule.what, rule.hint) for rule in found.rules]
     wrong = {fault.place for fault in faults}
     return [warning for warning in dict.fromkeys(warnings) if warning.place not in wrong]
+
+
+def _document(texts: Mapping[str, bytes], file: str) -> Document | None:
+    return load(texts[file], file, FLOW)[0] if file in texts else None
 
 
 class _Locator:

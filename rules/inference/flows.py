@@ -43,17 +43,19 @@ def check_flow(
     variables: Mapping[str, object] | None = None,
     templates: Templates | None = None,
     unread: Sequence[Place] = (),
+    changing: Sequence[Place] = (),
 ) -> Findings:
     """Check a flow whose records are of the type ``event`` where they keep to its contract.
 
     ``variables`` are the `vars` of the daemon's file, of which the types alone count, since their values change from
     place to place; None where they are not known. ``unread`` are the places of what could not be read of the flow's
-    file, so that no more is concluded than what is there allows. Of names of ``let`` that go round in circles nothing
+    file, so that no more is concluded than what is there allows; ``changing`` are those among them where something may
+    stand that changes the event. Of names of ``let`` that go round in circles nothing
     is known.
     """
     known = DYNAMIC if variables is None else widened(of_value(dict(variables)))
     names = {"meta": _meta(flow), "vars": known}
-    return _Check(flow, _lets(flow), names, templates or {}, unread).run(event)
+    return _Check(flow, _lets(flow), names, templates or {}, unread, changing).run(event)
 
 
 def _lets(flow: Flow) -> Lets:
@@ -79,7 +81,13 @@ def _meta(flow: Flow) -> Type:
 
 class _Check:
     def __init__(
-        self, flow: Flow, lets: Lets, names: Mapping[str, Type], templates: Templates, unread: Sequence[Place]
+        self,
+        flow: Flow,
+        lets: Lets,
+        names: Mapping[str, Type],
+        templates: Templates,
+        unread: Sequence[Place],
+        changing: Sequence[Place],
     ) -> None:
         self._flow = flow
         self._lets = lets
@@ -89,6 +97,7 @@ class _Check:
         # What the event is at one place of the flow or another.
         self._seen: list[Type] = []
         self._torn = _torn(flow, unread)
+        self._changing = _torn(flow, changing)
 
     def run(self, event: Type) -> Findings:
         """Follow a record through the flow."""
@@ -132,13 +141,13 @@ class _Check:
             if not told and not passes_by:
                 reach.take(rule, inference.part, always=always)
             return event
-        if torn:
+        if rule.name in self._changing:
             reach.forget()
             return DYNAMIC
         made = shaped(event, rule.shape, inference.type_of)
         if rule.shape:
             reach.forget()
-        return made if (rule.when is None or always) and not passes_by else join(made, event)
+        return made if (rule.when is None or always) and not passes_by and not torn else join(made, event)
 
     def _gates(self, rule: Rule, event: Type, inference: Inference) -> bool:
         """Check what keeps records from a rule; whether some of those that are kept from it go on to the next."""

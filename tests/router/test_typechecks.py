@@ -397,6 +397,28 @@ def test_faults_of_form_hide_no_others(tmp_path: Path) -> None:
     ]
 
 
+def test_a_key_that_is_not_known_hides_only_what_it_may_mean(tmp_path: Path) -> None:
+    """A step without `to` because that is misspelt, or without its `when`, changes nothing but what it says."""
+    rules = """\
+        rules:
+        - {name: a, when: event.amount > 5, too: x}
+        - {name: b, whne: event.amount > 5, set: {event.new: 1}}
+        - {name: c, when: event.new == "x" || event.cuont == 1, to: x}
+        - {name: d, sett: {event.other: 1}}
+        - {name: e, when: event.other == 1, to: x}
+        - {name: rest, to: y}
+        """
+    assert [line.partition("; ")[0] for line in found(tmp_path, rules)] == [
+        "4:37: `too` is not known here",
+        "5:13: `whne` is not known here",
+        '6:19: this is never true: `event.new` is an int, and `"x"` is a string',
+        "6:39: `event` has no field `cuont`",
+        "7:13: `sett` is not known here",
+    ]
+    passing = "rules:\n- {name: a, when: event.other == 1, to: x}\n- {name: rest, to: y}\notherwise: {invalidd: pass}\n"
+    assert len(found(tmp_path, passing)) == 1
+
+
 def test_what_a_source_that_cannot_be_read_may_decode_is_not_judged(tmp_path: Path) -> None:
     daemon = DAEMON.replace("s: {type: memory}", "s: {type: memory, decod: msgpack}")
     [line] = when(tmp_path, "event.type == b'x' && event.count < 5u", daemon=daemon)
