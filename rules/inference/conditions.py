@@ -52,7 +52,7 @@ def singly(term: Term) -> list[Term]:
 
 def implies(later: Term, earlier: Term) -> bool:
     """Whether ``earlier`` is true, and does not err, whenever ``later`` is true."""
-    if later.subject != earlier.subject:
+    if later.subject is not earlier.subject and later.subject != earlier.subject:
         return False
     if later.asks == "in":
         return all(holds(earlier, value) for value in later.values)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import product
 from math import prod
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rules.cel import nodes
 from rules.cel.nodes import Node
@@ -25,6 +26,7 @@ class Reach:
 
     def __init__(self, lets: Lets) -> None:
         self._lets = lets
+        self._subjects: dict[Node, Node] = {}
         # By what one of their terms is about, the conditions that are taken, each as terms of which all must be true.
         self._taken: dict[object, list[tuple[tuple[Term, ...], Rule]]] = {}
         # By what can only be one of some constants, those of which none has been taken so far, and once there are no
@@ -42,7 +44,7 @@ class Reach:
         if rule.when is None or always:
             self.shut = f"rule `{rule.name}` of line {rule.place.line} takes all of them"
         elif always is None and not isinstance(rule.when.cel.node, nodes.Gap):
-            for terms in _choices(self._lets.inline(rule.when.cel.node)):
+            for terms in self._choices(self._lets.inline(rule.when.cel.node)):
                 for about in _abouts(terms[0]):
                     self._taken.setdefault(about, []).append((terms, rule))
                 for term in terms:
@@ -69,7 +71,7 @@ class Reach:
         if not is_pure(wanted):
             return ""
         found: dict[str, Rule] = {}
-        choices = _single_choices(wanted)
+        choices = self._single_choices(wanted)
         for terms in choices:
             takers = self._takers(terms, _MANY_CASES // len(choices))
             if not takers:
@@ -98,11 +100,32 @@ class Reach:
 
     def _taker(self, terms: tuple[Term, ...]) -> Rule | None:
         """The rule that takes what these terms are all true of."""
-        for about in (about for term in terms for about in (*_abouts(term), term.subject)):
+        by_subject: dict[int, list[Term]] = {}
+        for term in terms:
+            by_subject.setdefault(id(term.subject), []).append(term)
+        for about in dict.fromkeys(about for term in terms for about in (*_abouts(term), term.subject)):
             for needed, earlier in self._taken.get(about, ()):
-                if all(any(implies(term, need) for term in terms) for need in needed):
+                if all(_is_implied(need, by_subject.get(id(need.subject), ())) for need in needed):
                     return earlier
         return None
+
+    def _choices(self, condition: Node) -> list[tuple[Term, ...]]:
+        """The terms of a condition: it is true where all those of one choice are."""
+        choices = condition.terms if isinstance(condition, nodes.Or) else (condition,)
+        return [tuple(self._term(part) for part in _terms(choice)) for choice in choices]
+
+    def _term(self, part: Node) -> Term:
+        """What a term asks, of the one object that stands for all equal subjects: to compare them would take long."""
+        found = term_of(part)
+        return replace(found, subject=self._subjects.setdefault(found.subject, found.subject))
+
+    def _single_choices(self, condition: Node) -> list[tuple[Term, ...]]:
+        """The same, with a choice for each constant of a list, unless these are too many."""
+        found: list[tuple[Term, ...]] = []
+        for terms in self._choices(condition):
+            each = [singly(term) for term in terms]
+            found += product(*each) if prod(map(len, each)) <= _MANY else [terms]
+        return found
 
     def forget(self) -> None:
         """From here on events are others, of which nothing is taken."""
@@ -137,19 +160,8 @@ def _abouts(term: Term) -> list[object]:
     return [(term.subject, value) for value in term.values] if term.asks == "in" else [term.subject]
 
 
-def _choices(condition: Node) -> list[tuple[Term, ...]]:
-    """The terms of a condition: it is true where all those of one choice are."""
-    choices = condition.terms if isinstance(condition, nodes.Or) else (condition,)
-    return [tuple(map(term_of, _terms(choice))) for choice in choices]
-
-
-def _single_choices(condition: Node) -> list[tuple[Term, ...]]:
-    """The same, with a choice for each constant of a list, unless these are too many."""
-    found: list[tuple[Term, ...]] = []
-    for terms in _choices(condition):
-        each = [singly(term) for term in terms]
-        found += product(*each) if prod(map(len, each)) <= _MANY else [terms]
-    return found
+def _is_implied(need: Term, terms: Iterable[Term]) -> bool:
+    return any(implies(term, need) for term in terms)
 
 
 def _terms(condition: Node) -> tuple[Node, ...]:
