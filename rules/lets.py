@@ -46,6 +46,9 @@ class Lets:
         if faults:
             raise Refused(faults)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._resolved
+
     def inline(self, node: Node) -> Node:
         """The same expression without names of ``let``, within its surroundings."""
         return substitute(within(node, self._around), self._resolved)
@@ -86,6 +89,24 @@ class Lets:
         self._resolved[name] = found
         self._names.setdefault(id(found), name)
         return found
+
+
+def resolvable(lets: Mapping[str, Expr]) -> Mapping[str, Expr]:
+    """Those names that mean something, whatever is wrong with others that they do not use."""
+    return {name: expr for name, expr in lets.items() if _is_resolvable(lets, name)}
+
+
+def _is_resolvable(lets: Mapping[str, Expr], name: str) -> bool:
+    needed: set[str] = set()
+    more = {name}
+    while more:
+        needed |= more
+        more = {used for own in more for used in lets[own].cel.variables & lets.keys()} - needed
+    try:
+        Lets({own: lets[own] for own in needed})
+    except Refused:
+        return False
+    return True
 
 
 def _measure(node: Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:

@@ -40,6 +40,8 @@ class Components(Struct):
     folder: Path
     inputs: Inputs
     faults: list[Fault] = field(default_factory=list)
+    templates: dict[str, Mapping[str, Value]] = field(default_factory=dict)
+    """By sink, its settings that hold ``${CEL}``, as far as they could be read, whatever else is wrong with it."""
 
     def sources(self) -> dict[str, SourceSpec | None]:
         """Every source that is declared; None for one that could not be read."""
@@ -119,6 +121,7 @@ class Components(Struct):
     def _sink(self, name: str, entry: Document) -> SinkSpec | None:
         reading = _Reading(self.filled, self.folder, self.inputs, "sink", name, entry, SinkCommon, self._untyped)
         spec = reading.sink(name, self.filled.document.key_place(("sinks", name)))
+        self.templates[name] = reading.templates
         self.faults += reading.form.faults
         return spec
 
@@ -146,6 +149,7 @@ class _Reading:
         self._is_readable = isinstance(entry.data, Mapping)
         self._is_whole = False
         self._name = name
+        self.templates: Mapping[str, Value] = {}
         self.form = Form(entry, f"{kind} `{name}`")
         if not self._is_readable:
             self.form.wrong((), entry.data, _WANTED[kind])
@@ -210,7 +214,7 @@ class _Reading:
                 document_of(self.form.document, SinkCommon.model_fields), SinkCommon, ("encode", "buffer")
             )
         allow = self._allow(per_record)
-        templates = self._templates(per_record)
+        templates = self.templates = self._templates(per_record)
         settings = self._settings(connector, templates)
         if not isinstance(common, SinkCommon):
             return None

@@ -84,6 +84,7 @@ def cross_check(
         checks.tests(flow)
     return [
         *checks.idle(flows),
+        *checks.unused(),
         *checks.early(flows),
         *checks.advice(),
     ]
@@ -338,6 +339,24 @@ class _Checks:
             if not self._may_be_meant(name, named, self._sinks):
                 yield Fault(self._document.key_place(("sinks", name)), f"no flow sends anything to sink `{name}`")
 
+    def unused(self) -> Iterator[Fault]:
+        """Connections that no source and no sink uses."""
+        declared = self._document.node(("connections",))
+        if declared is None or not all(are_declared(self._document, key) for key in ("sources", "sinks")):
+            return
+        used = set()
+        for key, specs in (("sources", self._sources), ("sinks", self._sinks)):
+            for name, spec in specs.items():
+                entry = self._document.node((key, name))
+                use = None if entry is None else entry.child("use")
+                if spec is None and entry is not None and use is None and _may_use(entry):
+                    return
+                used |= set() if use is None else {str(use.data)}
+        if used <= declared.entries.keys():  # else one of them is meant
+            for name in declared.entries.keys() - used:
+                what = f"no source and no sink uses connection `{name}`"
+                yield Fault(self._document.key_place(("connections", name)), what)
+
     def _may_be_meant(self, name: str, used: AbstractSet[str], declared: Mapping[str, object]) -> bool:
         """Whether a name is used, or may be where it is misspelt or could not be read."""
         if name in used or any(nearest(other, [name]) for other in used - declared.keys()):
@@ -350,6 +369,12 @@ class _Checks:
         for key, spec in self._components():
             for setting, (what, hint) in spec.settings.advice().items():
                 yield Fault(self._document.place((key, spec.name, setting)), what, hint)
+
+
+def _may_use(entry: Node) -> bool:
+    """Whether an entry that has faults may be meant to use a connection."""
+    is_cut = any(part.cut for part in entry.collections())
+    return is_cut or "type" not in entry.entries or any(nearest(key, ["use"]) for key in entry.entries)
 
 
 def _words(flow: Flow, target: Target) -> list[str]:

@@ -142,7 +142,9 @@ class _Loading:
         folder = self._folder.resolve()
         self.warnings = cross_check(self._document, sources, sinks, flows, models, letters, texts, folder, self.faults)
         known = known_vars(self._document)
-        self.warnings += type_check(flows, sources, sinks, models, known, texts, self._filled, self.faults)
+        self.warnings += type_check(
+            flows, sources, components.templates, models, known, texts, self._filled, self.faults
+        )
         if self.faults or top is None:
             return None
         return Configuration(

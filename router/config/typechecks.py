@@ -6,17 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from router.config.interpolation import Filled
-from router.config.model import SinkSpec, SourceSpec
-from rules.document import Node, load
-from rules.faults import Fault, Place, Refused
+from router.config.model import SourceSpec
+from router.config.unread import may_change, may_pass
+from rules.document import Document, Node, load
+from rules.faults import Fault, Place
 from rules.flow import Expr, Flow
-from rules.inference import Finding, check_flow, type_of_contract
+from rules.inference import Finding, Templates, check_flow, loosened, type_of_contract
+from rules.reader.flows import FLOW
 
 
 def type_check(
     flows: Sequence[Flow],
     sources: Mapping[str, SourceSpec | None],
-    sinks: Mapping[str, SinkSpec | None],
+    templates: Templates,
     models: Mapping[str, type[Any] | None],
     variables: Mapping[str, object] | None,
     texts: Mapping[str, bytes],
@@ -24,23 +26,30 @@ def type_check(
     faults: list[Fault],
 ) -> list[Fault]:
     """Add what is certainly wrong with expressions to ``faults``; return what is probably not meant."""
-    templates = {name: spec.templates for name, spec in sinks.items() if spec is not None}
     locator = _Locator(texts, filled)
     warnings: list[Fault] = []
     for flow in flows:
         unread = [fault.place for fault in faults if fault.place.file == flow.place.file]
-        decodes = {spec.decode for name, _ in flow.sources if (spec := sources.get(name)) is not None}
+        specs = [sources.get(name) for name, _ in flow.sources]
+        decodes = {None if spec is None else spec.decode for spec in specs}
         event = type_of_contract(flow.contract, decodes, models)
-        try:
-            found = check_flow(flow, event=event, variables=variables, templates=templates, unread=unread)
-        except Refused:
-            continue  # which the file's reader has said
+        document = _document(texts, flow.place.file) if unread else None
+        if document is not None and may_pass(document, unread):
+            event = loosened(event)
+        changing = [place for place in unread if document is None or may_change(document, place)]
+        found = check_flow(
+            flow, event=event, variables=variables, templates=templates, unread=unread, changing=changing
+        )
         for finding in found.expressions:
             fault = Fault(locator.place(finding), finding.what, finding.hint)
             (faults if finding.certain else warnings).append(fault)
         warnings += [Fault(rule.rule.place, rule.what, rule.hint) for rule in found.rules]
     wrong = {fault.place for fault in faults}
     return [warning for warning in dict.fromkeys(warnings) if warning.place not in wrong]
+
+
+def _document(texts: Mapping[str, bytes], file: str) -> Document | None:
+    return load(texts[file], file, FLOW)[0] if file in texts else None
 
 
 class _Locator:

@@ -95,6 +95,14 @@ def _sum(arguments: Sequence[Type]) -> Type:
     return of("int") if kinds <= {"int"} else of("int", "uint", "double") if kinds <= NUMBER.kinds else DYNAMIC
 
 
+_TEXT: Final = of("string")
+_URL: Final = {
+    **dict.fromkeys(("scheme", "user", "host", "path", "fragment"), _TEXT),
+    "port": of("int"),
+    "query": map_of({}, _TEXT),
+    "queries": map_of({}, list_of(_TEXT)),
+}
+
 # What the annotations do not say.
 _MORE: Final[Mapping[str, Callable[[Sequence[Type]], Type]]] = {
     "orValue": _or_value,
@@ -108,6 +116,7 @@ _MORE: Final[Mapping[str, Callable[[Sequence[Type]], Type]]] = {
     "reverse": _same,
     "distinct": _same,
     "sort": _same,
+    "url.parse": lambda _: map_of(_URL),
     "math.greatest": lambda _: of("int", "uint", "double"),
     "math.least": lambda _: of("int", "uint", "double"),
     "math.abs": lambda arguments: of(*(NUMBER.kinds & arguments[0].kinds)),

@@ -8,9 +8,8 @@ from msgspec import Struct
 
 from rules.cel import nodes
 from rules.cel.nodes import Node
+from rules.inference.kinds import EXACT
 
-# Beyond, an integer and a double are not compared by what they are worth.
-_EXACT: Final = 2**53
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 
 Key = tuple[str, object]
@@ -53,14 +52,14 @@ def singly(term: Term) -> list[Term]:
 
 def implies(later: Term, earlier: Term) -> bool:
     """Whether ``earlier`` is true, and does not err, whenever ``later`` is true."""
-    if later.subject != earlier.subject:
+    if later.subject is not earlier.subject and later.subject != earlier.subject:
         return False
     if later.asks == "in":
-        return all(_holds(earlier, value) for value in later.values)
+        return all(holds(earlier, value) for value in later.values)
     if earlier.asks == "not in":
         if later.asks == "not in":
             return earlier.values <= later.values
-        return not any(_holds(later, value) for value in earlier.values)
+        return not any(holds(later, value) for value in earlier.values)
     if later.asks[0] in "<>":
         return _is_wider(earlier, later)
     return _is_part(earlier, later)
@@ -70,7 +69,7 @@ def _is_wider(earlier: Term, later: Term) -> bool:
     if earlier.asks[0] != later.asks[0]:
         return False
     same = earlier.bound == later.bound and (earlier.asks == later.asks or earlier.asks.endswith("="))
-    return same or _holds(earlier, next(iter(later.values)))
+    return same or holds(earlier, next(iter(later.values)))
 
 
 def _is_part(earlier: Term, later: Term) -> bool:
@@ -78,14 +77,14 @@ def _is_part(earlier: Term, later: Term) -> bool:
     if not isinstance(part, str) or not isinstance(text, str) or later.asks not in _TEXTS:
         return False
     if earlier.asks == later.asks:
-        return _holds(earlier, ("string", text))
+        return holds(earlier, ("string", text))
     return earlier.asks == "contains" and part in text
 
 
 _TEXTS: Final = ("startsWith", "endsWith", "contains")
 
 
-def _holds(term: Term, value: Key) -> bool:
+def holds(term: Term, value: Key) -> bool:
     """Whether a term is true of a constant."""
     kind, plain = value
     match term.asks:
@@ -141,19 +140,27 @@ def _part(node: Node) -> Term | None:
 
 
 def _key(node: Node) -> Key | None:
-    """A constant; None of anything else, and of numbers that are too large to be compared exactly."""
+    """The constant that a node is."""
     sign = 1
     if isinstance(node, nodes.Unary) and node.operator == "-":
         sign, node = -1, node.operand
     if not isinstance(node, nodes.Literal):
         return None
-    match node.value:
+    found = key_of(node.value)
+    if found is None or sign == 1:
+        return found
+    return ("number", -found[1]) if isinstance(found[1], float) else None
+
+
+def key_of(value: object) -> Key | None:
+    """A constant; None of anything else, and of numbers that are too large to be compared exactly."""
+    match value:
         case bool() as flag:
-            return ("bool", flag) if sign == 1 else None
+            return ("bool", flag)
         case int() | float() as number:
-            return ("number", sign * float(number)) if abs(number) < _EXACT else None
+            return ("number", float(number)) if abs(number) < EXACT else None
         case str() as text:
-            return ("string", text) if sign == 1 else None
+            return ("string", text)
         case None:
-            return ("null", None) if sign == 1 else None
+            return ("null", None)
     return None

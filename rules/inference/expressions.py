@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rules.cel import Expression, nodes
+from rules.cel.nodes import Node
 from rules.faults import Place
 from rules.flow import Expr
 from rules.inference import containers, operators, selections
@@ -32,6 +33,10 @@ class Inference:
             return self._walk.visit(self._lets.inline(expr.cel.node), Scope(self._names, expr))
         except RecursionError:
             return DYNAMIC
+
+    def part(self, node: Node) -> Type:
+        """The type of a part of an expression in which the names of let are put in, of which nothing is reported."""
+        return self._walk.silent().visit(node, Scope(self._names, Expr(Expression("", node), Place(""))))
 
     def condition(self, expr: Expr, what: str) -> bool | None:
         """Check what is to be true or false; whether it is always the same, and which."""

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct, field
 
 from rules.cel import nodes
-from rules.faults import Place
+from rules.faults import Place, Refused
 from rules.flow import PASS, Check, Expr, Flow, Rule, Target, Value
 from rules.inference.expressions import Inference
 from rules.inference.kinds import DYNAMIC, NEVER, Scalar, Type, describe, join, loosened, map_of, of, of_value, widened
 from rules.inference.reach import Reach
 from rules.inference.shapes import shaped, type_of_value
 from rules.inference.walk import Finding
-from rules.lets import Lets
+from rules.lets import Lets, resolvable
 from rules.reader.values import expressions
 
 Templates = Mapping[str, Mapping[str, Value]]
@@ -43,17 +43,26 @@ def check_flow(
     variables: Mapping[str, object] | None = None,
     templates: Templates | None = None,
     unread: Sequence[Place] = (),
+    changing: Sequence[Place] = (),
 ) -> Findings:
     """Check a flow whose records are of the type ``event`` where they keep to its contract.
 
     ``variables`` are the `vars` of the daemon's file, of which the types alone count, since their values change from
     place to place; None where they are not known. ``unread`` are the places of what could not be read of the flow's
-    file, so that no more is concluded than what is there allows. Raises ``Refused`` for names of ``let`` that go round
-    in circles.
+    file, so that no more is concluded than what is there allows; ``changing`` are those among them where something may
+    stand that changes the event. Of names of ``let`` that go round in circles nothing
+    is known.
     """
     known = DYNAMIC if variables is None else widened(of_value(dict(variables)))
     names = {"meta": _meta(flow), "vars": known}
-    return _Check(flow, Lets(flow.lets), names, templates or {}, unread).run(event)
+    return _Check(flow, _lets(flow), names, templates or {}, unread, changing).run(event)
+
+
+def _lets(flow: Flow) -> Lets:
+    try:
+        return Lets(flow.lets)
+    except Refused:
+        return Lets(resolvable(flow.lets))
 
 
 def _meta(flow: Flow) -> Type:
@@ -62,7 +71,7 @@ def _meta(flow: Flow) -> Type:
     sources = frozenset(name for name, _ in flow.sources)
     fields = {
         "key": texts,
-        "headers": map_of({}, texts),
+        "headers": map_of({}, texts, Type({"string": Scalar(lower=True)})),
         "time": of("timestamp"),
         "source": Type({"string": Scalar(sources)}) if sources else of("string"),
         "raw": of("bytes"),
@@ -72,7 +81,13 @@ def _meta(flow: Flow) -> Type:
 
 class _Check:
     def __init__(
-        self, flow: Flow, lets: Lets, names: Mapping[str, Type], templates: Templates, unread: Sequence[Place]
+        self,
+        flow: Flow,
+        lets: Lets,
+        names: Mapping[str, Type],
+        templates: Templates,
+        unread: Sequence[Place],
+        changing: Sequence[Place],
     ) -> None:
         self._flow = flow
         self._lets = lets
@@ -82,6 +97,7 @@ class _Check:
         # What the event is at one place of the flow or another.
         self._seen: list[Type] = []
         self._torn = _torn(flow, unread)
+        self._changing = _torn(flow, changing)
 
     def run(self, event: Type) -> Findings:
         """Follow a record through the flow."""
@@ -117,20 +133,21 @@ class _Check:
             self._found.rules.append(Unreached(rule, f"rule `{rule.name}` never matches", "its `when` is always false"))
         elif not told and (why := reach.hidden(rule)):
             self._found.rules.append(Unreached(rule, f"no record gets to rule `{rule.name}`", why))
+            told = True
         self._conditions(inference, rule.expect)
         passes_by = self._gates(rule, event, inference)
         if rule.to:
             self._deliver(rule, event, inference)
             if not told and not passes_by:
-                reach.take(rule, always=always)
+                reach.take(rule, inference.part, always=always)
             return event
-        if torn:
+        if rule.name in self._changing:
             reach.forget()
             return DYNAMIC
         made = shaped(event, rule.shape, inference.type_of)
         if rule.shape:
             reach.forget()
-        return made if (rule.when is None or always) and not passes_by else join(made, event)
+        return made if (rule.when is None or always) and not passes_by and not torn else join(made, event)
 
     def _gates(self, rule: Rule, event: Type, inference: Inference) -> bool:
         """Check what keeps records from a rule; whether some of those that are kept from it go on to the next."""
@@ -195,7 +212,7 @@ class _Check:
             used |= more
         inference = self._inference({"event": event})
         for name, expr in self._flow.lets.items():
-            if name not in used:
+            if name not in used or name not in self._lets:
                 inference.type_of(expr)
 
     def _used(self) -> Iterable[Expr]:

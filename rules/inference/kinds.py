@@ -6,7 +6,7 @@ A type says what a value may be, never less: whatever is not known is dynamic. S
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import Final, Literal
 
@@ -25,27 +25,38 @@ NUMBERS: Final[tuple[Kind, ...]] = ("int", "uint", "double")
 
 
 class Scalar(Struct, frozen=True):
-    """A value without parts. ``values`` are the only ones that it can be, ``low`` and ``high`` what a number is at
-    least and at most, as far as that is known. ``whole``: a double that is a whole number all the same."""
+    """A value without parts. ``values`` are the only ones that it can be, ``low`` and ``high`` what a number, or the
+    length of a text, is at least and at most, as far as that is known; ``over`` and ``under``: but not exactly that.
+    ``whole``: a double that is a whole number all the same; ``lower``: a text without capital letters."""
 
     values: frozenset[object] | None = None
     low: Number | None = None
     high: Number | None = None
+    over: bool = False
+    under: bool = False
     whole: bool = False
+    lower: bool = False
 
 
 class ListOf(Struct, frozen=True):
-    """A list, and what its elements are."""
+    """A list, and what its elements are: each of them, and the first ones one by one."""
 
     element: Type
+    first: tuple[Type, ...] = ()
+
+    def at(self, index: int) -> Type:
+        """What the element at an index is, if there is one."""
+        return self.first[index] if index < len(self.first) else self.element
 
 
 class MapOf(Struct, frozen=True):
-    """A map: the fields that are known, each of which may be missing, and what others are; None: there are none."""
+    """A map: the fields that are known, each of which may be missing unless it is ``required``, and what others are;
+    None: there are none."""
 
     fields: Mapping[str, Type]
     rest: Type | None
     keys: Type
+    required: frozenset[str] = frozenset()
 
     def field(self, name: str) -> Type:
         """What a field is; ``NEVER`` where there is none."""
@@ -86,10 +97,15 @@ class Type(Struct, frozen=True):
         return part if isinstance(part, Scalar) else _PLAIN
 
     @property
+    def list(self) -> ListOf:
+        """What is known of it as a list."""
+        part = None if self.parts is None else self.parts.get("list")
+        return part if isinstance(part, ListOf) else ListOf(DYNAMIC)
+
+    @property
     def element(self) -> Type:
         """What its elements are, if it is a list."""
-        part = None if self.parts is None else self.parts.get("list")
-        return part.element if isinstance(part, ListOf) else DYNAMIC
+        return self.list.element
 
     @property
     def map(self) -> MapOf:
@@ -177,12 +193,9 @@ def _join(left: Type, right: Type) -> Type:
 def _joined(left: Part, right: Part) -> Part:
     match left, right:
         case Scalar(), Scalar():
-            values = None if left.values is None or right.values is None else left.values | right.values
-            low = None if left.low is None or right.low is None else min(left.low, right.low)
-            high = None if left.high is None or right.high is None else max(left.high, right.high)
-            return Scalar(values, low, high, left.whole and right.whole)
+            return joined_scalars(left, right)
         case ListOf(), ListOf():
-            return ListOf(join(left.element, right.element))
+            return ListOf(join(left.element, right.element), pairwise(join, left, right))
         case MapOf(), MapOf():
             return _joined_maps(left, right)
         case OptionalOf(), OptionalOf():
@@ -190,64 +203,60 @@ def _joined(left: Part, right: Part) -> Part:
     return left
 
 
+def joined_scalars(left: Scalar, right: Scalar) -> Scalar:
+    """What is known of a scalar that is one of two, of one kind or both numbers."""
+    values = None if left.values is None or right.values is None else left.values | right.values
+    low = None if left.low is None or right.low is None else min((left.low, left.over), (right.low, right.over))
+    high = None
+    if left.high is not None and right.high is not None:
+        high = max((left.high, not left.under), (right.high, not right.under))
+    return bounded(values, low, high, whole=left.whole and right.whole, lower=left.lower and right.lower)
+
+
+Bound = tuple[Number, bool]
+
+
+def bounded(
+    values: frozenset[object] | None, low: Bound | None, high: Bound | None, *, whole: bool, lower: bool
+) -> Scalar:
+    """A scalar above and below bounds: each a number, with whether that is left out of what is above it, or within what
+    is below it, so that a tighter bound is a larger and a smaller tuple."""
+    return Scalar(
+        values=values,
+        low=None if low is None else low[0],
+        high=None if high is None else high[0],
+        over=low is not None and low[1],
+        under=high is not None and not high[1],
+        whole=whole,
+        lower=lower,
+    )
+
+
+def pairwise(combine: Callable[[Type, Type], Type], left: ListOf, right: ListOf) -> tuple[Type, ...]:
+    """The first elements of two lists, each with the other's."""
+    return tuple(combine(left.at(at), right.at(at)) for at in range(max(len(left.first), len(right.first))))
+
+
 def _joined_maps(left: MapOf, right: MapOf) -> MapOf:
     fields = {name: join(left.field(name), right.field(name)) for name in {**left.fields, **right.fields}}
     rests = [rest for rest in (left.rest, right.rest) if rest is not None]
-    return MapOf(fields, join(*rests) if rests else None, join(left.keys, right.keys))
+    both = left.required & right.required
+    return MapOf(fields, join(*rests) if rests else None, join(left.keys, right.keys), both)
 
 
-def meet(left: Type, right: Type) -> Type:
-    """What is both."""
-    if left.parts is None:
-        return right
-    if right.parts is None:
-        return left
-    parts: dict[Kind, Part] = {}
-    for kind in left.parts:
-        if kind in right.parts and (part := _met(left.parts[kind], right.parts[kind])) is not None:
-            parts[kind] = part
-    return Type(parts)
+EXACT: Final = 2**53
+"""Up to here an integer and a double are compared by what they are worth."""
 
 
-def _met(left: Part, right: Part) -> Part | None:
-    match left, right:
-        case Scalar(), Scalar():
-            return _met_scalars(left, right)
-        case ListOf(), ListOf():
-            return ListOf(meet(left.element, right.element))
-        case MapOf(), MapOf():
-            return _met_maps(left, right)
-        case OptionalOf(), OptionalOf():
-            return OptionalOf(meet(left.content, right.content))
-    return left
-
-
-def _met_scalars(left: Scalar, right: Scalar) -> Scalar | None:
-    lows = [low for low in (left.low, right.low) if low is not None]
-    highs = [high for high in (left.high, right.high) if high is not None]
-    low, high = max(lows, default=None), min(highs, default=None)
-    if low is not None and high is not None and low > high:
-        return None
-    values = right.values if left.values is None else left.values
-    if left.values is not None and right.values is not None:
-        values = left.values & right.values
-    if values is not None:
-        values = frozenset(value for value in values if _is_within(value, low, high))
-        if not values:
-            return None
-    return Scalar(values, low, high, left.whole or right.whole)
-
-
-def _is_within(value: object, low: Number | None, high: Number | None) -> bool:
+def is_within(value: object, part: Scalar) -> bool:
+    """Whether a number, or the length of a text, is within the bounds; so is every other value."""
+    if isinstance(value, str):
+        value = len(value)
     if not isinstance(value, int | float):
         return True
-    return (low is None or value >= low) and (high is None or value <= high)
-
-
-def _met_maps(left: MapOf, right: MapOf) -> MapOf:
-    fields = {name: meet(left.field(name), right.field(name)) for name in {**left.fields, **right.fields}}
-    rest = None if left.rest is None or right.rest is None else meet(left.rest, right.rest)
-    return MapOf(fields, rest, meet(left.keys, right.keys))
+    low, high = part.low, part.high
+    is_above = low is None or value > low or (value == low and not part.over)
+    return is_above and (high is None or value < high or (value == high and not part.under))
 
 
 def loosened(known: Type) -> Type:
@@ -292,6 +301,8 @@ def _known(value: object) -> Scalar:
     if isinstance(value, int | float) and not isinstance(value, bool):
         plain = int(value) if isinstance(value, int) else value
         return _PLAIN if math.isnan(plain) else Scalar(frozenset({plain}), plain, plain)
+    if isinstance(value, str):
+        return Scalar(frozenset({value}), len(value), len(value))
     return Scalar(frozenset({value}))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Final
 
-from rules.inference.kinds import DYNAMIC, NUMBER, STRING, Type, join, list_of, map_of, of, of_value
+from rules.inference.kinds import DYNAMIC, NUMBER, STRING, WHOLE, Type, join, list_of, map_of, of, of_value
 
 _MAX_RETURNS: Final = 1
 _LAX_BOOL: Final = join(of("bool"), NUMBER, STRING)
@@ -60,8 +60,10 @@ class _Reading:
         return join(*(self.read(part[0] if isinstance(part, tuple) else part, within) for part in parts))
 
     def number(self, core: Core, _: tuple[str, ...]) -> Type:
-        whole = of("int", "uint") if core["type"] == "int" else NUMBER
-        return whole if core.get("strict") else join(NUMBER, STRING, of("bool"))
+        is_int = core["type"] == "int"
+        if core.get("strict"):
+            return of("int", "uint") if is_int else NUMBER
+        return join(WHOLE if is_int else NUMBER, STRING, of("bool"))
 
     def boolean(self, core: Core, _: tuple[str, ...]) -> Type:
         return of("bool") if core.get("strict") else _LAX_BOOL

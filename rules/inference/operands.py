@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from string import ascii_uppercase
 from typing import Final
 
-from rules.inference.kinds import BOOL, DYNAMIC, NUMBERS, Kind, Number, Scalar, Type, join, list_of, of
+from msgspec.structs import replace
+
+from rules.inference.kinds import (
+    BOOL,
+    DYNAMIC,
+    EXACT,
+    NUMBERS,
+    Kind,
+    Number,
+    Scalar,
+    Type,
+    join,
+    joined_scalars,
+    list_of,
+    of,
+)
 
 _SAME: Final[tuple[Kind, ...]] = NUMBERS
 _TIMES: Final[Mapping[tuple[Kind, Kind], Kind]] = {
@@ -68,27 +85,27 @@ def never_ordered(symbol: str, left: Type, right: Type) -> bool:
         left, right, symbol = right, left, symbol.replace(">", "<")
     if not all(one in NUMBERS and other in NUMBERS for one, other in _pairs(left, right) if _comparable(one, other)):
         return False
-    low, high = bounds(left)[0], bounds(right)[1]
+    one, other = bounds(left), bounds(right)
+    low, high = one.low, other.high
     # Integers beside doubles are compared as doubles, which lose digits of what is very large.
-    if low is None or high is None or max(abs(low), abs(high)) > _EXACT:
+    if low is None or high is None or max(abs(low), abs(high)) > EXACT:
         return False
-    return low > high or (symbol == "<" and low == high)
-
-
-_EXACT: Final = 2**53
+    return low > high or (low == high and (symbol == "<" or one.over or other.under))
 
 
 def _comparable(left: Kind, right: Kind) -> bool:
     return left == right or (left in NUMBERS and right in NUMBERS)
 
 
-def bounds(known: Type) -> tuple[Number | None, Number | None]:
-    """What a number is at least and at most, as far as that is known."""
-    parts = [known.scalar(kind) for kind in NUMBERS if known.may_be(kind)]
-    lows, highs = [part.low for part in parts], [part.high for part in parts]
-    low = min((low for low in lows if low is not None), default=None) if None not in lows else None
-    high = max((high for high in highs if high is not None), default=None) if None not in highs else None
-    return low, high
+def bounds(known: Type) -> Scalar:
+    """What is known of a number, of whichever kind it is."""
+    parts = [as_whole(kind, known.scalar(kind)) for kind in NUMBERS if known.may_be(kind)]
+    return reduce(joined_scalars, parts) if parts else Scalar()
+
+
+def as_whole(kind: Kind, part: Scalar) -> Scalar:
+    """What is known of a scalar of a kind, ``whole`` for integers, too."""
+    return replace(part, whole=True) if kind in ("int", "uint") else part
 
 
 def never_equal(left: Type, right: Type) -> bool:
@@ -96,16 +113,38 @@ def never_equal(left: Type, right: Type) -> bool:
     if left.parts is None or right.parts is None:
         return False
     pairs = [pair for pair in _pairs(left, right) if _comparable(*pair)]
-    return all(_differ(left.scalar(one), right.scalar(other)) for one, other in pairs)
+    return all(_differ(as_whole(one, left.scalar(one)), as_whole(other, right.scalar(other))) for one, other in pairs)
 
 
 def _differ(left: Scalar, right: Scalar) -> bool:
     """Whether two scalars, of one kind or both numbers, have no value in common."""
     if left.values is not None and right.values is not None:
         return left.values.isdisjoint(right.values)
-    below = left.high is not None and right.low is not None and left.high < right.low
-    above = left.low is not None and right.high is not None and left.low > right.high
-    return below or above
+    return any(
+        _is_below(one, other) or _is_fraction(one, other) or _has_capitals(one, other)
+        for one, other in ((left, right), (right, left))
+    )
+
+
+def _is_below(left: Scalar, right: Scalar) -> bool:
+    if left.high is None or right.low is None:
+        return False
+    return left.high < right.low or (left.high == right.low and (left.under or right.over))
+
+
+def _is_fraction(left: Scalar, right: Scalar) -> bool:
+    """Whether one is a whole number, and the other can only be such that are not."""
+    values = right.values if left.whole else None
+    return values is not None and all(isinstance(value, float) and value % 1 for value in values)
+
+
+def _has_capitals(left: Scalar, right: Scalar) -> bool:
+    """Whether one is a text without capital letters, and the other has some."""
+    values = right.values if left.lower else None
+    return values is not None and all(isinstance(value, str) and not _CAPITALS.isdisjoint(value) for value in values)
+
+
+_CAPITALS: Final = frozenset(ascii_uppercase)
 
 
 def negation(operand: Type) -> Type:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from rules.cel import nodes
-from rules.cel.nodes import Node
-from rules.cel.scope import from_record, static_path
+from rules.cel.scope import from_record
 from rules.inference import operands
 from rules.inference.kinds import BOOL, DYNAMIC, NEVER, NUMBERS, Type, describe, join, of, of_value
+from rules.inference.together import contradictions, left_out
 from rules.inference.walk import Claim, Scope, Walk, is_constant
 from rules.inference.words import as_number, differing, ordered
 
 
 def unary(walk: Walk, node: nodes.Unary, scope: Scope) -> Type:
     """``!`` and ``-``."""
+    before = walk.said
     operand = walk.visit(node.operand, scope)
     if node.operator == "!":
         if operand.may_be("bool"):
+            if walk.said == before:
+                left_out(walk, node, scope)
             return BOOL
         return walk.wrong(
             node, scope, f"! takes a bool, and `{walk.shown(node.operand, scope)}` is {describe(operand)}"
@@ -43,6 +46,8 @@ def binary(walk: Walk, node: nodes.Binary, scope: Scope) -> Type:
 
 def _equality(walk: Walk, node: nodes.Binary, scope: Scope, left: Type, right: Type) -> Type:
     if not operands.never_equal(left, right):
+        if node.operator == "!=":
+            left_out(walk, node, scope)
         return BOOL
     is_null = frozenset({"null"}) in (left.kinds, right.kinds)
     if node.operator == "!=" and is_null:
@@ -74,13 +79,15 @@ def _membership(walk: Walk, node: nodes.Binary, scope: Scope, left: Type, right:
     if not right.may_be("list") and not right.may_be("map"):
         hint = "should be text.contains('part')" if right.may_be("string") else ""
         return walk.wrong(node, scope, f"'in' looks into a list or a map, and `{other}` is {describe(right)}", hint)
-    if right.kinds != {"list"} or not operands.never_equal(left, right.element):
+    is_map = right.kinds == {"map"}
+    wanted = right.map.keys if is_map else right.element if right.kinds == {"list"} else DYNAMIC
+    if not operands.never_equal(left, wanted):
         if isinstance(node.right, nodes.ListNode) and not left.is_dynamic:
             _superfluous(walk, left, one, node.right, scope)
         return BOOL
-    if right.element == NEVER or is_constant(node):
+    if wanted == NEVER or is_constant(node):
         return BOOL
-    what, hint = differing(one, left, f"each element of {other}", right.element)
+    what, hint = differing(one, left, f"each {'key' if is_map else 'element'} of {other}", wanted)
     return walk.wrong(node, scope, f"this is never true: {what}", hint, "never true")
 
 
@@ -137,29 +144,18 @@ def _two_readings(walk: Walk, node: nodes.Binary, scope: Scope, one: str, other:
 def logic(walk: Walk, node: nodes.And | nodes.Or, scope: Scope) -> Type:
     """``&&`` and ``||``."""
     symbol = "&&" if isinstance(node, nodes.And) else "||"
+    sound = []
     for term in node.terms:
+        before = walk.said
         found = walk.visit(term, scope)
+        if walk.said == before:
+            sound.append(term)
         if not found.may_be("bool") and found != NEVER:
             what = f"{symbol} takes bools, and `{walk.shown(term, scope)}` is {describe(found)}"
             walk.wrong(term, scope, what, "", "no bool")
     if isinstance(node, nodes.And):
-        _contradictions(walk, node, scope)
+        contradictions(walk, node, sound, scope)
     return BOOL
-
-
-def _contradictions(walk: Walk, node: nodes.And, scope: Scope) -> None:
-    """One thing cannot be equal to two others."""
-    first: dict[Node, tuple[Node, nodes.Literal]] = {}
-    for term in node.terms:
-        match term:
-            case nodes.Binary(operator="==", left=left, right=nodes.Literal() as value) if static_path(left):
-                earlier, its = first.setdefault(left, (term, value))
-                if operands.never_equal(of_value(its.value), of_value(value.value)):
-                    beside = walk.shown(earlier, scope)
-                    what = f"`{beside}` and `{walk.shown(term, scope)}` are never both true"
-                    hint = "should be || between them, or 'in' a list"
-                    walk.wrong(node, scope, what, hint, "never true")
-                    return
 
 
 def conditional(walk: Walk, node: nodes.Conditional, scope: Scope) -> Type:

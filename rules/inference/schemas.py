@@ -29,10 +29,10 @@ from rules.inference.kinds import (
     join,
     list_of,
     map_of,
-    meet,
     of,
     of_value,
 )
+from rules.inference.meeting import meet
 from rules.schema_references import referred
 
 Schema = object
@@ -63,6 +63,8 @@ class _Reading:
         self._size = 0
         draft = str(root.get("$schema", "2020-12")) if isinstance(root, Mapping) else ""
         self._has_siblings = any(name in draft for name in _MODERN)
+        self._has_prefixes = "2020-12" in draft
+        self._has_constants = "draft-04" not in draft
 
     def read(self, schema: Schema, within: tuple[str, ...]) -> Type:
         """The type of a part of the schema. ``within`` are the references that lead to it."""
@@ -75,8 +77,8 @@ class _Reading:
             return DYNAMIC  # where its references lead is another matter
         if "$ref" in schema and not self._has_siblings:
             return self._referred(schema["$ref"], within)
-        found = meet(_type(schema), _values(schema))
-        found = meet(found, meet(_numbers(schema), self._lists(schema, within)))
+        found = meet(_type(schema), self._values(schema))
+        found = meet(found, meet(_lengths(schema), meet(_numbers(schema), self._lists(schema, within))))
         found = meet(found, self._maps(schema, within))
         for part in self._both(schema, within):
             found = meet(found, part)
@@ -104,15 +106,25 @@ class _Reading:
         if not isinstance(first, list) or (not first and items is True):
             return DYNAMIC
         elements = [self.read(part, within) for part in (*first, items)]
-        return _json_with("list", ListOf(join(*elements)))
+        is_in_order = isinstance(schema.get("items"), list) != self._has_prefixes
+        return _json_with("list", ListOf(join(*elements), tuple(elements[:-1]) if is_in_order else ()))
 
     def _maps(self, schema: Mapping[str, object], within: tuple[str, ...]) -> Type:
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
-        if not isinstance(properties, Mapping) or (not properties and rest is True):
+        names = schema.get("required")
+        required = (
+            frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
+        )
+        if not isinstance(properties, Mapping) or (not properties and rest is True and not required):
             return DYNAMIC
         fields = {name: self.read(part, within) for name, part in properties.items()}
         others: Type | None = DYNAMIC if "patternProperties" in schema else self.read(rest, within)
-        return _json_with("map", MapOf(fields, None if others == NEVER else others, STRING))
+        return _json_with("map", MapOf(fields, None if others == NEVER else others, STRING, required))
+
+    def _values(self, schema: Mapping[str, object]) -> Type:
+        values = schema.get("enum")
+        found = join(*map(_value, values)) if isinstance(values, list) else DYNAMIC
+        return meet(found, _value(schema["const"])) if "const" in schema and self._has_constants else found
 
 
 def _json_with(kind: Kind, part: Part) -> Type:
@@ -124,12 +136,6 @@ def _type(schema: Mapping[str, object]) -> Type:
     said = schema.get("type")
     names = said if isinstance(said, list) else [said]
     return join(*(_TYPES.get(name, DYNAMIC) if isinstance(name, str) else DYNAMIC for name in names))
-
-
-def _values(schema: Mapping[str, object]) -> Type:
-    values = schema.get("enum")
-    found = join(*map(_value, values)) if isinstance(values, list) else DYNAMIC
-    return meet(found, _value(schema["const"])) if "const" in schema else found
 
 
 def _value(value: object) -> Type:
@@ -147,13 +153,28 @@ def _value(value: object) -> Type:
 
 
 def _numbers(schema: Mapping[str, object]) -> Type:
-    """What a number is at least and at most. Of an exclusive bound, that the number is not that is not kept."""
-    lows = [low for key in ("minimum", "exclusiveMinimum") if (low := _number(schema.get(key))) is not None]
-    highs = [high for key in ("maximum", "exclusiveMaximum") if (high := _number(schema.get(key))) is not None]
-    if not lows and not highs:
-        return DYNAMIC
-    bounds = Scalar(None, max(lows, default=None), min(highs, default=None))
-    return meet(JSON, Type({**(JSON.parts or {}), **dict.fromkeys(NUMBERS, bounds)}))
+    """What a number is at least and at most. In an old draft an exclusive bound is none, but true."""
+    lows = {key: low for key in ("minimum", "exclusiveMinimum") if (low := _number(schema.get(key))) is not None}
+    highs = {key: high for key in ("maximum", "exclusiveMaximum") if (high := _number(schema.get(key))) is not None}
+    found = JSON if lows or highs else DYNAMIC
+    for key, low in lows.items():
+        found = meet(found, _number_with(Scalar(low=low, over=key in _EXCLUSIVE)))
+    for key, high in highs.items():
+        found = meet(found, _number_with(Scalar(high=high, under=key in _EXCLUSIVE)))
+    return found
+
+
+def _number_with(part: Scalar) -> Type:
+    return Type({**(JSON.parts or {}), **dict.fromkeys(NUMBERS, part)})
+
+
+_EXCLUSIVE: Final = ("exclusiveMinimum", "exclusiveMaximum")
+
+
+def _lengths(schema: Mapping[str, object]) -> Type:
+    """How long a text is at least and at most."""
+    low, high = _number(schema.get("minLength")), _number(schema.get("maxLength"))
+    return DYNAMIC if low is None and high is None else _json_with("string", Scalar(low=low, high=high))
 
 
 def _number(value: object) -> Number | None:
@@ -168,8 +189,8 @@ def as_other_formats_hold_it(known: Type) -> Type:
     parts: dict[Kind, Part] = {}
     for kind, part in known.parts.items():
         match part:
-            case ListOf(element=element):
-                parts[kind] = ListOf(as_other_formats_hold_it(element))
+            case ListOf(element=element, first=first):
+                parts[kind] = ListOf(as_other_formats_hold_it(element), tuple(map(as_other_formats_hold_it, first)))
             case MapOf(fields=fields, rest=rest):
                 below = {name: as_other_formats_hold_it(content) for name, content in fields.items()}
                 parts[kind] = MapOf(below, None if rest is None else as_other_formats_hold_it(rest), DYNAMIC)

@@ -45,7 +45,8 @@ def assigned(event: Type, path: Path, value: Type) -> Type:
         fields = event.map if event.may_be("map") else MapOf({}, None, STRING)
         inner = fields.fields.get(step, NEVER if fields.rest is None else DYNAMIC)
         # Only a map takes a field; anything else is an error, after which there is no event.
-        return Type({"map": MapOf({**fields.fields, step: assigned(inner, rest, value)}, fields.rest, fields.keys)})
+        made = {**fields.fields, step: assigned(inner, rest, value)}
+        return Type({"map": MapOf(made, fields.rest, join(fields.keys, of_value(step)), fields.required)})
     if not event.may_be("list"):
         return DYNAMIC
     element = assigned(event.element, rest, value)
@@ -63,9 +64,10 @@ def removed(event: Type, path: Path) -> Type:
         return Type({**event.parts, "list": list_of(removed(event.element, rest)).parts["list"]})  # type: ignore[index]
     if not isinstance(step, str) or not event.may_be("map"):
         return event
-    fields = dict(event.map.fields)
+    fields, required = dict(event.map.fields), event.map.required
     if rest and step in fields:
         fields[step] = removed(fields[step], rest)
     elif not rest:
         fields.pop(step, None)
-    return Type({**event.parts, "map": MapOf(fields, event.map.rest, event.map.keys)})
+        required -= {step}
+    return Type({**event.parts, "map": MapOf(fields, event.map.rest, event.map.keys, required)})

@@ -19,13 +19,14 @@ from rules.lets import Lets
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
-Claim = Literal["fails", "absent", "never true", "always true", "no bool", "likely"]
+Claim = Literal["fails", "absent", "never true", "always true", "no bool", "excluded", "likely"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is wrong with a part of an expression: with ``node``, at ``offset`` of the text. ``claim`` says what that
-    part does, whatever the record is: an "absent" field fails, but for has() and ?; "likely" may be meant as it is."""
+    part does, whatever the record is: an "absent" field fails, but for has() and ?; "excluded" is never true, which may
+    be meant as it is, in case there will be more; and so may what is "likely"."""
 
     expr: Expr
     offset: int
@@ -36,8 +37,8 @@ class Finding:
 
     @property
     def certain(self) -> bool:
-        """Whether it is wrong for every record."""
-        return self.claim != "likely"
+        """Whether it is wrong for every record, and cannot be meant."""
+        return self.claim not in ("excluded", "likely")
 
 
 Report = Callable[[Finding], None]
@@ -64,7 +65,7 @@ class Scope:
 class Walk:
     """Goes through expressions whose names have these types. ``handlers`` says what each kind of node is.
 
-    What ``let`` names is looked at once, where it is first used.
+    What ``let`` names is looked at once, where it is first used. ``said`` is how much was reported.
     """
 
     lets: Lets
@@ -73,7 +74,7 @@ class Walk:
     report: Report
     handlers: Handlers
     _known: dict[int, Type] = field(default_factory=dict)
-    _said: int = 0
+    said: int = 0
 
     def visit(self, node: Node, scope: Scope) -> Type:
         """The type of a node."""
@@ -85,9 +86,9 @@ class Walk:
         return self._known[id(node)]
 
     def _visit(self, node: Node, scope: Scope) -> Type:
-        before = self._said
+        before = self.said
         found: Type = self.handlers[type(node)](self, node, scope)
-        if self._said != before or isinstance(node, nodes.Literal) or not is_constant(node):
+        if self.said != before or isinstance(node, nodes.Literal) or not is_constant(node):
             return found
         try:
             return of_value(evaluator(node)({}))
@@ -96,9 +97,13 @@ class Walk:
 
     def wrong(self, node: Node, scope: Scope, what: str, hint: str = "", claim: Claim = "fails") -> Type:
         """Report what is wrong; the type to go on with."""
-        self._said += 1
+        self.said += 1
         self.report(Finding(scope.expr, self._offset(node, scope.expr), what, hint, claim, node))
         return DYNAMIC
+
+    def silent(self) -> Walk:
+        """The same walk, which reports nothing."""
+        return replace(self, report=lambda _: None, _known={})
 
     def _offset(self, node: Node, expr: Expr) -> int:
         """Where a node stands in the text of an expression. What a name of let stands for was written elsewhere."""
@@ -129,3 +134,12 @@ def is_constant(node: Node) -> bool:
     elif not isinstance(node, _FIXED):
         return False
     return all(map(is_constant, nodes.children(node)))
+
+
+def is_pure(node: Node) -> bool:
+    """Whether a node has the same value wherever it stands, of one record."""
+    if isinstance(node, nodes.Call):
+        function = functions.find(node.name, len(node.args), is_method=node.target is not None)
+        if function is None or not function.pure:
+            return False
+    return not isinstance(node, nodes.Gap) and all(map(is_pure, nodes.children(node)))

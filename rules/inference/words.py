@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from rules.inference.kinds import NUMBERS, Type, describe, strings
+from rules.inference.kinds import NUMBERS, Scalar, Type, describe, is_within, strings
 from rules.inference.operands import bounds
 from rules.suggest import did_you_mean
 
@@ -22,7 +22,7 @@ def shown(text: str) -> str:
 
 def differing(one: str, left: Type, other: str, right: Type) -> tuple[str, str]:
     """Why two values are never equal, and what would be right."""
-    if not left.kinds.isdisjoint(right.kinds):
+    if not left.kinds.isdisjoint(right.kinds) or left.kinds | right.kinds <= frozenset(NUMBERS):
         return _unlike(one, left, other, right)
     return f"`{one}` is {describe(left)}, and {_named(other)} is {describe(right)}", as_number(left, right)
 
@@ -33,7 +33,34 @@ def _unlike(one: str, left: Type, other: str, right: Type) -> tuple[str, str]:
     known, wanted = list(strings(left)), list(strings(right))
     if known and len(wanted) == 1:
         return f"`{one}` is never {wanted[0]!r}", did_you_mean(wanted[0], known)
+    if whole := _whole(one, left, other, right) or _whole(other, right, one, left):
+        return whole, ""
+    if left.scalar("string").lower != right.scalar("string").lower:
+        lower, capital = (one, wanted) if left.scalar("string").lower else (other, known)
+        hint = f"should be `{capital[0].lower()!r}`" if len(capital) == 1 else ""
+        return f"{_named(lower)} is in lower case", hint
+    if left.kinds == right.kinds == {"string"}:
+        return _lengths(one, left, other, right), f"known: {', '.join(known)}" if known else ""
     return ordered(one, left, other, right), f"known: {', '.join(known)}" if known else ""
+
+
+def _whole(one: str, left: Type, other: str, right: Type) -> str:
+    """That a whole number is none with a fraction, where that is all that tells two numbers apart."""
+    values = bounds(right).values
+    if not bounds(left).whole or not values or any(isinstance(value, float) and not value % 1 for value in values):
+        return ""
+    fits = all(is_within(value, bounds(left)) for value in values)
+    return f"`{one}` is a whole number, and {_named(other)} is not" if fits else ""
+
+
+def _lengths(one: str, left: Type, other: str, right: Type) -> str:
+    """How long two texts are that have no length in common."""
+    if list(strings(left)):
+        one, left, other, right = other, right, one, left
+    what, wanted = _said(left.scalar("string")), _said(right.scalar("string"))
+    if not what or not wanted:
+        return f"`{one}` and `{other}` have nothing in common"
+    return f"`{one}` is {what} characters long, and {_named(other)} is {wanted}"
 
 
 def _named(other: str) -> str:
@@ -66,12 +93,18 @@ def ordered(one: str, left: Type, other: str, right: Type) -> str:
 
 
 def _bounds(known: Type) -> str:
-    low, high = bounds(known)
+    return _said(bounds(known))
+
+
+def _said(part: Scalar) -> str:
+    low, high = part.low, part.high
     if low is not None and low == high:
         return f"{low}"
-    if low is None:
-        return "" if high is None else f"at most {high}"
-    return f"at least {low}" if high is None else f"between {low} and {high}"
+    if None not in (low, high) and not part.over and not part.under:
+        return f"between {low} and {high}"
+    least = "" if low is None else f"{'more than' if part.over else 'at least'} {low}"
+    most = "" if high is None else f"{'less than' if part.under else 'at most'} {high}"
+    return " and ".join(filter(None, (least, most)))
 
 
 def likely(name: str, known: Iterable[str]) -> str | None:

@@ -16,7 +16,7 @@ from rules.reader.targets import SHAPING, is_readable, read_shape, read_targets
 from rules.reader.values import Scope, read_condition, read_expr
 
 RULE = ("name", "when", "expect", *GATES, "set", "unset", "emit", "split", "to", "continue")
-_OTHERWISE = ("undecodable", "invalid", "error", "unmatched")
+OTHERWISE = ("undecodable", "invalid", "error", "unmatched")
 _REJECTING = ("undecodable", "invalid")
 _UNDECODED = "a record that cannot be decoded has none"
 
@@ -40,7 +40,7 @@ def read_rules(form: Form, data: object, scope: Scope) -> tuple[Rule, ...]:
 def are_targets_readable(form: Form, rules: object, otherwise: object) -> bool:
     """Whether it is known of all rules and endings which sinks they name, whatever else may be wrong with them."""
     endings = {} if otherwise is None else otherwise
-    if not isinstance(rules, list) or not isinstance(endings, Mapping) or not endings.keys() <= set(_OTHERWISE):
+    if not isinstance(rules, list) or not isinstance(endings, Mapping) or not endings.keys() <= set(OTHERWISE):
         return False
     if not all(isinstance(rule, Mapping) and rule.keys() <= set(RULE) for rule in rules):
         return False
@@ -187,7 +187,7 @@ def read_otherwise(form: Form, data: object, scope: Scope) -> Otherwise:
     """``otherwise``, or what holds without it."""
     path: Key = ("otherwise",)
     wanted = "a mapping such as {unmatched: archive}"
-    given = {} if data is None else form.mapping(path, data, wanted, _OTHERWISE) or {}
+    given = {} if data is None else form.mapping(path, data, wanted, OTHERWISE) or {}
     default = (Target(DEAD_LETTER, form.document.place(path)),)
     absent = dict.fromkeys(scope.names - {"meta", "vars"}, _UNDECODED)
     bare = replace(scope, names=scope.names & {"meta", "vars"}, absent=absent, is_open=False)

@@ -22,7 +22,7 @@ from rules.reader.gates import lets_on
 from rules.reader.values import Scope, read_expr
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
+FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
 
 
 def read_flow(
@@ -39,7 +39,7 @@ def read_flow(
     they are not known. ``declared`` are the names under its `tables` and `secrets`, where they are known. Every fault
     comes back, in the order of their places; with any of them, the flow is what could be made of the rest, or None.
     """
-    document, faults = load(text, file, _FLOW)
+    document, faults = load(text, file, FLOW)
     if document is None:
         return None, faults
     form = Form(document)
@@ -49,7 +49,7 @@ def read_flow(
 
 
 def _flow(form: Form, file: str, read_file: ReadFile, outside: Scope) -> Flow | None:
-    mapping = form.mapping((), form.document.data, "a mapping with `from` and `rules`", _FLOW)
+    mapping = form.mapping((), form.document.data, "a mapping with `from` and `rules`", FLOW)
     if mapping is None:
         return None
     name = form.name(("flow",), mapping["flow"], "the flow's name") if "flow" in mapping else None

@@ -259,7 +259,8 @@ def test_null_takes_away_what_an_earlier_file_a_connection_or_the_defaults_say(t
 
 def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
     text = "sources: {a: {type: memory}, b: {type: memory}}\nsinks: {x: {type: memory}, y: {type: memory}}\n"
-    text += "flows: flow.yaml\nvars: {limit: 1}\n"
+    text += "flows: flow.yaml\nvars: {limit: 1}\nconnections: {k: {type: memory}, spare: {type: memory}}\n"
+    text = text.replace("b: {type: memory}", "b: {use: k}")
     rules = "from: a\nlet: {a: event.x > vars.limit}\n"
     rules += "rules:\n  - {name: all, to: x}\n  - {name: never, when: event.a, to: x}\n  - to: drop\n"
     found = config(tmp_path, text, rules)
@@ -268,7 +269,16 @@ def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path) -> None:
         "flow.yaml:6:5: no record gets to rule `rule-3`; rule `all` of line 4 takes all of them",
         "sluiceway.yaml:1:30: no flow reads source `b`",
         "sluiceway.yaml:2:28: no flow sends anything to sink `y`",
+        "sluiceway.yaml:5:34: no source and no sink uses connection `spare`",
     ]
+
+
+def test_a_connection_that_may_be_meant_is_no_further_fault(tmp_path: Path) -> None:
+    text = "connections: {k: {type: memory}}\nsinks: {x: {type: memory}}\nflows: flow.yaml\n"
+    for source in ("{use: kk}", "{usee: k, type: memory}", "{usee: k}", "[k]", "{use: [k]}"):
+        with pytest.raises(Refused) as refused:
+            config(tmp_path, f"sources: {{a: {source}}}\n{text}", "from: a\nrules: [{to: x}]\n")
+        assert list(refused.value.warnings) == [], source
 
 
 def test_an_answer_that_does_not_mean_delivery_is_a_warning_unless_it_is_meant(tmp_path: Path) -> None:

@@ -2,60 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from router.config import load
-from rules.faults import Refused
-
-SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "type": {"enum": ["order", "visit"]},
-        "amount": {"type": "number", "minimum": 0, "maximum": 1000},
-        "count": {"type": "integer"},
-        "items": {"type": "array", "items": {"$ref": "#/$defs/item"}},
-        "open": {"type": "object", "properties": {"country": {"type": "string"}}},
-    },
-    "$defs": {
-        "item": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"sku": {"type": "string"}, "parts": {"type": "array", "items": {"$ref": "#/$defs/item"}}},
-        }
-    },
-}
-DAEMON = "sources: {s: {type: memory}}\nflows: [flow.yaml]\nsinks: {x: {type: memory}, y: {type: memory}}\n"
-REST = "- {name: rest, to: x}\n- {name: more, to: y}"
-
-
-def found(
-    folder: Path, rules: str, *, schema: Any = SCHEMA, contract: str = "{schema: s.json}", daemon: str = DAEMON
-) -> list[str]:
-    """The faults and warnings of a flow, whose rules these are; without their file, but for the daemon's."""
-    (folder / "s.json").write_text(json.dumps(schema))
-    text = textwrap.dedent(rules)
-    (folder / "flow.yaml").write_text(f"from: s\ncontract: {contract}\n{text}")
-    (folder / "sluiceway.yaml").write_text(daemon)
-    try:
-        refused = Refused([], load([folder / "sluiceway.yaml"], {}).warnings)
-    except Refused as error:
-        refused = error
-    lines = [*map(str, refused.faults), *(f"warning {fault}" for fault in refused.warnings)]
-    lines = [line.replace(f"{folder}/", "").replace("flow.yaml:", "", 1) for line in lines]
-    return [line for line in lines if "no flow sends anything" not in line]
-
-
-def when(folder: Path, expression: str, **more: Any) -> list[str]:
-    """What is found in a condition, without the place where it begins."""
-    rules = f"rules:\n- {{name: a, when: {json.dumps(expression)}, to: x}}\n- {{name: rest, to: y}}\n"
-    return [line.replace("4:20: ", "") for line in found(folder, rules, **more)]
+from typechecking import DAEMON, found, when
 
 
 @pytest.mark.parametrize(
@@ -317,6 +267,8 @@ def test_what_another_format_decodes_may_be_more_than_json_can_say(tmp_path: Pat
     [
         ("event.Kind == 'a' && event.n == '5' && event.at > '2026'", []),
         ("event.Kind == 'c'", ["this is never true: `event.Kind` is never 'c'; known: a, b"]),
+        ("event.exact == 1.5", ["this is never true: `event.exact` is a whole number, and `1.5` is not"]),
+        ("event.n == 1.5", ["this is never true: `event.n` is a whole number, and `1.5` is not"]),
         ("event.exact == 'x'", ["this is never true: `event.exact` is a whole number, and `'x'` is a string"]),
         ("event.inner.sku > 5", ["> cannot compare these: `event.inner.sku` is a string, and `5` is an int"]),
         ("event.inner.sko == 'x'", ["`event.inner` has no field `sko`; known: sku, inner"]),
@@ -330,7 +282,7 @@ def test_a_model_says_what_json_it_accepts(tmp_path: Path, expression: str, line
     assert when(tmp_path, expression, contract="{model: thing}", daemon=daemon) == lines
 
 
-BOTH = "rule `c` of line 7 and rule `a` of line 4 take all that it would match"
+BOTH = "rule `a` of line 4 and rule `c` of line 7 take all that it would match"
 READINGS = (
     "`event.n` may be an int or a double: 5 / 3 is 1, and 5.0 / 3 is 1.66667; "
     "should be `event.n / 3.0`, or `int(event.n) / 3` without the rest"

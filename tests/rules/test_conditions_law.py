@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from rules import cel
 from rules.cel.evaluator import evaluator
+from rules.cel.scope import static_path
 from rules.inference.conditions import implies, singly, term_of
+from rules.inference.kinds import DYNAMIC, of_value
+from rules.inference.together import excludes
 
 NUMBERS = [-2, -1, 0, 1, 2, -1.5, -0.0, 0.5, 1.0, 1.5, 9007199254740991, 9007199254740993, 1e300]
 TEXTS = ["", "a", "ab", "b", "ba", "abc", "A", "é", "1"]
@@ -53,6 +56,20 @@ def test_what_is_implied_is_true(later: str, earlier: str, more: list[object]) -
     if implies(term_of(cel.compile(later).node), term_of(cel.compile(earlier).node)):
         for value in [*VALUES, *more]:
             assert not is_true(later, value) or is_true(earlier, value), value
+
+
+@settings(max_examples=300)
+@given(st.lists(conditions, min_size=2, max_size=3), st.lists(st.sampled_from(VALUES) | st.integers(), max_size=5))
+@example(["event.x > 1", "event.x < 1"], [])
+@example(["event.x >= 9007199254740991", "event.x <= 9007199254740991"], [])
+def test_what_is_excluded_is_never_all_true(texts: list[str], more: list[object]) -> None:
+    terms = [term_of(cel.compile(text).node) for text in texts]
+    if len({term.subject for term in terms}) > 1:
+        return
+    for value in [*VALUES, *more]:
+        if all(is_true(text, value) for text in texts):
+            assert not excludes(terms, DYNAMIC), value
+            assert not static_path(terms[0].subject) or not excludes(terms, of_value(value)), value
 
 
 @given(conditions)

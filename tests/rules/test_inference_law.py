@@ -16,7 +16,7 @@ from rules.cel.values import normal, type_of
 from rules.faults import Place
 from rules.flow import Expr
 from rules.inference.expressions import Inference
-from rules.inference.kinds import NUMBERS, Type
+from rules.inference.kinds import NUMBERS, Scalar, Type
 from rules.inference.schemas import type_of_schema
 from rules.inference.walk import Finding
 from rules.lets import Lets
@@ -32,8 +32,10 @@ scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
 
 
 def bounded(kind: str) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(
-        {"type": st.just(kind)}, optional={"minimum": st.integers(-2, 4), "exclusiveMaximum": st.integers(5, 9)}
+    low, high = st.sampled_from([-2, 0, 1, 2, 1.5]), st.sampled_from([2, 5, 7.5, 9])
+    either = [{"minimum": low, "exclusiveMaximum": high}, {"exclusiveMinimum": low, "maximum": high}]
+    return st.sampled_from(either).flatmap(
+        lambda optional: st.fixed_dictionaries({"type": st.just(kind)}, optional=optional)
     )
 
 
@@ -41,6 +43,7 @@ leaves = st.one_of(
     st.sampled_from([{"type": "string"}, {"type": "boolean"}, {"type": ["string", "null"]}, {}, True, {"const": "x"}]),
     bounded("integer"),
     bounded("number"),
+    st.sampled_from([{"type": "string", "maxLength": 1}, {"minLength": 2}, {"const": 2}, {"const": "zz"}]),
     st.lists(scalars, min_size=1, max_size=3).map(lambda values: {"enum": values}),
     st.lists(texts, min_size=1, max_size=2).map(lambda values: {"enum": values}),
 )
@@ -86,13 +89,16 @@ def events(schema: Any) -> st.SearchStrategy[Any]:
         rest = st.lists(events(schema["items"]), max_size=2)
         return st.tuples(st.tuples(*first), rest).map(lambda both: [*both[0], *both[1]])
     found = {"string": texts, "boolean": st.booleans(), "integer": st.one_of(st.integers(-2, 9), st.just(3.0))}
-    return found.get(str(kind), numbers if kind == "number" else scalars)
+    found["number"] = numbers | st.sampled_from([1.5, 1.25, 7.5])
+    return found.get(str(kind), scalars)
 
 
-paths = st.lists(st.sampled_from([".a", ".b", ".c", "[0]", '["b"]', ".?a", "[?0]"]), min_size=1, max_size=2)
+paths = st.lists(st.sampled_from([".a", ".b", ".c", "[0]", "[1]", '["b"]', ".?a", "[?0]"]), min_size=1, max_size=2)
 atoms = st.one_of(
     paths.map(lambda steps: "event" + "".join(steps)),
-    st.sampled_from(["1", "2", "0", "2.0", "7.5", "1u", '"x"', '"5"', "true", "false", "null", "[1, 2]", '["x", "q"]']),
+    st.sampled_from(
+        ["1", "2", "0", "2.0", "1.5", "7.5", "1u", '"x"', '"5"', "true", "false", "null", "[1, 2]", '["x", "q"]']
+    ),
     st.sampled_from(['{"a": 1}', "[]", 'duration("1s")', 'b"x"', "int"]),
 )
 FORMS = (
@@ -104,6 +110,7 @@ FORMS = (
     *("{0}.orValue({1})", "{0}.hasValue()", "{0}.optMap(v, v + {1})", "{0}.transformList(i, v, i)", "[?{0}]"),
     *("[{0}].sum()", "{0}.sum()", "{0}.first()", "math.greatest({0}, {1})", "math.abs({0})", "{0}[{1}]", "{0}.size()"),
     *("{0}.reverse()", "optional.of({0})", "{0}.transformMap(k, v, v)", "{0}.matches({1})", "dyn({0})"),
+    *("({0} > {1} && {0} < {2})", "({0} != {1} && {0} != {2})", "!({0} in [{1}, {2}])", "({0} && {1} && !{0})"),
     *("({0} == {1} && {0} == {2})", "{0}.split({1})", "{0}.join()", "{0}.exists_one(k, v, v == k)"),
 )
 
@@ -124,19 +131,28 @@ def is_of(value: object, known: Type) -> bool:
     if kind not in known.parts:
         return False
     if isinstance(value, list):
-        return all(is_of(normal(element), known.element) for element in value)
+        elements = [normal(element) for element in value]
+        is_each = all(is_of(element, known.list.at(at)) for at, element in enumerate(elements))
+        return is_each and all(is_of(element, known.element) for element in elements)
     if isinstance(value, Mapping):
         return all(is_of(normal(content), known.map.field(str(key))) for key, content in value.items())
     if isinstance(value, cel.Optional):
         return not value.present or is_of(value.content, known.content)
     part = known.scalar(kind)
-    if kind in NUMBERS and not is_within(value, part.low, part.high):
+    if kind in NUMBERS and not is_within(value, part):
+        return False
+    if kind == "string" and not is_within(len(str(value)), part):
         return False
     return part.values is None or value in part.values
 
 
-def is_within(value: Any, low: float | None, high: float | None) -> bool:
-    return value != value or ((low is None or value >= low) and (high is None or value <= high))
+def is_within(value: Any, part: Scalar) -> bool:
+    if value != value:
+        return True
+    if part.whole and value % 1:
+        return False
+    is_above = part.low is None or (value > part.low if part.over else value >= part.low)
+    return is_above and (part.high is None or (value < part.high if part.under else value <= part.high))
 
 
 def is_so(finding: Finding, event: object) -> bool:
@@ -147,7 +163,12 @@ def is_so(finding: Finding, event: object) -> bool:
         return True
     if finding.claim == "absent":
         return value is False or (isinstance(value, cel.Optional) and not value.present)
-    claims = {"never true": value is not True, "always true": value is True, "no bool": type(value) is not bool}
+    claims = {
+        "never true": value is not True,
+        "excluded": value is not True,
+        "always true": value is True,
+        "no bool": type(value) is not bool,
+    }
     return claims.get(finding.claim, finding.claim == "likely")
 
 
