@@ -50,6 +50,8 @@ def index(value: object, key: object) -> object:
     if found is not ABSENT:
         return found
     if isinstance(value, list):
+        if int(key) < 0:  # type: ignore[call-overload]  # a whole number, or it would not have been found wanting
+            raise CelError(f"the index {key} is negative: the last element is list[size(list) - 1]")
         raise CelMissing(f"there is no element {key} in a list of {len(value)}")
     raise CelMissing(f"there is no key {key!r}")
 
@@ -72,9 +74,7 @@ def _find(value: object, key: object) -> object:
     if not isinstance(value, list):
         raise CelMissing(f"{a_type(value)} has no elements")
     place = int(key)  # type: ignore[call-overload]  # a whole number
-    if place < 0:
-        raise CelError(f"the index {place} is negative: the last element is list[size(list) - 1]")
-    return normal(value[place]) if place < len(value) else ABSENT
+    return normal(value[place]) if 0 <= place < len(value) else ABSENT
 
 
 def _no_fields(value: object, field: str) -> CelMissing:

@@ -164,6 +164,7 @@ def test_numbers_of_the_record_meet_as_doubles_where_one_is(text: str, kind: str
         ("event.?absent.orValue(event.name)", "Ann"),
         ("optional.of(1).orValue(1 / 0)", 1),
         ("event.items[?9].hasValue()", False),
+        ("event.items[?-1].hasValue()", False),
         ("event.?amount.optMap(a, a + 1).value()", 6),
         ("event.items.exists(i, i.p == 1)", True),
         ("event.items.all(i, i.p > 1)", False),
