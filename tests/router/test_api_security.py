@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 from pathlib import Path
@@ -103,6 +104,21 @@ async def test_what_a_form_can_post_changes_nothing(tmp_path: Path, kind: str | 
                 status, _ = await client.ask("POST", filled(endpoint.path), headers=headers, data=data)
                 assert status == 415, endpoint.path
         assert await state(client) == before
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "nope"])
+async def test_a_packed_body_is_refused_by_every_write_whatever_it_holds(
+    tmp_path: Path, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client_of(project(tmp_path)) as client:
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        for endpoint in ENDPOINTS:
+            if endpoint.method == "POST":
+                for body in (b"{}", gzip.compress(b"{}")):
+                    answer = await client.ask("POST", filled(endpoint.path), headers=headers, data=body)
+                    assert answer == (415, {"error": "a write takes its JSON as it is: no Content-Encoding"})
+        assert (await client.ask("POST", "/api/eval", json={"expression": "1"}))[0] == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_preflight_is_granted_nothing(tmp_path: Path) -> None:
