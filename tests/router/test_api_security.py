@@ -59,7 +59,9 @@ async def test_a_reload_may_bring_another_token(tmp_path: Path) -> None:
     async with client_of(file) as client:
         file.write_text(file.read_text().replace("s3cret", "n3w"))
         status, told = await client.ask("POST", "/api/reload", headers=TOKEN, json={})
-        assert (status, told["changes"]) == (200, {})
+        token = {"added": [], "removed": [], "changed": ["http.token"]}
+        assert (status, told["changes"]) == (200, {"settings": token})
+        assert told["version"] == told["previous"]  # which everybody may see, and nobody guess the token by
         assert (await client.ask("GET", "/api/status", headers=TOKEN))[0] == 401
         assert (await client.ask("GET", "/api/status", headers={"Authorization": "Bearer n3w"}))[0] == 200
 
