@@ -42,7 +42,8 @@ class AdminPages:
         self._console.mount(app)
         app[BROADCAST] = Broadcast(self._subject)
         app.on_shutdown.append(self._end_streams)
-        return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
+        # Bodies are read as they are sent: the API refuses those that are packed, and a false one fails nowhere else.
+        return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE, auto_decompress=False)
 
     def _token(self) -> str | None:
         """The one of the configuration that runs: a reload may change it."""

@@ -14,14 +14,21 @@ from rules.cel import Expression
 from rules.faults import Place
 from rules.flow import Flow
 
-_PARTS: Final = {"from": "sources", "contract": "contract", "let": "lets", "otherwise": "otherwise", "tests": "tests"}
-"""What a rules file says besides its rules, and where that stands in the model."""
+_PARTS: Final = {
+    "from": "sources",
+    "contract": "contract",
+    "let": "lets",
+    "otherwise": "otherwise",
+    "tests": "tests",
+    "vars": "vars",
+}
+"""What a flow means besides its rules, and where that stands in the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowChange:
     """What became of a flow: its version ``before`` (None where it is new) and now, the names of the rules that are
-    different, and which other parts of its file are."""
+    different, and which other parts of it are."""
 
     before: str | None
     version: str

@@ -371,7 +371,7 @@ class Daemon:
         self.metrics.reloads.labels("taken").inc()
         self.metrics.last_reload_successful.set(1)
         self.last_reload = LastReload(cause)
-        if reloaded.version == reloaded.previous:
+        if reloaded.is_same:
             reloaded = replace(reloaded, taken=self._last_taken)
         else:
             self._last_taken = self.last_reload

@@ -1,7 +1,8 @@
-"""What a reload changes: the running configuration and the new one compared, component by component."""
+"""What a reload changes: the running configuration and the new one compared, by components and settings."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,7 +28,8 @@ class Changes:
 @dataclass(frozen=True, slots=True)
 class Reloaded:
     """A reload that was taken. ``version`` is that of the configuration that runs now, ``previous`` that of the one
-    before; ``warnings`` are what is no fault in the new one and yet probably not meant."""
+    before; both are the same where only secrets or values that were filled in are others. ``settings`` are those that
+    belong to no component; ``warnings`` are what is no fault in the new one and yet probably not meant."""
 
     version: str
     previous: str
@@ -36,6 +38,7 @@ class Reloaded:
     sinks: Changes = field(default_factory=Changes)
     flows: Changes = field(default_factory=Changes)
     tables: Changes = field(default_factory=Changes)
+    settings: Changes = field(default_factory=Changes)
     warnings: tuple[Fault, ...] = ()
     taken: LastReload | None = None
     """The reload that this configuration came with, where this one found nothing new."""
@@ -48,13 +51,19 @@ class Reloaded:
             for how, names in asdict(changes).items()
             if names
         ]
-        return "; ".join(told) or "no component is changed"
+        return "; ".join(told) or "nothing that runs is changed"
 
     @property
     def changes(self) -> Mapping[str, Changes]:
-        """What changed, by kind: ``sources``, ``sinks``, ``flows``, ``tables``; without kinds where nothing did."""
-        kinds = {"sources": self.sources, "sinks": self.sinks, "flows": self.flows, "tables": self.tables}
-        return {kind: changes for kind, changes in kinds.items() if changes}
+        """What changed, by kind: ``sources``, ``sinks``, ``flows``, ``tables``, ``settings``; without kinds where
+        nothing did."""
+        kinds = ("sources", "sinks", "flows", "tables", "settings")
+        return {kind: changes for kind in kinds if (changes := getattr(self, kind))}
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it found nothing new."""
+        return self.version == self.previous and not self.changes
 
     def as_json(self) -> dict[str, object]:
         """All of it as JSON values."""
@@ -108,8 +117,31 @@ def compare(old: Assembly, new: Assembly, cause: str) -> Reloaded:
         tables=_changes(
             before.tables, after.tables, lambda name: before.tables[name].settings == after.tables[name].settings
         ),
+        settings=_settings(before, after),
         warnings=after.warnings,
     )
+
+
+def _settings(old: Configuration, new: Configuration) -> Changes:
+    """What belongs to no component and may change while the daemon runs: by name alone, as some of it is secret."""
+    pairs = {
+        "vars": (_exact(old.vars), _exact(new.vars)),
+        "secrets": (old.named_secrets, new.named_secrets),
+        "models": (old.models, new.models),
+        "drain_timeout": (old.drain_timeout, new.drain_timeout),
+        "dead_letters": (old.dead_letters, new.dead_letters),
+        "http.token": (_token(old.http), _token(new.http)),
+    }
+    return Changes(changed=tuple(name for name, (before, after) in pairs.items() if before != after))
+
+
+def _exact(values: object) -> str:
+    """Of JSON values a text, which is another one for 1, 1.0 and true."""
+    return json.dumps(values, sort_keys=True)
+
+
+def _token(http: Http | None) -> str | None:
+    return None if http is None else http.token_text
 
 
 def needs_restart(old: Configuration, new: Configuration) -> list[Fault]:

@@ -270,7 +270,8 @@ class Test(Struct, frozen=True):
 
 
 class Flow(Struct, frozen=True):
-    """A rules file. ``version`` is a hash of everything it means, its schema file included."""
+    """A rules file. ``vars`` are those of the daemon's that its expressions read, as they are written. ``version`` is a
+    hash of everything it means, its schema file and these included."""
 
     name: str
     place: Place
@@ -281,3 +282,4 @@ class Flow(Struct, frozen=True):
     otherwise: Otherwise
     tests: tuple[Test, ...]
     version: str
+    vars: Mapping[str, object] = {}

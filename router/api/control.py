@@ -40,9 +40,10 @@ class ReloadTold(Said):
     version: str
     """That of the configuration that runs now."""
     previous: str
-    """That of the one before."""
+    """That of the one before: the same where only secrets, or values that were filled in, are others."""
     changes: dict[str, ChangesTold]
-    """By kind: `sources`, `sinks`, `flows`, `tables`; without those of which nothing changed."""
+    """By kind: `sources`, `sinks`, `flows`, `tables`, and `settings` for what is none of these (`vars`, `secrets`,
+    `models`, `drain_timeout`, `dead_letters`, `http.token`); without those of which nothing changed."""
     warnings: list[str]
     taken: TakenTold | None = None
     """Where nothing had changed: the reload that the configuration came with; null where it is that of the start."""

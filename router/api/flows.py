@@ -119,7 +119,7 @@ class ChangeTold(Said):
     removed: list[str]
     changed: list[str]
     parts: list[str]
-    """What else changed: `from`, `contract`, `let`, `otherwise`, `tests`."""
+    """What else changed: `from`, `contract`, `let`, `otherwise`, `tests`, or the `vars` that it reads."""
 
 
 class FlowDetail(FlowTold):

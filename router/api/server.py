@@ -149,6 +149,8 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Model | None:
         raise Failed(413, f"the body is larger than {MAX_BODY:,} bytes") from error
     if request.content_type != "application/json":
         raise Failed(415, "a write takes JSON alone: Content-Type: application/json")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Failed(415, "a write takes its JSON as it is: no Content-Encoding")
     if endpoint.body is None:
         return None
     try:

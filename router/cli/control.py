@@ -54,7 +54,10 @@ def _changes(told: Mapping[str, Any]) -> list[str]:
     ]
     warnings = [f"  warning: {inert(_text(warning))}" for warning in told.get("warnings") or ()]
     same = f"nothing has changed: version {version}{_already(told.get('taken'))}"
-    first = same if version == previous else f"reloaded: {previous} -> {version}"
+    if version == previous:
+        first = f"reloaded: {version}, with other secrets or values that are filled in" if changed else same
+    else:
+        first = f"reloaded: {previous} -> {version}"
     return [first, *changed, *warnings]
 
 

@@ -28,7 +28,7 @@ def without_secrets(text: bytes, file: str) -> str:
     document, faults = load(text, file, KEYS)
     if document is None or faults or not isinstance(document.data, dict):
         raise Unreadable("it is no YAML that could be read, so that it cannot be told where secrets stand in it")
-    found = [node for node in _secrets(document.root) if "${" not in str(node.data)]
+    found = [node for node in secrets_in(document.root) if "${" not in str(node.data)]
     shown = text.decode()
     for node in sorted(found, key=lambda node: -node.start):
         if shown[node.start : node.end] != node.source:
@@ -40,8 +40,8 @@ def without_secrets(text: bytes, file: str) -> str:
     return shown
 
 
-def _secrets(root: Node) -> Iterator[Node]:
-    """Every value that is a secret. Raises Unreadable."""
+def secrets_in(root: Node) -> Iterator[Node]:
+    """Every value of a daemon's file that is a secret. Raises Unreadable."""
     for key, (_, part) in root.entries.items():
         if key == "secrets":
             yield from _below(part, frozenset(), is_secret=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +16,15 @@ from router.config.components import Components
 from router.config.crosschecks import cross_check, known_names, known_vars
 from router.config.inputs import Inputs
 from router.config.interpolation import Filled, fill
+from router.config.literals import Unreadable, secrets_in
 from router.config.model import KEYS, Configuration, DeadLetterPolicy, Http, Part, SinkCommon, SourceCommon
 from router.config.models import import_models
+from router.config.secrets import MASK
 from router.config.tables import check_secrets, read_tables
 from router.config.typechecks import type_check
 from router.config.validation import document_of, validate, without_faults
 from router.units import Duration
-from rules.document import Document, Key, merge
+from rules.document import Document, Key, Node, merge
 from rules.document import load as load_document
 from rules.faults import Fault, Place, Refused
 from rules.flow import Flow
@@ -284,7 +286,7 @@ class _Loading:
             form.fault(path, f"`{file}` cannot be read: {error.strerror}")
 
     def _flow(self, file: str, text: bytes) -> Flow | None:
-        variables, declared = known_vars(self._document), known_names(self._document)
+        variables, declared = self._written_vars(), known_names(self._document)
         folder = Path(file).parent
 
         def read(name: str) -> bytes:
@@ -294,19 +296,28 @@ class _Loading:
         self.faults += faults
         return flow
 
+    def _written_vars(self) -> Mapping[str, Any] | None:
+        node = self._document.node(("vars",))
+        known = known_vars(self._document)
+        return known if not known or node is None else _written(node)
+
     def _version(self, flows: Sequence[Flow]) -> str:
-        written = json.dumps([_written(self._document), [(flow.name, flow.version) for flow in flows]])
+        root = self._document.root
+        try:
+            hidden = frozenset(map(id, secrets_in(root)))
+        except Unreadable:
+            return ""  # the file has faults, with which it is refused
+        written = json.dumps([_written(root, hidden), [(flow.name, flow.version) for flow in flows]])
         return hashlib.sha256(written.encode()).hexdigest()[:12]
 
 
-def _written(document: Document) -> object:
-    """What a document says, as it is written: without anything that was filled in."""
-
-    def plain(node: Any) -> object:
-        if isinstance(node.data, dict):
-            return {name: plain(value) for name, (_, value) in node.entries.items()}
-        if isinstance(node.data, list):
-            return [plain(item) for item in node.items]
-        return node.source if isinstance(node.data, str) else node.data
-
-    return plain(document.root)
+def _written(node: Node, hidden: Collection[int] = ()) -> Any:
+    """What stands in a document, as it is written: without anything that was filled in, nor the nodes whose ids are
+    ``hidden``."""
+    if id(node) in hidden:
+        return MASK
+    if isinstance(node.data, dict):
+        return {name: _written(value, hidden) for name, (_, value) in node.entries.items()}
+    if isinstance(node.data, list):
+        return [_written(item, hidden) for item in node.items]
+    return node.source if isinstance(node.data, str) else node.data

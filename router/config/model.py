@@ -258,7 +258,8 @@ class Configuration:
     """Everything that the daemon's files and the rules files say, checked.
 
     ``folder`` is what relative paths are relative to. ``drain_timeout`` is in seconds. ``version`` is a hash of what
-    all files mean, without what ``${env:...}`` and ``${file:...}`` filled in; ``secrets`` masks those in texts.
+    all files mean, without secrets and what ``${env:...}`` and ``${file:...}`` filled in; ``secrets`` masks the latter
+    in texts.
     ``named_secrets`` are those that expressions may name, by name. ``places`` are where the keys of the daemon's file
     stand; ``texts`` are the files that somebody wrote.
     """

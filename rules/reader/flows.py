@@ -19,7 +19,7 @@ from rules.reader.contracts import ReadFile, read_contract
 from rules.reader.decisions import RULE, are_targets_readable, is_variable, read_otherwise, read_rules
 from rules.reader.examples import read_tests
 from rules.reader.gates import lets_on
-from rules.reader.values import Scope, read_expr
+from rules.reader.values import Scope, expressions, read_expr
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 FLOW = ("flow", "from", "contract", "let", "rules", "otherwise", "tests")
@@ -35,9 +35,10 @@ def read_flow(
     """Read a rules file's text.
 
     ``file`` is what places call it. ``read_file`` is called with the name of a schema file as it is written in the
-    rules file, and gives its bytes or raises OSError. ``variables`` are the `vars` of the daemon's file; None where
-    they are not known. ``declared`` are the names under its `tables` and `secrets`, where they are known. Every fault
-    comes back, in the order of their places; with any of them, the flow is what could be made of the rest, or None.
+    rules file, and gives its bytes or raises OSError. ``variables`` are the `vars` of the daemon's file as they are
+    written; None where they are not known. ``declared`` are the names under its `tables` and `secrets`, where they are
+    known. Every fault comes back, in the order of their places; with any of them, the flow is what could be made of
+    the rest, or None.
     """
     document, faults = load(text, file, FLOW)
     if document is None:
@@ -65,7 +66,7 @@ def _flow(form: Form, file: str, read_file: ReadFile, outside: Scope) -> Flow | 
     tests = read_tests(form, mapping["tests"], names) if "tests" in mapping else ()
     if not _are_targets_known(form, mapping):
         tests = ()  # which may name a sink that could not be read
-    return Flow(
+    flow = Flow(
         name=name or PurePath(file).stem,
         place=form.document.place(("flow",)),
         sources=sources,
@@ -74,8 +75,10 @@ def _flow(form: Form, file: str, read_file: ReadFile, outside: Scope) -> Flow | 
         rules=rules,
         otherwise=otherwise,
         tests=tests,
-        version=_version(form.document.data, raw),
+        version="",
     )
+    read = _vars_read(flow, outside.vars or {})
+    return replace(flow, vars=read, version=_version(form.document.data, raw, read))
 
 
 def _sources(form: Form, mapping: Mapping[str, object]) -> tuple[tuple[str, Place], ...]:
@@ -158,6 +161,16 @@ def _are_targets_known(form: Form, mapping: Mapping[str, object]) -> bool:
     return are_targets_readable(form, mapping.get("rules"), mapping.get("otherwise"))
 
 
-def _version(data: object, schema: bytes) -> str:
-    meaning = json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode()
+def _vars_read(flow: Flow, variables: Mapping[str, object]) -> Mapping[str, object]:
+    """Those that an expression of the flow reads; all, where it is not known which."""
+    paths = {path for expr in expressions(flow) if "vars" in expr.cel.variables for path in expr.cel.references}
+    if ("vars",) in paths:
+        return variables
+    names = {path[1] for path in paths if path[0] == "vars"}
+    return {name: value for name, value in variables.items() if name in names}
+
+
+def _version(data: object, schema: bytes, variables: Mapping[str, object]) -> str:
+    said = [data, variables] if variables else data
+    meaning = json.dumps(said, ensure_ascii=True, separators=(",", ":")).encode()
     return hashlib.sha256(b"%d\n%b\n%b" % (len(meaning), meaning, schema)).hexdigest()[:12]

@@ -84,3 +84,9 @@ def test_what_a_tap_refuses_is_in_the_document(url: str) -> None:
         case = operation.Case(path_parameters={"name": "nope"}, query=query)
         answer = case.call_and_validate(base_url=url, checks=CHECKS[:5], timeout=20)
         assert answer.status_code in (400, 404)
+
+
+def test_what_a_packed_body_gets_is_in_the_document(url: str) -> None:
+    for encoding in ("gzip", "deflate", "br", "zstd"):
+        case = schema["/api/eval"]["POST"].Case(body={"expression": "1"}, headers={"Content-Encoding": encoding})
+        assert case.call_and_validate(base_url=url, checks=CHECKS[:5], timeout=20).status_code == 415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 from pathlib import Path
@@ -58,7 +59,9 @@ async def test_a_reload_may_bring_another_token(tmp_path: Path) -> None:
     async with client_of(file) as client:
         file.write_text(file.read_text().replace("s3cret", "n3w"))
         status, told = await client.ask("POST", "/api/reload", headers=TOKEN, json={})
-        assert (status, told["changes"]) == (200, {})
+        token = {"added": [], "removed": [], "changed": ["http.token"]}
+        assert (status, told["changes"]) == (200, {"settings": token})
+        assert told["version"] == told["previous"]  # which everybody may see, and nobody guess the token by
         assert (await client.ask("GET", "/api/status", headers=TOKEN))[0] == 401
         assert (await client.ask("GET", "/api/status", headers={"Authorization": "Bearer n3w"}))[0] == 200
 
@@ -103,6 +106,21 @@ async def test_what_a_form_can_post_changes_nothing(tmp_path: Path, kind: str | 
                 status, _ = await client.ask("POST", filled(endpoint.path), headers=headers, data=data)
                 assert status == 415, endpoint.path
         assert await state(client) == before
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "nope"])
+async def test_a_packed_body_is_refused_by_every_write_whatever_it_holds(
+    tmp_path: Path, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client_of(project(tmp_path)) as client:
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        for endpoint in ENDPOINTS:
+            if endpoint.method == "POST":
+                for body in (b"{}", gzip.compress(b"{}")):
+                    answer = await client.ask("POST", filled(endpoint.path), headers=headers, data=body)
+                    assert answer == (415, {"error": "a write takes its JSON as it is: no Content-Encoding"})
+        assert (await client.ask("POST", "/api/eval", json={"expression": "1"}))[0] == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_preflight_is_granted_nothing(tmp_path: Path) -> None:

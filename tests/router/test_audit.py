@@ -371,6 +371,38 @@ async def test_reloads_are_recorded_with_what_they_change(project: Path) -> None
     assert stop.action == "stop"
 
 
+async def test_a_reload_of_what_is_no_component_is_told_by_name_and_recorded(project: Path) -> None:
+    """Settings of the daemon's file, and secrets that are others: by name alone, and no version is made of these."""
+    (project / "in.ndjson").touch()
+    token, config = project / "token", project / "sluiceway.yaml"
+    token.write_text("first-one")
+    text = CONFIG.replace("path: in.ndjson", "path: in.ndjson, follow: true")
+    text = text.replace("http: null", 'http: {listen: "127.0.0.1:0", token: "${file:token}"}')
+    more = 'vars: {a: 1}\nsecrets: {pepper: "${file:token}"}\n'
+    config.write_text(text + more)
+    async with daemon_of(config) as daemon:
+        versions = [daemon.configuration.version]
+        token.write_text("second-one")
+        told = [await daemon.reload("api")]
+        config.write_text(text + more.replace("1", "1.0") + "drain_timeout: 20s\ndead_letters: {retain: 1d}\n")
+        told += [await daemon.reload("api"), await daemon.reload("api")]
+        versions.append(daemon.configuration.version)
+    assert [(each.previous, each.version) for each in told] == [
+        (versions[0], versions[0]), (versions[0], versions[1]), (versions[1], versions[1])
+    ]  # fmt: skip
+    assert list(map(str, told)) == [
+        "settings changed secrets, http.token",
+        "settings changed vars, drain_timeout, dead_letters",
+        "nothing that runs is changed",
+    ]
+    recorded = [json.loads(entry.detail) for entry in await every(project / "state") if entry.action == "reload"]
+    assert [entry["changes"].get("settings", {}).get("changed") for entry in recorded] == [
+        ["secrets", "http.token"], ["vars", "drain_timeout", "dead_letters"], None
+    ]  # fmt: skip
+    assert told[2].taken is not None
+    assert "-one" not in json.dumps(recorded)
+
+
 def test_verify_fails_where_the_chain_is_broken(project: Path) -> None:
     assert sluiceway("run", cwd=project).returncode == 0
     tampered(project / "state", "UPDATE audit SET detail = '{' WHERE id = 1")

@@ -208,6 +208,11 @@ def test_reload_prints_what_changed_or_every_fault(double: str, tmp_path: Path) 
     _Double.answers["/api/reload"] = (200, json.dumps(same))
     told = sluiceway("reload", "--url", double, cwd=tmp_path)
     assert re.fullmatch(r"nothing has changed: version v2, already taken at [\d: -]+ \(files\)\n", told.stdout)
+    secret = {"settings": {"added": [], "removed": [], "changed": ["http.token"]}}
+    _Double.answers["/api/reload"] = (200, json.dumps(same | {"changes": secret}))
+    assert sluiceway("reload", "--url", double, cwd=tmp_path).stdout.splitlines() == [
+        "reloaded: v2, with other secrets or values that are filled in", "  settings: changed http.token",
+    ]  # fmt: skip
     _Double.answers["/api/reload"] = (200, json.dumps({"version": "v2", "previous": "v1", "changes": changes}))
     assert json.loads(sluiceway("reload", "--json", "--url", double, cwd=tmp_path).stdout)["changes"] == changes
     faults = [{"file": "a.yaml", "line": n, "column": 1, "what": "wrong", "hint": "right"} for n in (1, 2)]

@@ -234,6 +234,8 @@ def test_the_version_is_of_what_all_files_mean_but_not_of_secrets(tmp_path: Path
     assert config(tmp_path, "# a comment\n" + text, environment={"T": "two"}).version == version
     assert config(tmp_path, text + "vars: {a: 1}\n", environment={"T": "one"}).version != version
     assert config(tmp_path, text, "from: a\nrules: [{to: drop}]\n", environment={"T": "one"}).version != version
+    written = [config(tmp_path, BASE + f"http: {{token: {token}}}\n") for token in ("one", "two")]
+    assert written[0].version == written[1].version
 
 
 def test_a_number_or_boolean_may_be_filled_in_from_outside(tmp_path: Path) -> None:

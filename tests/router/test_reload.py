@@ -121,6 +121,26 @@ async def test_rules_change_from_the_next_batch_on_and_no_connection_is_touched(
         assert shown.count("sluiceway_flow_info{") == 2
 
 
+async def test_vars_that_a_flow_reads_are_part_of_it_and_of_its_version(files: Files) -> None:
+    files.write(CONFIG + "vars: {high: 500, other: 1}\n", orders=ORDERS.replace("> 500", "> vars.high"))
+    async with daemon_of(files.daemon) as daemon:
+
+        def versions() -> dict[str, str]:
+            return {flow.name: flow.version for flow in daemon.configuration.flows}
+
+        before = versions()
+        files.edit("high: 500", "high: 50")
+        reloaded = await daemon.reload("test")
+        now = versions()
+        assert (reloaded.flows.changed, reloaded.settings.changed) == (("orders",), ("vars",))
+        assert (now["orders"] == before["orders"], now["other"] == before["other"]) == (False, True)
+        assert sample(daemon, "flow_info", flow="orders", version=now["orders"]) == 1
+        assert (daemon.changes["orders"].changed, daemon.changes["orders"].parts) == ((), ("vars",))
+        files.edit("other: 1", "other: 2")
+        assert (await daemon.reload("test")).flows.changed == ()
+        assert versions() == now
+
+
 @pytest.mark.parametrize(
     ("before", "after", "name", "what"),
     [
