@@ -42,7 +42,8 @@ class AdminPages:
         self._console.mount(app)
         app[BROADCAST] = Broadcast(self._subject)
         app.on_shutdown.append(self._end_streams)
-        return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE)
+        # What is compressed is refused by the API: what fails to be inflated would fail outside of all handlers.
+        return web.AppRunner(app, access_log=None, max_line_size=LONGEST_LINE, auto_decompress=False)
 
     def _token(self) -> str | None:
         """The one of the configuration that runs: a reload may change it."""

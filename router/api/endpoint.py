@@ -113,7 +113,7 @@ class Endpoint:
         if self.query is not NoQuery or self.method == "POST":
             found[400] = "What was given is not what it should be."
         if self.method == "POST":
-            found |= {413: "The body is too large.", 415: "The body is not `application/json`."}
+            found |= {413: "The body is too large.", 415: "The body is not `application/json`, or is compressed."}
         return dict(sorted((found | dict(self.failures)).items()))
 
 

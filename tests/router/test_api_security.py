@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,21 @@ async def test_what_a_form_can_post_changes_nothing(tmp_path: Path, kind: str | 
                 status, _ = await client.ask("POST", filled(endpoint.path), headers=headers, data=data)
                 assert status == 415, endpoint.path
         assert await state(client) == before
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "GZIP, gzip", "nonsense"])
+async def test_a_body_that_is_compressed_or_says_so_is_refused_and_nobody_is_alarmed(
+    tmp_path: Path, coding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is never inflated, so neither a broken one nor a bomb does anything."""
+    headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+    async with client_of(project(tmp_path)) as client:
+        for endpoint in ENDPOINTS:
+            for data in (b"{}", gzip.compress(b"{}")):
+                if endpoint.method == "POST":
+                    status, told = await client.ask("POST", filled(endpoint.path), headers=headers, data=data)
+                    assert (status, list(told)) == (415, ["error"]), endpoint.path
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_preflight_is_granted_nothing(tmp_path: Path) -> None:
