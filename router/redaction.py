@@ -8,7 +8,7 @@ decoded is not shown, since it cannot be told where in it they are, nor is what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -77,6 +77,18 @@ class Redaction:
         known = self._of(flow)
         return self._shown_letter(shown, letter, known) if known.sensitive else shown
 
+    def detail(self, letter: Letter) -> str:
+        """What exactly went wrong with a letter, as far as it may be shown: what a sink said of a delivery may name
+        what is sensitive."""
+        flow = self._flows.get(letter.flow)
+        if flow is None:
+            return MASK if letter.detail else ""
+        known = self._of(flow)
+        if not (known.sensitive and letter.detail):
+            return letter.detail
+        _, texts = self._event(format_of(letter, self._configuration), batch_of(letter), known.sensitive)
+        return _without(texts, letter.detail)
+
     def sampled(self, sampled: Sampled, *, outgoing: bool = False) -> Json:
         """A sampled record as JSON values: what it is, where it came from, and its ``ends``; with ``outgoing``, each
         with what goes out there, unless something in the flow is sensitive."""
@@ -133,7 +145,7 @@ class Redaction:
         hidden = known.settings.get(letter.sink, frozenset())
         meta = _meta(batch, letter.source, sensitive)
         shown |= {
-            "detail": Secrets(text for text in texts if len(text) >= _SHORTEST).mask(letter.detail),
+            "detail": _without(texts, letter.detail),
             "value": None if event is None else json.dumps(event, ensure_ascii=False),
             "key": meta.get("key"),
             "attributes": {name: meta.get(name, value) for name, value in shown["attributes"].items()},
@@ -151,6 +163,10 @@ class Redaction:
         settings = shown["out_settings"]
         shown["out_settings"] = {name: MASK if name in hidden else value for name, value in settings.items()}
         return shown
+
+
+def _without(texts: Iterable[str], detail: str) -> str:
+    return Secrets(text for text in texts if len(text) >= _SHORTEST).mask(detail)
 
 
 def _without_original(shown: Json) -> Json:

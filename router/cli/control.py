@@ -23,9 +23,10 @@ def pause(reach: Reach, source: str) -> None:
 
 
 def resume(reach: Reach, source: str) -> None:
-    """Have a source read again."""
-    reach.client().post(named("sources", source, "resume"))
-    print(f"source {inert(source)} is read again")
+    """Have a source read again; at once, or when what was read before is settled."""
+    told = reach.client().post(named("sources", source, "resume"))
+    when = " as soon as what was read before the pause is settled" if told.get("state") == "draining" else ""
+    print(f"source {inert(source)} is read again{when}")
 
 
 def reload(reach: Reach, as_json: bool) -> None:

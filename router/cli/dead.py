@@ -21,6 +21,7 @@ from router.deadletters import DeadLetters
 from router.letter import SUMMARY, Letter, time_text
 from router.letter import as_json as values_of
 from router.letter_filter import Where
+from router.redaction import Redaction
 from router.state import FILE, StateDir
 
 
@@ -37,22 +38,28 @@ def list_letters(files: Sequence[Path], chosen: Chosen, as_json: bool) -> None:
         if letters is None:
             return
         found = chosen.find(letters, configuration)
-        asyncio.run(_print_lines(found, as_json) if as_json or not sys.stdout.isatty() else _print_table(found))
-
-
-async def _print_lines(letters: AsyncIterator[Letter], as_json: bool) -> None:
-    async for letter in letters:
         if as_json:
-            whole = values_of(letter)
-            print(json.dumps({name: whole[name] for name in SUMMARY}, ensure_ascii=False))
-        else:
-            to = f" to {letter.sink}" if letter.sink else ""
-            at = f" at {letter.rule}" if letter.rule else ""
-            why = f"{letter.reason}: {inert(letter.detail)}"
-            print(f"{letter.id} {time_text(letter.time)} {letter.flow} {letter.stage}{at}{to} {why}")
+            asyncio.run(_print_json(found))
+            return
+        redaction = Redaction(configuration)
+        asyncio.run((_print_table if sys.stdout.isatty() else _print_lines)(found, redaction))
 
 
-async def _print_table(letters: AsyncIterator[Letter]) -> None:
+async def _print_json(letters: AsyncIterator[Letter]) -> None:
+    async for letter in letters:
+        whole = values_of(letter)
+        print(json.dumps({name: whole[name] for name in SUMMARY}, ensure_ascii=False))
+
+
+async def _print_lines(letters: AsyncIterator[Letter], redaction: Redaction) -> None:
+    async for letter in letters:
+        to = f" to {letter.sink}" if letter.sink else ""
+        at = f" at {letter.rule}" if letter.rule else ""
+        why = f"{letter.reason}: {inert(redaction.detail(letter))}"
+        print(f"{letter.id} {time_text(letter.time)} {letter.flow} {letter.stage}{at}{to} {why}")
+
+
+async def _print_table(letters: AsyncIterator[Letter], redaction: Redaction) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -61,7 +68,7 @@ async def _print_table(letters: AsyncIterator[Letter]) -> None:
         "id", "time", "flow", "stage", "rule", "sink", "reason", "detail", "tries", box=None, header_style="bold"
     )
     async for letter in letters:
-        row = (letter.flow, letter.stage, letter.rule, letter.sink, letter.reason, letter.detail[:200])
+        row = (letter.flow, letter.stage, letter.rule, letter.sink, letter.reason, redaction.detail(letter)[:200])
         texts = [Text(inert(text)) for text in row]
         table.add_row(str(letter.id), time_text(letter.time)[:19], *texts, str(letter.attempts))
     Console().print(table if table.row_count else "no dead letters")

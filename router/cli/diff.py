@@ -168,6 +168,11 @@ def _shown(size: int) -> Iterator[Tell]:
 
 # What flows now
 
+_UNTOLD = (
+    "the daemon does not show a record that is too long to be kept, or that cannot be decoded where a contract marks "
+    "something as sensitive; or it cannot be written anew"
+)
+
 
 def _samples(old: Configuration, asked: Asked) -> _Found:
     """What the daemon has kept of the flows of the old configuration. Raises NoDaemon, NotGranted."""
@@ -176,8 +181,12 @@ def _samples(old: Configuration, asked: Asked) -> _Found:
     flows = [flow.name for flow in old.flows if asked.flow in (None, flow.name)]
     kept = [told for flow in flows for told in client.get(named("flows", flow, "samples"))["samples"]]
     wanted = [told for told in kept if asked.source in (None, told["source"])]
-    note = f"these are {len(wanted)} record(s) of the sample that the daemon keeps of each flow, written anew"
-    return of_told(wanted, old.sources), [f"{note}; what a contract marks as sensitive is *** in them"], _nobody
+    looked = list(of_told(wanted, old.sources))
+    note = f"these are {len(looked)} record(s) of the sample that the daemon keeps of each flow, written anew"
+    notes = [f"{note}; what a contract marks as sensitive is *** in them"]
+    if len(looked) < len(wanted):
+        notes.append(f"{len(wanted) - len(looked)} record(s) of the sample are not among these: {_UNTOLD}")
+    return iter(looked), notes, _nobody
 
 
 # Dead letters

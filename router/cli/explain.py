@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 from msgspec import Struct
+from msgspec.structs import replace as with_fields
 
 from router.assembly import ruleset_of
 from router.cli.dead import find_letter
@@ -164,14 +165,16 @@ def _print_trees(configuration: Configuration, explained: _Explained, wanted: Wa
     from router.explanation.sinks import Sinks
     from router.explanation.steps import Picture
     from router.explanation.values import Values
+    from router.redaction import Redaction
 
     console = Console()
-    values = Values(configuration.secrets.mask)
+    values, redaction = Values(configuration.secrets.mask), Redaction(configuration)
     picture = Picture(values, console.width, Sinks(configuration.sinks), only=() if wanted.brief else None)
     for number, (record, explanation) in enumerate(explained):
         lines = picture.lines(explanation)
         if record.letter is not None:
-            lines.insert(0, picture.letter(record.letter, explanation.version))
+            letter = with_fields(record.letter, detail=redaction.detail(record.letter))
+            lines.insert(0, picture.letter(letter, explanation.version))
         elif record.line is not None:
             lines.insert(0, picture.line_of_file(record.line))
         if number:

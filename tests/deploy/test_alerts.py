@@ -112,7 +112,7 @@ def test_each_alert_says_what_whom_to_wake_and_where_to_read_on(rule: Any) -> No
 @pytest.mark.parametrize("rule", ALERTS)
 def test_each_alert_has_a_page_and_every_number_to_change_is_in_the_rule(rule: Any) -> None:
     page = (RUNBOOKS / f"{rule['alert']}.md").read_text()
-    assert page.startswith(f"# {rule['alert']}\n\n*Severity: {rule['labels']['severity']}*\n")
+    assert page.startswith(f"# {rule['alert']}\n\n*Severity: {rule['labels']['severity']}*")
     assert re.findall(r"^## (.+)$", page, re.MULTILINE) == HEADINGS
     source = f"{rule['expr']}\nfor: {rule.get('for', '')}" + "".join(each["expr"] for each in rules("record"))
     change = page.partition(f"## {HEADINGS[-1]}")[2]
@@ -145,6 +145,13 @@ PROGRAMS = ("sluiceway", "curl", "df")
 def test_commands_of_a_page_exist_with_their_options(page: Path) -> None:
     lines = [shlex.split(line) for line in shown_in(page)]
     assert [line for line in lines if line[0] == "sluiceway" and not is_command(line[1:])] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_with_commands_says_at_its_head_how_to_run_them(page: Path) -> None:
+    has_commands = any(line.startswith("sluiceway ") for line in shown_in(page))
+    head = page.read_text().partition("## ")[0]
+    assert ("(../deployment.md#commands)" in head) is has_commands
 
 
 def is_command(words: list[str]) -> bool:

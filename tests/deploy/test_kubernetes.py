@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +107,29 @@ def test_only_what_has_volumes_has_disk_buffers() -> None:
     assert "buffer: null" in of_kind(stateless, "ConfigMap")["data"]["stateless.yaml"]
 
 
-def test_what_scales_the_pods_names_them_and_their_group() -> None:
-    manifests = built(KUBERNETES / "overlays" / "production")
-    scaled, pods = of_kind(manifests, "ScaledObject"), of_kind(manifests, "StatefulSet")
+def scaled_overlay(folder: Path, of: str) -> Path:
+    """An overlay of a user's own: another one, scaled."""
+    at = os.path.relpath(KUBERNETES, folder.resolve())
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "sluiceway",
+        "resources": [f"{at}/overlays/{of}"],
+        "components": [f"{at}/components/keda"],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(overlay))
+    return folder
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_scales_the_pods_names_them_and_their_group(overlay: str, tmp_path: Path) -> None:
+    """Whatever they are: a StatefulSet, or a Deployment without volumes."""
+    is_scaled = overlay == "production"
+    manifests = built(KUBERNETES / "overlays" / overlay if is_scaled else scaled_overlay(tmp_path, overlay))
+    assert faults(manifests) == []
+    scaled, pods = of_kind(manifests, "ScaledObject"), of_kind(manifests, "StatefulSet", "Deployment")
+    for name in ("name", "namespace"):
+        assert scaled["metadata"][name] == pods["metadata"][name]
     target = scaled["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == (pods["kind"], pods["metadata"]["name"])
     assert "replicas" not in pods["spec"], "it would undo at each apply what was scaled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from tests.commands import sluiceway
 from tests.deploy.units import SLUICEWAY, SYSTEMD, Host, lines_of
 
 UNITS = ["sluiceway.service", "sluiceway@.service"]
+PAGE = SYSTEMD.parents[1] / "docs" / "deployment.md"
 EXPOSURE = 20
 """Tenths: 2.0 of 10."""
 
@@ -69,6 +71,25 @@ def test_the_shipped_configuration_is_right_and_so_are_its_tests(unit: str, inst
     for command in ("check", "test"):
         done = sluiceway(command, *files, cwd=tmp_path, environment=started.environment)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["sluiceway check", "sluiceway dead list", "sluiceway test"])
+def test_commands_run_on_the_host_after_the_lines_that_the_page_says(command: str, tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.install()
+    (host.etc / "environment").write_text("BROKERS=kafka-1:9092,kafka-2:9092\n")
+    lines = PAGE.read_text().partition("after these lines, as they are written:\n\n")[2].partition("\n\n")[0]
+    assert lines
+    before = host.below(lines).replace("/opt/sluiceway/bin", str(Path(SLUICEWAY).parent))
+    done = subprocess.run(
+        ["sh", "-euc", f"{before}\n{command}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_credential_of_the_configuration_is_loaded() -> None:

@@ -196,8 +196,8 @@ def daemon() -> Iterator[str]:
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             kept = [
-                {"flow": "orders", "source": "orders", "event": {"amount": amount}, "value": None, "meta": {}}
-                for amount in (300, 900)
+                {"flow": "orders", "source": "orders", "event": event, "value": None, "meta": {}}
+                for event in ({"amount": 300}, None, {"amount": 900})
             ]
             found = {"/api/flows/orders/samples": kept, "/api/flows/rows/samples": []}.get(self.path)
             allowed = self.headers["Authorization"] == "Bearer sesame"
@@ -219,11 +219,15 @@ def daemon() -> Iterator[str]:
         thread.join()
 
 
-def test_what_flows_through_a_daemon_now_is_looked_at(project: Path, daemon: str) -> None:
+def test_what_flows_through_a_daemon_now_is_looked_at_and_what_it_does_not_show_is_said_to_be_missing(
+    project: Path, daemon: str
+) -> None:
     at = ("--on", "live", "--url", daemon)
     done = diff(*BOTH, *at, "--token", "sesame", "--limit", "0", cwd=project)
     assert "orders -> vip by vip: 1 -> 2 (+1)\n" in done.stdout, done.stderr
     assert "note: these are 2 record(s) of the sample" in done.stdout
+    assert "note: 1 record(s) of the sample are not among these" in done.stdout
+    assert "\n2 records: " in done.stdout
     refused = diff(*BOTH, *at, "--token", "wrong", cwd=project)
     assert (refused.returncode, "the token is refused" in refused.stderr) == (1, True)
     nobody = diff(*BOTH, "--on", "live", cwd=project)

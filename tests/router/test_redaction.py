@@ -11,14 +11,17 @@ import pytest
 from api_daemons import SECRET, Client, client_of, project
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from router.batch import Batch
 from router.config import load
+from router.deadletters import DeadLetters
 from router.explanation.as_json import AsJson
 from router.explanation.sinks import Sinks
 from router.explanation.values import Values
 from router.letter import Letter
 from router.redaction import Redaction
+from router.state import StateDir
 from rules.reader import read_flow
 from rules.ruleset import Ruleset, SinkFacts, compile_flow
 from tests.commands import sluiceway
@@ -262,3 +265,19 @@ def test_letters_of_another_shape_do_not_show_it(tmp_path: Path, event: Any) -> 
     shown = json.dumps(Redaction(load([project(tmp_path)])).letter(Letter(**record)))
     assert SECRET not in shown
     assert shown.count("***") >= 2
+
+
+def test_what_is_said_of_a_letter_on_the_command_line_does_not_show_it(tmp_path: Path) -> None:
+    path = project(tmp_path)
+    value = json.dumps({"amount": 1, "user": {"email": SECRET}}).encode()
+    letter = Letter(
+        time=1, flow="orders", source="orders", stage="sink", sink="keyed", reason="not_allowed",
+        detail=f"path 'out/{SECRET}' is not allowed", value=value,
+    )  # fmt: skip
+    with StateDir.open(tmp_path / "state") as state:
+        asyncio.run(DeadLetters(state).add_many([letter, replace(letter, flow="gone")]))
+    for command in (["explain", str(path), "--dead", "1"], ["dead", "list", str(path)]):
+        done = sluiceway(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert SECRET not in done.stdout
+        assert "path 'out/***' is not allowed" in done.stdout

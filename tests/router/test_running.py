@@ -24,17 +24,22 @@ rules:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Path]:
+    with daemon_process(tmp_path, project(tmp_path)):
+        yield tmp_path
+
+
+def project(tmp_path: Path, vip: str = "vip.ndjson") -> int:
+    """The files of a daemon, and the port that it will have."""
     port = free_port()
     (tmp_path / "in.ndjson").touch()
     (tmp_path / "orders.yaml").write_text(RULES)
     (tmp_path / "sluiceway.yaml").write_text(
         f"http: {{listen: '127.0.0.1:{port}', token: s3cret}}\n"
         "sources: {orders: {type: file, path: in.ndjson, follow: true, poll: 50ms}}\n"
-        "sinks: {vip: {type: file, path: vip.ndjson}, other: {type: file, path: other.ndjson}}\n"
+        f"sinks: {{vip: {{type: file, path: {vip}}}, other: {{type: file, path: other.ndjson}}}}\n"
         "flows: [orders.yaml]\n"
     )
-    with daemon_process(tmp_path, port):
-        yield tmp_path
+    return port
 
 
 def feed(folder: Path, *numbers: int) -> None:
@@ -73,6 +78,23 @@ def test_a_source_is_paused_and_resumed_and_nothing_is_lost(running: Path) -> No
     until(lambda: delivered(running) == [100, 101])
     listed = sluiceway("audit", "list", "--action", "pause", "--action", "resume", cwd=running).stdout
     assert ["http 127.0.0.1" in line for line in listed.splitlines()] == [True, True], listed
+
+
+def test_a_source_resumed_while_its_sink_is_down_is_said_to_be_read_later(tmp_path: Path) -> None:
+    port = project(tmp_path, "away/vip.ndjson")
+    (tmp_path / "away").touch()
+    with daemon_process(tmp_path, port):
+        feed(tmp_path, 100)
+        until(lambda: source(tmp_path)["unsettled"]["records"])
+        assert sluiceway("pause", "orders", cwd=tmp_path).returncode == 0
+        assert source(tmp_path)["state"] == "pausing"
+        said = sluiceway("resume", "orders", cwd=tmp_path).stdout
+        assert said == "source orders is read again as soon as what was read before the pause is settled\n"
+        assert source(tmp_path)["state"] == "draining"
+        (tmp_path / "away").unlink()
+        until(lambda: source(tmp_path)["state"] == "running")
+        feed(tmp_path, 101)
+        until(lambda: delivered(tmp_path, "away/vip") == [100, 101])
 
 
 def test_a_reload_says_what_changed_or_why_it_is_refused(running: Path) -> None:

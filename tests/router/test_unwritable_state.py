@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from daemons import daemon_of, page
 
@@ -102,6 +103,20 @@ async def test_what_the_sink_refuses_waits_for_the_store_too(tmp_path: Path) -> 
         assert daemon.letters.state.error == ""
     with StateDir.visit(tmp_path / "state") as state:
         assert len([letter async for letter in DeadLetters(state).find()]) == 49
+
+
+async def test_orders_that_the_audit_cannot_hold_are_refused_and_a_reload_is_done_and_counted(tmp_path: Path) -> None:
+    async with running(tmp_path) as daemon, aiohttp.ClientSession() as session:
+        assert daemon.admin is not None
+        url = f"{daemon.admin.url}/api"
+        await daemon.letters.state.write(lambda connection: connection.execute("PRAGMA query_only = 1"))
+        for path in ("/sources/orders/pause", "/dead_letters/replay", "/dead_letters/purge"):
+            async with session.post(url + path, json={"all": True} if "letters" in path else {}) as answer:
+                assert (answer.status, path) == (503, path)
+        assert daemon.intakes["orders"].state == "running"
+        async with session.post(f"{url}/reload", json={}) as answer:
+            assert answer.status == 200
+        assert 'sluiceway_audit_failures_total{action="reload"} 1.0' in (await page(daemon, "/metrics"))[1]
 
 
 FILES = """
