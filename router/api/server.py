@@ -149,8 +149,6 @@ async def _body(endpoint: Endpoint, request: web.Request) -> Model | None:
         raise Failed(413, f"the body is larger than {MAX_BODY:,} bytes") from error
     except web.RequestPayloadError as error:
         raise Failed(400, f"the body cannot be read: {error}") from error
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Failed(415, "a write takes JSON as it is: without Content-Encoding")
     if request.content_type != "application/json":
         raise Failed(415, "a write takes JSON alone: Content-Type: application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import io
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
