@@ -37,7 +37,7 @@ async def test_it_tells_of_every_component_with_what_was_counted(tmp_path: Path)
         def is_settled(event: Any) -> bool:
             """Letters are written, and records delivered, a little after they were decided about."""
             flow = event["flows"]["orders"]
-            return flow["dead_letters"] >= flow["rule_errors"] > 0 and event["sinks"]["keyed"]["records"] > 0
+            return bool(flow["dead_letters"] >= flow["rule_errors"] > 0 and event["sinks"]["keyed"]["records"])
 
         seen = await told_until(client, is_settled)
         Live.model_validate(seen)
