@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -97,14 +97,17 @@ class Client:
             connection.close()
 
     def events(self, path: str, **query: object) -> Iterator[tuple[str, Any]]:
-        """The events of a stream (server-sent events, WHATWG HTML 9.2) as they come: their names and JSON values. Ends
-        when the daemon ends it."""
+        """The events of a stream (server-sent events, WHATWG HTML 9.2) as they come: their names and JSON values. Such
+        a stream has no end of its own: raises NoDaemon when the daemon ends it, or has gone."""
         given = {name: value for name, value in query.items() if value is not None}
         connection = self._connection(QUIET_SECONDS)
         try:
-            with self._answer(connection, "GET", _with(path, given)) as answer, self._translated():
+            with self._answer(connection, "GET", _with(path, given)) as answer, self._translated(), suppress(*_BREAKS):
                 for name, data in events_of(_lines(answer)):
                     yield name, self._json(data)
+            raise NoDaemon(
+                f"{self.url} has ended the stream: the daemon stops or is gone, or has no such flow any more"
+            )
         finally:
             connection.close()
 
@@ -185,6 +188,8 @@ class Client:
             raise NoDaemon(f"{self.url} does not answer as a daemon does: {error}") from error
 
 
+_BREAKS = (ConnectionError, ssl.SSLEOFError, http.client.HTTPException)
+"""What a connection ends with when the other end has gone."""
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING"})
 _WANTS_CERTIFICATE = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
 

@@ -135,7 +135,7 @@ def _whole(entry: Entry) -> dict[str, object]:
 @contextlib.contextmanager
 def _state_of(files: Sequence[Path]) -> Iterator[StateDir | None]:
     """The state folder; None when no daemon has run with it yet."""
-    folder = whereabouts_or_exit(files).state_dir
+    folder = whereabouts_or_exit(files, with_token=False).state_dir
     if not (folder / FILE).exists():
         yield None
         return

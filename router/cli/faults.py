@@ -24,11 +24,11 @@ def load_or_exit(files: Sequence[Path], inputs: Inputs | None = None) -> Configu
         raise typer.Exit(2) from refused
 
 
-def whereabouts_or_exit(files: Sequence[Path]) -> Whereabouts:
-    """Where the instance of a configuration is, whatever else is wrong with it; or what is wrong with that on stderr,
-    and exit status 2."""
+def whereabouts_or_exit(files: Sequence[Path], *, with_token: bool) -> Whereabouts:
+    """Where the instance of a configuration is, whatever else is wrong with it, and its token if that is wanted; or
+    what is wrong with these on stderr, and exit status 2."""
     try:
-        return whereabouts(files)
+        return whereabouts(files, with_token=with_token)
     except Refused as refused:
         show(refused.faults)
         raise typer.Exit(2) from refused

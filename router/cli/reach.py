@@ -28,7 +28,7 @@ class Reach(Struct, frozen=True):
             raise NoDaemon("--key should stand beside --cert")
         if self.url is not None:
             return Client(self.url, self.token, trust(self.ca, self.cert, self.key))
-        there = whereabouts_or_exit(self.files)
+        there = whereabouts_or_exit(self.files, with_token=not self.token)
         url = address_of(there)
         own = None if there.http is None or there.http.tls is None else (there.folder, there.http.tls)
         tls = None if own is None else trust(self.ca, self.cert, self.key, own)

@@ -16,8 +16,8 @@ _STYLES = {"drop": "yellow", "dead_letter": "red"}
 
 
 def tap(reach: Reach, flow: str, where: str | None, limit: int | None, as_json: bool) -> None:
-    """Print them until Ctrl-C, the daemon stops, or there were ``limit``. What goes by unseen, because it is more than
-    anybody can read, is counted on stderr."""
+    """Print them until Ctrl-C, or there were ``limit``. What goes by unseen, because it is more than anybody can read,
+    is counted on stderr. Raises NoDaemon when the daemon stops."""
     told = _told(reach.client().events(named("flows", flow, "tap"), where=where), limit)
     try:
         _print(told, as_json)

@@ -80,19 +80,33 @@ class Whereabouts:
     http: Http | None
 
 
-def whereabouts(paths: Sequence[Path], environment: Mapping[str, str] | None = None) -> Whereabouts:
+def whereabouts(
+    paths: Sequence[Path], environment: Mapping[str, str] | None = None, *, with_token: bool = True
+) -> Whereabouts:
     """What the daemon's files say of these alone: for whoever talks to a daemon that runs, while the files may have
-    faults that it has refused. Raises ``rules.faults.Refused`` with the faults of these."""
+    faults that it has refused. Without the token, what it is filled in from need not be there, and ``http`` has some
+    other text in its place. Raises ``rules.faults.Refused`` with the faults of these."""
     faults: list[Fault] = []
     inputs = Inputs()
     document = _read(paths, faults, inputs)
     if document is None:
         raise Refused(faults)
     folder = Path(paths[0]).parent
-    filled = fill(
-        document_of(document, ("state_dir", "http")), os.environ if environment is None else environment, folder, inputs
-    )
+    wanted = document_of(document, ("state_dir", "http"))
+    token = wanted.node(("http", "token"))
+    if not with_token and token is not None and isinstance(token.data, str):
+        wanted = Document(_holding(wanted.root, ("http", "token"), MASK))
+    filled = fill(wanted, os.environ if environment is None else environment, folder, inputs)
     return _Loading(tuple(map(Path, paths)), folder, filled, inputs).whereabouts()
+
+
+def _holding(node: Node, path: tuple[str, ...], data: str) -> Node:
+    """The same node with other data at a path that is there."""
+    if not path:
+        return node.holding(data)
+    key, value = node.entries[path[0]]
+    entries = node.entries | {path[0]: (key, _holding(value, path[1:], data))}
+    return node.holding({name: below.data for name, (_, below) in entries.items()}, entries=entries)
 
 
 def _read(paths: Sequence[Path], faults: list[Fault], inputs: Inputs) -> Document | None:

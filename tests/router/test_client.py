@@ -53,6 +53,26 @@ def test_the_daemons_file_says_where_it_is_and_which_token_it_takes(tmp_path: Pa
         assert sluiceway(*at, cwd=elsewhere, environment={"SLUICEWAY_TOKEN": "s3cret"}).returncode == 0
 
 
+def test_a_token_that_is_given_is_taken_where_that_of_the_file_cannot_be_had(tmp_path: Path) -> None:
+    """As on a host whose service manager gives it to the daemon alone; the audit is read without any."""
+    port = free_port()
+    project(tmp_path, f"{{listen: '127.0.0.1:{port}', token: s3cret}}")
+    with daemon_process(tmp_path, port):
+        config = tmp_path / "theirs.yaml"
+        text = (tmp_path / "sluiceway.yaml").read_text()
+        config.write_text(text.replace("s3cret", "'${credential:http-token}'"))
+        none = sluiceway("status", config, cwd=tmp_path)
+        assert (none.returncode, "the environment has no `CREDENTIALS_DIRECTORY`" in none.stderr) == (2, True)
+        given = {"SLUICEWAY_TOKEN": "s3cret"}
+        known = sluiceway("status", config, cwd=tmp_path, environment=given)
+        assert known.returncode == 0, known.stderr
+        assert sluiceway("status", config, "--token", "s3cret", cwd=tmp_path).returncode == 0
+        listed = sluiceway("audit", "list", config, cwd=tmp_path)
+        assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 1), listed.stderr
+        config.write_text(text.replace("s3cret", "7"))  # of what is wrong with the rest of `http`, it is told
+        assert sluiceway("status", config, cwd=tmp_path, environment=given).returncode == 2
+
+
 def test_a_certificate_of_the_daemons_file_is_trusted_and_no_other(tmp_path: Path, certificates: Certificates) -> None:
     """Exactly it, whatever names it has; by address, only what the system or --ca vouches for."""
     port = free_port()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import daemon_process, free_port, sluiceway
+from processes import daemon_process, free_port, sluiceway, wait_until_ready
+
+from tests.commands import Command
 
 RULES = """
 from: [orders]
@@ -141,3 +145,26 @@ def test_a_tap_shows_records_that_its_condition_takes_with_where_they_go(running
     wrong = sluiceway("tap", "orders", "--where", "event.", cwd=running)
     assert wrong.returncode == 1
     assert "where" in wrong.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["lines", "json"])
+def test_a_tap_whose_daemon_goes_says_so_and_fails(
+    tmp_path: Path, how: signal.Signals, options: tuple[str, ...]
+) -> None:
+    port = project(tmp_path)
+    log = tmp_path / "run.log"
+    with log.open("wb") as file, Command("run", cwd=tmp_path, stdout=file, stderr=file) as daemon:
+        wait_until_ready(daemon, port, log)
+        with Command("tap", "orders", *options, cwd=tmp_path) as tap:
+
+            def shows() -> bool:
+                feed(tmp_path, 1)
+                return bool(select.select([tap.stdout], [], [], 0.05)[0])
+
+            until(shows)
+            daemon.send_signal(how)
+            _, errors = tap.communicate(timeout=30)
+        daemon.wait(timeout=30)
+    assert tap.returncode == 1
+    assert "has ended the stream: the daemon stops or is gone" in errors
