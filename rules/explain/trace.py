@@ -202,7 +202,7 @@ class Trace(Watch):
             self._sending.dispatch = self._shown_dispatch(dispatch, self._sending.to)
 
     def _forbidden(self, dispatch: Dispatch, sink: str) -> Iterator[str]:
-        """Settings that are not shown and that the sink does not allow, which nobody can tell who sees only the rest."""
+        """Settings that are not shown and not allowed, which nobody can tell who sees only the rest."""
         allow = self._allow.get(sink, {})
         for name in self._hidden_settings.get(sink, ()):
             value = dispatch.settings.get(name)
