@@ -124,7 +124,9 @@ class Daemon:
 
     @property
     def _trouble(self) -> str:
-        return f"the state folder cannot be written: {self.letters.state.error}" if self.letters.state.error else ""
+        # Where the folder is, is told to those alone who may read the status or the log.
+        error = self.letters.state.error.replace(f"{self.configuration.state_dir}/", "")
+        return f"the state folder cannot be written: {error}" if error else ""
 
     # What others ask for
 

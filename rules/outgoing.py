@@ -51,10 +51,15 @@ def _bytes(value: object) -> bytes:
 def refusals(allow: Mapping[str, Sequence[str]], chosen: Mapping[str, object]) -> list[str]:
     """What of the settings that a delivery chose ``allow`` does not permit, in words."""
     return [
-        f"{name} {str(chosen[name])!r} is not allowed; `allow` has {', '.join(patterns)}"
+        refusal(name, chosen[name], patterns)
         for name, patterns in allow.items()
         if chosen.get(name) is not None and not is_allowed(str(chosen[name]), patterns)
     ]
+
+
+def refusal(name: str, value: object, patterns: Sequence[str]) -> str:
+    """That a delivery chose what is not allowed, in words."""
+    return f"{name} {str(value)!r} is not allowed; `allow` has {', '.join(patterns)}"
 
 
 def is_allowed(value: str, patterns: Sequence[str]) -> bool:

@@ -8,7 +8,8 @@ from msgspec import Struct, field
 
 from router.config import SinkSpec
 from rules.explain.model import Sending
-from rules.outgoing import refusals
+from rules.outgoing import refusal, refusals
+from rules.sensitive import HIDDEN
 
 
 class SinkNote(Struct, frozen=True):
@@ -36,8 +37,11 @@ class Sinks:
             return NOTHING
         chosen = {name: value for name, value in sending.dispatch.settings.items() if value is not None}
         held = {name: getattr(spec.settings, name) for name in sorted(spec.settings.per_record() - chosen.keys())}
+        shown = {name: value for name, value in chosen.items() if value is not HIDDEN}
+        refused = refusals(spec.allow, shown)
+        refused += [refusal(name, HIDDEN, spec.allow[name]) for name in sending.forbidden]
         return SinkNote(
             type=spec.type,
             settings={name: value for name, value in held.items() if isinstance(value, str | int) and value != ""},
-            refused="; ".join(refusals(spec.allow, chosen)),
+            refused="; ".join(refused),
         )

@@ -130,7 +130,8 @@ class Sending(Struct):
     ``dispatch`` says how a delivery goes out; one that failed has none, nor have the other ends, of which a dead
     letter has the reason in ``because``.
     ``element`` numbers the element of ``split``. ``changes`` and ``fillings`` are those of the target's own shape and
-    settings. ``undone``: it was decided, and then taken back, because something later failed.
+    settings. ``forbidden`` are those settings of the delivery that are not shown and that the sink's ``allow`` refuses.
+    ``undone``: it was decided, and then taken back, because something later failed.
     """
 
     to: str
@@ -138,6 +139,7 @@ class Sending(Struct):
     changes: Changes = field(default_factory=Changes)
     fillings: list[Filling] = field(default_factory=list)
     dispatch: Dispatch | None = None
+    forbidden: tuple[str, ...] = ()
     because: Because | None = None
     undone: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from rules.explain.meanings import allows, meanings
 from rules.explain.model import Change, Changes, Check, Contract, Evaluation, Filling, Gate, Parcel, Sending, Step
 from rules.flow import PASS, Expr, Flow, Rule
 from rules.lets import Lets
+from rules.outgoing import is_allowed
 from rules.plan import Plan
 from rules.sensitive import HIDDEN, NOTHING, Sensitive
 from rules.watch import Watch
@@ -46,6 +47,7 @@ class Trace(Watch):
         self._teller = Teller(lets, {name: expr.cel.text for name, expr in flow.lets.items()}, sensitive)
         self._meanings = meanings(flow, plan)
         self._gates = {rule.name: rule.gates for rule in flow.rules}
+        self._allow = {lane.sink: lane.allow for lane in plan.lanes}
         self.begin()
 
     def begin(self) -> None:
@@ -196,7 +198,16 @@ class Trace(Watch):
     def sent(self, dispatch: Dispatch) -> None:
         """It will be made."""
         if self._sending is not None:
+            self._sending.forbidden = tuple(self._forbidden(dispatch, self._sending.to))
             self._sending.dispatch = self._shown_dispatch(dispatch, self._sending.to)
+
+    def _forbidden(self, dispatch: Dispatch, sink: str) -> Iterator[str]:
+        """Settings that are not shown and not allowed, which nobody can tell who sees only the rest."""
+        allow = self._allow.get(sink, {})
+        for name in self._hidden_settings.get(sink, ()):
+            value = dispatch.settings.get(name)
+            if value is not None and name in allow and not is_allowed(str(value), allow[name]):
+                yield name
 
     def _shown_dispatch(self, dispatch: Dispatch, sink: str) -> Dispatch:
         """What goes out is in the encoding of its sink: where anything in it is sensitive, none of it is shown."""

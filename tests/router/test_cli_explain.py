@@ -249,6 +249,16 @@ def test_a_target_that_allow_refuses_is_told_as_the_dead_letter_that_it_becomes(
     assert end["settings"]["path"] == "out/globex.ndjson"
 
 
+@pytest.mark.parametrize(("tenant", "is_allowed"), [("acme", True), ("globex", False)])
+def test_whether_allow_takes_what_is_not_shown_is_told_all_the_same(
+    project: Path, tenant: str, is_allowed: bool
+) -> None:
+    (project / "orders.yaml").write_text(ORDERS.replace("contract: {", "contract: {sensitive: [event.tenant], "))
+    told = explain("orders", cwd=project, given=json.dumps({"amount": 900, "tenant": tenant}))
+    assert f"out/{tenant}" not in told
+    assert ("becomes a dead letter: path '***' is not allowed; `allow`" not in told) is is_allowed
+
+
 def test_tools_get_json_with_every_value(project: Path) -> None:
     whole = as_json("orders", cwd=project, given=BIG)
     assert (whole["flow"], whole["source"], whole["record"]) == ("orders", "orders", BIG.strip())

@@ -71,7 +71,7 @@ async def test_a_full_store_is_told_everywhere_and_loses_nothing(tmp_path: Path)
         orders.push(large(0, -100, -1))
         await until(lambda: daemon.letters.state.error)
         status, why = await page(daemon, "/readyz")
-        assert (status, "the disk is full" in why) == (503, True)
+        assert (status, "the disk is full" in why, str(tmp_path) in why) == (503, True, False)
         assert "sluiceway_state_writable 0.0" in (await page(daemon, "/metrics"))[1]
         assert (await page(daemon, "/healthz"))[0] == 200
         told = json.loads((await page(daemon, "/api/status"))[1])
