@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,6 +108,7 @@ def run(
         return
     if seconds is not None or records is not None or consume or as_json:
         raise typer.BadParameter("--for, --records, --consume and --json go with --dry-run")
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end the process; it waits until it is handled
     from router.cli.run import run as command
 
     command(paths(config), log_level, log_format, watch)

@@ -77,6 +77,7 @@ async def _serve(daemon: Daemon) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     loop.add_signal_handler(signal.SIGHUP, on_reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came while everything was loaded counts
     telling = manager.keep_informed(lambda: daemon.phase, lambda: headline(daemon.status()))
     informing = loop.create_task(telling, name="service manager")
     try:

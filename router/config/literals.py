@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, SecretStr
@@ -46,14 +47,14 @@ def secrets_in(root: Node) -> Iterator[Node]:
         if key == "secrets":
             yield from _below(part, frozenset(), is_secret=True)
         elif key == "http":
-            yield from _below(part, _secret_names([Http]), is_secret=False)
+            yield from _below(part, _secret_names((Http,)), is_secret=False)
         elif key == "tables":
-            yield from _below(part, _secret_names(TABLES.values()), is_secret=False)
+            yield from _below(part, _secret_names(tuple(TABLES.values())), is_secret=False)
         elif key in ("sources", "sinks", "connections"):
             for _, entry in part.entries.values():
-                yield from _below(entry, _secret_names(_settings_of(_type_of(entry, root))), is_secret=False)
+                yield from _below(entry, _secret_names(tuple(_settings_of(_type_of(entry, root)))), is_secret=False)
         elif key == "defaults":
-            yield from _below(part, _secret_names([SourceCommon, SinkCommon]), is_secret=False)
+            yield from _below(part, _secret_names((SourceCommon, SinkCommon)), is_secret=False)
 
 
 def _below(node: Node, names: frozenset[str], *, is_secret: bool) -> Iterator[Node]:
@@ -89,7 +90,8 @@ def _settings_of(type_: str | None) -> Iterator[type[BaseModel]]:
         raise Unreadable(f"there is {what}, so that it cannot be told where secrets stand in it")
 
 
-def _secret_names(models: Iterable[type[BaseModel]]) -> frozenset[str]:
+@cache
+def _secret_names(models: tuple[type[BaseModel], ...]) -> frozenset[str]:
     """The names of all settings that are secrets, wherever they stand."""
     found: set[str] = set()
     waiting, seen = list(models), set[type]()

@@ -114,6 +114,34 @@ def test_a_replay_beside_a_running_daemon_says_what_failed_again(tmp_path: Path)
     assert (replayed.returncode, replayed.stdout) == (1, "replayed 0 dead letter(s), 1 failed again\n"), errors
 
 
+def test_a_sighup_that_comes_while_the_files_are_read_reads_them_again(tmp_path: Path) -> None:
+    """And does not end the process, as it would by itself. A pipe tells when they are read, once and again."""
+    project(tmp_path, lines="")
+    config, late = tmp_path / "sluiceway.yaml", tmp_path / "late"
+    text = config.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true")
+    config.write_text(text + "vars: {late: '${file:late}'}\n")
+    os.mkfifo(late)
+
+    def opened() -> int:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):  # nobody reads it yet
+                return os.open(late, os.O_WRONLY | os.O_NONBLOCK)
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.05)
+        raise AssertionError("it is not read")
+
+    with Command("run", "--no-watch", cwd=tmp_path) as run:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            writer = opened()
+            run.send_signal(number)
+            os.write(writer, b"x")
+            os.close(writer)
+            assert number == signal.SIGTERM or run.stdout.readline(), "it runs"
+        _, errors = run.communicate(timeout=20)
+    assert run.returncode == 0, errors
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     project(tmp_path, lines='{"amount": 900}\n', vip="{type: file, path: out/vip.ndjson, retry: {backoff: 10s}}")
     config = tmp_path / "sluiceway.yaml"
