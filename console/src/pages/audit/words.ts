@@ -23,8 +23,8 @@ const WORDS: Record<string, (detail: Detail) => string> = {
   start: (detail) => `with ${plural(names(detail.flows).length, "flow")}`,
   stop: (detail) => `${text(detail.why)}${detail.drained === false ? ", not drained" : ""}`,
   reload: (detail) => {
-    const flows = names(detail.flows);
-    return `${flows.length ? `flows ${flows.join(", ")}` : "no flow changed"}: ${text(detail.cause)}`;
+    const parts = new Set([...names(detail.flows).map((name) => `flow ${name}`), ...changedParts(detail.changes)]);
+    return `${[...parts].join(", ") || "nothing changed"}: ${text(detail.cause)}`;
   },
   reload_refused: (detail) => `${plural(Number(detail.count) || 0, "fault")}: ${Array.isArray(detail.faults) ? text(detail.faults[0]) : ""}`,
   pause: (detail) => text(detail.source),
@@ -40,6 +40,15 @@ export function changesOf(detail: unknown): { path: string; diff: string }[] {
   const files = (detail as { files?: unknown } | null)?.files;
   if (!Array.isArray(files)) return [];
   return files.filter((file) => typeof file?.path === "string" && typeof file?.diff === "string");
+}
+
+/** What a reload added, removed or changed: `sink vip`; of settings, their names. */
+function changedParts(changes: unknown): string[] {
+  if (typeof changes !== "object" || changes === null) return [];
+  return Object.entries(changes).flatMap(([kind, how]) => {
+    const found = typeof how === "object" && how !== null ? Object.values(how).flatMap(names) : [];
+    return found.map((name) => (kind === "settings" ? name : `${kind.replace(/s$/, "")} ${name}`));
+  });
 }
 
 function letters(value: unknown): string {
