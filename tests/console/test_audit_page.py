@@ -62,7 +62,17 @@ async def test_the_files_are_shown_and_the_secrets_never(
         await console.is_accessible()
         await console.get("link", "Change and try").click()
         assert console.page.url.endswith("#/try/shop")
+        await expect(console.page.locator(".cm-content")).to_contain_text("heartbeats")
         console.complaints.clear()  # the browser says that it was refused at first
+
+
+async def test_a_reload_is_told_by_what_it_changed(open_console: OpenConsole, tmp_path: Path) -> None:
+    path = project(tmp_path)
+    async with daemon_of(path) as daemon:
+        path.write_text(path.read_text() + "drain_timeout: 7s\n")
+        await daemon.reload("asked", "test")
+        console = await open_console(daemon, "#/history?of=changes")
+        await expect(console.page.locator(".entries > li").first).to_contain_text("drain_timeout: asked")
 
 
 async def test_what_was_applied_is_shown_as_a_difference_of_texts(open_console: OpenConsole, tmp_path: Path) -> None:
