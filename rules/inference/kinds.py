@@ -13,7 +13,7 @@ from typing import Final, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from rules.cel.values import INT_MAX, Duration, Optional, Timestamp, UInt
+from rules.cel.values import INT_MAX, INT_MIN, UINT_MAX, Duration, Optional, Timestamp, UInt
 
 Number = int | float
 Kind = Literal[
@@ -271,6 +271,8 @@ def loosened(known: Type) -> Type:
 def of_value(value: object) -> Type:
     """The type that only this value has, as far as that can be said; of large lists and maps less."""
     kind = CLASSES.get(type(value))
+    if type(value) is int and not INT_MIN <= value <= UINT_MAX:
+        return of("double")  # as what it is compared; which one, depends on its last digits
     if kind is not None:
         return Type({kind: _known(value)})
     if type(value) is list:
@@ -308,11 +310,13 @@ def _known(value: object) -> Scalar:
 
 def widened(known: Type) -> Type:
     """The same without what is known of values, and with open maps: what another value of much the same form has."""
-    if known.parts is None:
-        return known
+    if known.parts is None or known.may_be("null"):
+        return DYNAMIC
     parts: dict[Kind, Part] = {}
     for kind, part in known.parts.items():
         match part:
+            case Scalar() if kind in ("int", "double"):
+                parts |= {"int": _PLAIN, "double": _PLAIN}  # 1 in one place may be 1.5 in another
             case Scalar():
                 parts[kind] = _PLAIN
             case ListOf(element=element):

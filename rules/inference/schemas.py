@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from rules.cel.values import INT_MIN, UINT_MAX
 from rules.inference.kinds import (
     DYNAMIC,
     JSON,
@@ -148,6 +149,8 @@ def _value(value: object) -> Type:
             if isinstance(value, dict)
             else of_value(value)
         )
+    if _number(value) is None:
+        return NUMBER
     kinds: tuple[Kind, ...] = NUMBERS if isinstance(value, int) or value.is_integer() else ("double",)
     return meet(NUMBER, Type(dict.fromkeys(kinds, Scalar(frozenset({value}), value, value))))
 
@@ -178,7 +181,10 @@ def _lengths(schema: Mapping[str, object]) -> Type:
 
 
 def _number(value: object) -> Number | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # Beyond, integers are compared as the doubles that they are near to, and a bound is none.
+    return value if isinstance(value, float) or INT_MIN <= value <= UINT_MAX else None
 
 
 def as_other_formats_hold_it(known: Type) -> Type:

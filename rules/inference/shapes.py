@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from rules.flow import EachItem, Expr, Path, Shape, Template, Value
-from rules.inference.kinds import DYNAMIC, NEVER, STRING, MapOf, Type, join, list_of, map_of, of_value
+from rules.inference.kinds import (
+    DYNAMIC,
+    NEVER,
+    STRING,
+    Kind,
+    ListOf,
+    MapOf,
+    Part,
+    Type,
+    join,
+    list_of,
+    map_of,
+    of_value,
+)
 
 TypeOf = Callable[[Expr], Type]
 
@@ -36,17 +49,19 @@ def shaped(event: Type, shape: Shape, type_of: TypeOf) -> Type:
     return made
 
 
-def assigned(event: Type, path: Path, value: Type) -> Type:
-    """The type of what ``rules.paths.assign`` makes."""
+def assigned(event: Type, path: Path, value: Type, *, is_there: bool = True) -> Type:
+    """The type of what ``rules.paths.assign`` makes. Where the event may not be there, it is made for what is assigned
+    alone."""
     if not path:
         return value
     step, rest = path[0], path[1:]
     if isinstance(step, str):
         fields = event.map if event.may_be("map") else MapOf({}, None, STRING)
         inner = fields.fields.get(step, NEVER if fields.rest is None else DYNAMIC)
+        required = fields.required if is_there else frozenset()
         # Only a map takes a field; anything else is an error, after which there is no event.
-        made = {**fields.fields, step: assigned(inner, rest, value)}
-        return Type({"map": MapOf(made, fields.rest, join(fields.keys, of_value(step)), fields.required)})
+        made = {**fields.fields, step: assigned(inner, rest, value, is_there=step in required)}
+        return Type({"map": MapOf(made, fields.rest, join(fields.keys, of_value(step)), required)})
     if not event.may_be("list"):
         return DYNAMIC
     element = assigned(event.element, rest, value)
@@ -58,11 +73,17 @@ def assigned(event: Type, path: Path, value: Type) -> Type:
 def removed(event: Type, path: Path) -> Type:
     """The type of what ``rules.paths.remove`` leaves. A field of one element of several may be left in the others."""
     step, rest = path[0], path[1:]
-    if event.parts is None or (not rest and not isinstance(step, str)):
+    if event.parts is None:
         return event
-    if isinstance(step, EachItem) and event.may_be("list"):
-        return Type({**event.parts, "list": list_of(removed(event.element, rest)).parts["list"]})  # type: ignore[index]
-    if not isinstance(step, str) or not event.may_be("map"):
+    if not isinstance(step, str):
+        if not event.may_be("list"):
+            return event
+        # Where an element is taken away, those behind it move up; and a change of one may be any's.
+        element = removed(event.element, rest) if rest else event.element
+        element = element if isinstance(step, EachItem) else join(element, event.element)
+        parts: Mapping[Kind, Part] = {**event.parts, "list": ListOf(element)}
+        return Type(parts)
+    if not event.may_be("map"):
         return event
     fields, required = dict(event.map.fields), event.map.required
     if rest and step in fields:

@@ -206,3 +206,35 @@ def test_the_parts_of_a_url_are_known(tmp_path: Path, expression: str, lines: li
 )
 def test_the_names_of_headers_are_in_lower_case(tmp_path: Path, expression: str, lines: list[str]) -> None:
     assert when(tmp_path, expression) == lines
+
+
+@pytest.mark.parametrize(
+    ("properties", "rules"),
+    [
+        (
+            {"t": {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}},
+            "[{name: cut, unset: 'event.t[0]'}, {name: a, when: \"event.t[0] == 's'\", to: x}, {name: rest, to: y}]",
+        ),
+        (
+            {"order": {"type": "object", "required": ["paid"], "properties": {"paid": {"type": "boolean"}}}},
+            (
+                "[{name: at, set: {event.order.at: '${meta.time}'}}, {name: out, emit: '${event.order}'},"
+                " {name: a, when: event.paid, to: x}, {name: b, when: '!event.paid', to: x},"
+                " {name: late, when: event.at > timestamp('2020-01-01T00:00:00Z'), to: x}, {name: rest, to: y}]"
+            ),
+        ),
+        (
+            {"n": {"enum": [10**20 + 1]}, "m": {"type": "integer", "minimum": 10**20 + 1}},
+            "[{name: a, when: event.n == 1e20 || event.m == 1e20, to: x}, {name: rest, to: y}]",
+        ),
+        (
+            {},
+            "[{name: a, when: 'vars.factor in [0.5, 1.5] || vars.none == \"a\"', to: x}, {name: rest, to: y}]",
+        ),
+    ],
+)
+def test_what_a_record_can_make_true_is_not_told(tmp_path: Path, properties: dict[str, Any], rules: str) -> None:
+    """Elements that move up, maps that are made anew, integers that are compared as doubles, other values of vars."""
+    daemon = f"vars: {{factor: 1, none: null}}\n{DAEMON}"
+    schema = {"type": "object", "properties": properties}
+    assert found(tmp_path, f"rules: {rules}\n", schema=schema, daemon=daemon) == []
