@@ -9,12 +9,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from router.admin import AdminServer
 from router.aside import aside
 from router.assembly import Assembly, Workshop, has_same_letters, tables_of
 from router.audit import Audit, os_user
-from router.audit_details import begun, ended, refused, taken
+from router.audit_details import APPLIED, begun, ended, refused, rewritten, taken
 from router.buffer import BufferedOutlet
 from router.changes import FlowChange, flow_changes
 from router.config import Configuration, Inputs, load
@@ -358,7 +359,7 @@ class Daemon:
             gc.collect()  # a few ms for what the last reload left: that of a hundred at once would hold up the loop
             old = self.configuration
             try:
-                reloaded = await self._reload(cause)
+                reloaded, edited = await self._reload(cause)
             except Refused as error:
                 await self._tell_refusal(cause, actor, error)
                 raise
@@ -378,12 +379,15 @@ class Daemon:
         else:
             self._last_taken = self.last_reload
         log.info("configuration %s runs instead of %s (%s): %s", reloaded.version, reloaded.previous, cause, reloaded)
-        await self.audit.record("reload", actor, taken(old, self.configuration, reloaded))
+        await self.audit.record("reload", actor, taken(old, self.configuration, reloaded, edited))
         return reloaded
 
-    async def _reload(self, cause: str) -> Reloaded:
+    async def _reload(self, cause: str) -> tuple[Reloaded, list[dict[str, Any]]]:
+        """Take what the files say; what that changed, and what was changed in the files."""
         fleet, old = self._running_fleet(), self.assembly
         new = await self._assembled(old)
+        texts = old.configuration.texts, new.configuration.texts
+        edited = [] if cause == APPLIED else await aside(rewritten, *texts)
         prepared = await fleet.prepare(new)
         try:
             self._running_fleet()
@@ -397,7 +401,7 @@ class Daemon:
         self.changes = {
             flow.name: self.changes[flow.name] for flow in new.configuration.flows if flow.name in self.changes
         }
-        return compare(old, new, cause)
+        return compare(old, new, cause), edited
 
     def _running_fleet(self) -> Fleet:
         if self.phase or self._fleet is None:

@@ -6,7 +6,6 @@ it is reloaded. If that is refused all the same, the files are put back.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from router.admin import Subject
 from router.api.control import ReloadTold, record
 from router.api.endpoint import ANOTHER_PAGE, Call, Endpoint, Failed, FaultTold, Said
 from router.aside import aside
+from router.audit_details import APPLIED, edits
 from router.config import Configuration, TextFile, digest
 from router.config.literals import Unreadable, without_secrets
 from router.errors import SluicewayError, StateError
@@ -24,9 +24,6 @@ from router.proposal import Checked, FailedTest, check
 from router.rewriting import Changed, NewText, Rewriting, Unwritable, why_unwritable
 from rules.faults import Fault, Refused
 from rules.model import Model
-
-LONGEST_DIFF = 64 << 10
-"""So many characters of what was changed are written down in the audit."""
 
 Path_ = Annotated[str, Field(max_length=4_000)]
 Text = Annotated[str, Field(max_length=4 << 20)]
@@ -200,7 +197,7 @@ async def _apply(subject: Subject, call: Call) -> AppliedTold:
     except Unwritable as error:
         raise Failed(403, str(error)) from error
     try:
-        reloaded = await subject.reload("apply", call.actor)
+        reloaded = await subject.reload(APPLIED, call.actor)
     except BaseException as error:
         rewriting.restore()
         if isinstance(error, SluicewayError) and not isinstance(error, StateError):
@@ -236,12 +233,7 @@ def _see_that_tests_pass(checked: Checked) -> None:
 
 def _changes(before: Mapping[Path, str], contents: Mapping[Path, bytes]) -> list[dict[str, Any]]:
     """What is to change in each file, for the audit."""
-    found = []
-    for path, data in contents.items():
-        old, new = before[path], data.decode()
-        lines = "".join(difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), n=1))
-        found.append({"path": str(path), "diff": lines[:LONGEST_DIFF], "is_cut": len(lines) > LONGEST_DIFF})
-    return found
+    return [edits(str(path), before[path], data.decode()) for path, data in contents.items()]
 
 
 _REFUSED = "The files would be no configuration that could be taken: every fault."

@@ -19,10 +19,11 @@ _WILD = frozenset("*?[")
 
 class TextFile(Struct, frozen=True):
     """A file that somebody wrote, of which a configuration is made: the daemon's, rules, or a schema, which belongs to
-    the rules file ``of``. ``digest`` is that of its bytes as they were read."""
+    the rules file ``of``. ``data`` are its bytes as they were read, and ``digest`` is theirs."""
 
     path: Path
     kind: FileKind
+    data: bytes
     digest: str
     of: Path
 
@@ -54,7 +55,7 @@ class Inputs:
     def read_text(self, file: Path, kind: FileKind, of: Path | None = None) -> bytes:
         """The same of a file that somebody wrote. Raises OSError."""
         data = self.read(file)
-        self.texts.setdefault(file, TextFile(file, kind, digest(data), of or file))
+        self.texts.setdefault(file, TextFile(file, kind, data, digest(data), of or file))
         return data
 
     def matching(self, folder: Path, pattern: str) -> list[str]:

@@ -366,6 +366,9 @@ async def test_reloads_are_recorded_with_what_they_change(project: Path) -> None
     assert (detail["from"], detail["to"], detail["cause"]) == (before.version, after.version, "api")
     assert detail["changes"]["flows"]["changed"] == ["orders"]
     assert detail["flows"] == {"orders": {"from": before.flows[0].version, "to": after.flows[0].version}}
+    (edited,) = detail["files"]
+    assert edited["path"] == str(rules)
+    assert [line[:1] for line in edited["diff"].splitlines() if "name: " in line] == ["-", "+"]
     assert (refused.action, refused.version) == ("reload_refused", after.version)
     assert "there is no sink `nowhere`" in json.loads(refused.detail)["faults"][0]
     assert stop.action == "stop"
@@ -401,6 +404,8 @@ async def test_a_reload_of_what_is_no_component_is_told_by_name_and_recorded(pro
     ]  # fmt: skip
     assert told[2].taken is not None
     assert "-one" not in json.dumps(recorded)
+    assert [[file["path"] for file in entry["files"]] for entry in recorded] == [[], [str(config)], []]
+    assert "+drain_timeout: 20s" in recorded[1]["files"][0]["diff"]
 
 
 def test_verify_fails_where_the_chain_is_broken(project: Path) -> None:

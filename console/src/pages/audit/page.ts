@@ -10,7 +10,7 @@ import { complain, Empty, Failure, Loading } from "../../parts/notes.ts";
 import { Payload, Text } from "../../parts/payload.ts";
 import { Sign } from "../../parts/state.ts";
 import { useGet } from "../../parts/use.ts";
-import { changesOf, inWords, toneOf } from "./words.ts";
+import { changesOf, inWords, toneOf, withoutChanges } from "./words.ts";
 
 const EVERY_SECONDS = 5;
 const PAGE = 50;
@@ -70,12 +70,13 @@ function Entries({ actions }: { actions: readonly string[] }) {
 }
 
 function EntryOf({ entry }: { entry: AuditEntry }) {
-  const changes = entry.action === "apply" ? changesOf(entry.detail) : [];
+  const changes = changesOf(entry.detail);
   return html`<li><details><summary><${Sign} tone=${toneOf(entry)} />
       <time title=${exactly(entry.time)}>${clock(entry.time)}</time><b>${entry.action.replaceAll("_", " ")}</b>
       <span class="entry-what"><${Text} text=${inWords(entry)} longest=${200} /></span><span class="none"><${Text} text=${entry.actor} longest=${80} /></span></summary>
-    <div class="entry-all"><div>${changes.length ? changes.map((change) => html`<p class="none"><${Text} text=${change.path} /></p>
-      <${Payload} raw=${change.diff} label=${`What was changed in ${change.path}`} />`) : html`<${Payload} json=${entry.detail} label="The detail" />`}</div><dl class="facts">
+    <div class="entry-all"><div>${changes.map((change) => html`<p class="none"><${Text} text=${change.path} /></p>
+      <${Payload} raw=${change.diff} label=${`What was changed in ${change.path}`} />`)}
+      ${changes.length > 0 && entry.action === "apply" ? null : html`<${Payload} json=${withoutChanges(entry.detail)} label="The detail" />`}</div><dl class="facts">
       <div><dt>when</dt><dd>${exactly(entry.time)}</dd></div>
       <div><dt>entry</dt><dd>${entry.id}</dd></div><div><dt>version</dt><dd><code>${entry.version}</code></dd></div>
       <div><dt>hash</dt><dd><code>${entry.hash}</code></dd></div><div><dt>before it</dt><dd><code>${entry.previous}</code></dd></div></dl></div></details></li>`;

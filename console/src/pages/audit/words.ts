@@ -51,6 +51,11 @@ function changedParts(changes: unknown): string[] {
   });
 }
 
+/** An entry's detail but for these. */
+export function withoutChanges(detail: unknown): unknown {
+  return changesOf(detail).length ? { ...(detail as Detail), files: undefined } : detail;
+}
+
 function letters(value: unknown): string {
   return typeof value === "string" ? `${value} letters` : `letters with ${JSON.stringify(value)}`;
 }
