@@ -223,7 +223,7 @@ async def test_the_router_waits_for_the_first_subscriber_and_gives_nothing_up(tm
     """Longer than a write may take, and more than once."""
     books = Books(tmp_path)
     sink = sink_of(write_timeout=0.1, without_subscribers="wait")
-    outlet = Outlet("sink", sink, Policy(timeout=0.1), letters=books.box, metrics=books.metrics)
+    outlet = Outlet("sink", sink, Policy(timeout=5.0), letters=books.box, metrics=books.metrics)
     async with asyncio.timeout(20), running(outlet.run):
         for number in (b"1", b"2"):
             receipt = await outlet.put(part(number))
