@@ -58,13 +58,11 @@ def taken(
 
 def edits(path: str, before: str, after: str) -> dict[str, Any]:
     """What is different in the text of a file, as a unified diff."""
-    lines = "" if max(len(before), len(after)) > _LONGEST_TEXT else "".join(_lines(before, after))
-    is_cut = not lines or len(lines) > LONGEST_DIFF
-    return {"path": path, "diff": lines[:LONGEST_DIFF], "is_cut": is_cut}
-
-
-def _lines(before: str, after: str) -> Iterator[str]:
-    return difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), n=1)
+    if max(len(before), len(after)) > _LONGEST_TEXT:
+        return {"path": path, "diff": "", "is_cut": True}
+    lines = difflib.unified_diff(before.splitlines(keepends=True), after.splitlines(keepends=True), n=1)
+    diff = "".join(lines)
+    return {"path": path, "diff": diff[:LONGEST_DIFF], "is_cut": len(diff) > LONGEST_DIFF}
 
 
 def rewritten(old: Sequence[TextFile], new: Sequence[TextFile]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from router.audit import Audit, Wanted, find, os_user, verify
 from router.audit_chain import BEGINNING, TRIGGERS, Entry
+from router.audit_details import LONGEST_DIFF, edits
 from router.config import Secrets
 from router.deadletters import DeadLetters
 from router.errors import StateError
@@ -406,6 +407,28 @@ async def test_a_reload_of_what_is_no_component_is_told_by_name_and_recorded(pro
     assert "-one" not in json.dumps(recorded)
     assert [[file["path"] for file in entry["files"]] for entry in recorded] == [[], [str(config)], []]
     assert "+drain_timeout: 20s" in recorded[1]["files"][0]["diff"]
+
+
+def test_what_was_changed_in_a_text_is_cut_where_it_is_long_alone() -> None:
+    assert edits("f", "a\n", "a\n") == {"path": "f", "diff": "", "is_cut": False}
+    assert edits("f", "a\n", "b\n")["diff"].splitlines()[-2:] == ["-a", "+b"]
+    long = edits("f", "", "x\n" * LONGEST_DIFF)
+    assert (len(long["diff"]), long["is_cut"]) == (LONGEST_DIFF, True)
+    assert edits("f", "", "x" * (1 << 20) + "y") == {"path": "f", "diff": "", "is_cut": True}
+
+
+async def test_what_a_reload_changed_is_recorded_without_the_secrets_that_stand_there(project: Path) -> None:
+    config = project / "sluiceway.yaml"
+    (project / "in.ndjson").touch()
+    text = CONFIG.replace("path: in.ndjson", "path: in.ndjson, follow: true")
+    text = text.replace("http: null", 'http: {listen: "127.0.0.1:0", token: old-pepper}')
+    config.write_text(text)
+    async with daemon_of(config) as daemon:
+        config.write_text(text.replace("old-pepper", "new-pepper") + "drain_timeout: 20s\n")
+        await daemon.reload("api")
+    (recorded,) = [entry.detail for entry in await every(project / "state") if entry.action == "reload"]
+    assert "+drain_timeout: 20s" in json.loads(recorded)["files"][0]["diff"]
+    assert "-pepper" not in recorded
 
 
 def test_verify_fails_where_the_chain_is_broken(project: Path) -> None:
