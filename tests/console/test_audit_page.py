@@ -63,6 +63,7 @@ async def test_the_files_are_shown_and_the_secrets_never(
         await console.get("link", "Change and try").click()
         assert console.page.url.endswith("#/try/shop")
         await expect(console.page.locator(".cm-content")).to_contain_text("heartbeats")
+        await console.sees("no faults")  # which is the last that the page asks for
         console.complaints.clear()  # the browser says that it was refused at first
 
 
