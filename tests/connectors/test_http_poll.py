@@ -618,7 +618,7 @@ async def test_lag_is_what_is_not_acknowledged_and_how_long_a_poll_is_overdue() 
     source = make("http://127.0.0.1:1/")
     assert await source.lag() == []
     async with serving((200, [1, 2])) as server:
-        source = make(server.url, interval="20ms", request_timeout="20ms")
+        source = make(server.url, interval="20ms", request_timeout="500ms")
         async with opened(source):
             [lag] = await source.lag()
             assert lag.records == 0
