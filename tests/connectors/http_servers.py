@@ -128,13 +128,3 @@ async def serving(script: Script | Reply = 200, tls: ssl.SSLContext | None = Non
         yield server
     finally:
         await server.stop()
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

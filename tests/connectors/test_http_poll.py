@@ -12,13 +12,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import web
-from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, free_port, serving
+from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, serving
 from pydantic import ValidationError
 
 from connectors.http.poll import HttpPollSource
 from router import Batch, Context, EndOfStream, MemoryPositions, NotConnected, ServerTls, Source
 from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
+from tests.servers.ports import claim_port
 
 SOON = "10ms"
 
@@ -804,4 +805,4 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], why: 
 
 
 async def test_a_port_that_nothing_listens_on_is_away() -> None:
-    await away(make(f"http://127.0.0.1:{free_port()}/"), "cannot be reached")
+    await away(make(f"http://127.0.0.1:{claim_port()}/"), "cannot be reached")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, free_port, serving
+from http_servers import HALF, HANG, RESET, Asked, HttpServer, Reply, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from router.outlet import Outlet, Policy
 from router.testing import Books, part, running
 from rules.codecs import Bytes, Csv, Format, Json, Text
 from tests.certificates import Certificates
+from tests.servers.ports import claim_port
 
 
 def make(url: str, folder: Path | None = None, timeout: float = 60.0, **own: Any) -> HttpSink:
@@ -519,7 +520,7 @@ async def test_a_server_that_is_away_shows_when_it_is_opened() -> None:
 
 async def test_where_records_choose_the_host_there_is_nothing_to_connect_to() -> None:
     async with opened(make("http://${event.host}/")) as sink:
-        error = await trouble(sink, batch(b"1", url=[f"http://127.0.0.1:{free_port()}/"]))
+        error = await trouble(sink, batch(b"1", url=[f"http://127.0.0.1:{claim_port()}/"]))
         await sink.open()
     assert "Cannot connect" in str(error)
 
@@ -837,7 +838,7 @@ async def test_a_token_that_is_refused_is_renewed_once_within_a_write() -> None:
 async def test_a_token_endpoint_that_is_away_shows_when_it_is_opened() -> None:
     """Else its outage would be counted against records."""
     async with serving() as server:
-        away_ = {"token_url": f"http://127.0.0.1:{free_port()}/", "client_id": "a", "client_secret": "b"}
+        away_ = {"token_url": f"http://127.0.0.1:{claim_port()}/", "client_id": "a", "client_secret": "b"}
         await away(make(server.url, auth={"oauth2": away_}), r"auth\.oauth2")
     assert server.requests == []
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from websocket_peers import KINDS, Kind, Peer, server, until
 
 from tests.certificates import Certificates
 from tests.commands import Command, sluiceway
+from tests.servers.ports import claim_port
 
 RULES = """
 from: [feed]
@@ -27,12 +27,6 @@ rules:
   - {name: noise, when: event.n < 0, to: drop}
   - {name: rest, to: [live, archive]}
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Router:
@@ -84,7 +78,7 @@ class Router:
 @asynccontextmanager
 async def router(folder: Path, feed: str, live: str = "", tls: ssl.SSLContext | None = None) -> AsyncIterator[Router]:
     """A daemon between ``feed``, the settings of the source, and a server sink with ``live`` among its settings."""
-    port = free_port()
+    port = claim_port()
     (folder / "rules.yaml").write_text(RULES)
     (folder / "sluiceway.yaml").write_text(
         "http: null\n"
@@ -173,7 +167,7 @@ async def test_a_feed_that_is_restarted_loses_nothing_that_it_had_sent(tmp_path:
         await peer.send(f"no json {sent}")
         await peer.close(1012, "deployment")
 
-    port = free_port()
+    port = claim_port()
     async with router(tmp_path, f"url: 'ws://127.0.0.1:{port}/feed'") as daemon:
         for restart in range(1, 4):
             async with server("websockets", talk, port=port):
@@ -190,7 +184,7 @@ async def test_a_feed_that_is_restarted_loses_nothing_that_it_had_sent(tmp_path:
 async def test_a_feed_that_dies_loses_only_what_was_on_its_way(tmp_path: Path) -> None:
     """In the middle of a stream, three times: what comes is in order and comes once, and it goes on after each."""
     feed = Feed()
-    port = free_port()
+    port = claim_port()
     async with router(tmp_path, f"url: 'ws://127.0.0.1:{port}/feed'") as daemon:
         for _ in range(3):
             async with server("aiohttp", feed, port=port) as one:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -20,6 +19,7 @@ from websocket_peers import KINDS, Kind, Peer, idle, server, until
 from connectors.websocket import WebSocketSource
 from router import Batch, Context, EndOfStream, NotConnected, Source
 from tests.certificates import Certificates
+from tests.servers.ports import claim_port
 
 both = pytest.mark.parametrize("kind", KINDS)
 
@@ -556,13 +556,6 @@ async def test_a_source_closes_twice_and_without_having_been_opened() -> None:
 # Away
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 async def refused(url: str, folder: Path | None = None, **config: Any) -> str:
     """Why a source cannot be opened."""
     source = source_of(url, folder, **config)
@@ -598,7 +591,7 @@ async def answering(*lines: str) -> AsyncIterator[str]:
 
 
 async def test_a_server_that_is_not_there_is_away() -> None:
-    url = f"ws://127.0.0.1:{free_port()}/feed"
+    url = f"ws://127.0.0.1:{claim_port()}/feed"
     assert (await refused(f"{url}?token=s3cret")).startswith(f"{url} cannot be reached: ")
 
 

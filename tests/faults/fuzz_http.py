@@ -23,6 +23,8 @@ from pathlib import Path
 from bad_requests import MAKERS, MAX_BODY, Attempt, attempt, record, request
 from daemon_process import Daemon
 
+from tests.servers.ports import claim_port
+
 AT_ONCE = 40
 GROWTH_MB = 16.0
 """More than this between the second and the last quarter of the requests is growth."""
@@ -61,8 +63,7 @@ class Fuzz:
     """A daemon, and what happened to the requests that were sent to it."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = claim_port()
         common = COMMON.format(port=self.port)
         (folder / "sluiceway.yaml").write_text(CONFIG.format(common=common))
         (folder / "all.yaml").write_text(ALL)

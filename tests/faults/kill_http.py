@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import random
 import shutil
-import socket
 import tempfile
 import time
 from collections import Counter
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import aiohttp
 from daemon_process import Daemon
+
+from tests.servers.ports import claim_port
 
 CONFIG = """\
 state_dir: ./state
@@ -59,8 +60,7 @@ class Ordeal:
     """A daemon that is killed, and clients that do not give up."""
 
     def __init__(self, folder: Path, clients: int, seed: int) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = claim_port()
         (folder / "sluiceway.yaml").write_text(CONFIG.format(port=self.port))
         (folder / "flow.yaml").write_text(FLOW)
         self.daemon = Daemon(folder / "sluiceway.yaml")

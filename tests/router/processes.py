@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from tests.commands import SLUICEWAY, Command, sluiceway
 
-__all__ = ["SLUICEWAY", "daemon_process", "free_port", "sluiceway"]
+__all__ = ["SLUICEWAY", "daemon_process", "sluiceway"]
 
 
 @contextmanager
@@ -46,10 +45,3 @@ def _is_ready(port: int) -> bool:
             return True
     except (OSError, urllib.error.HTTPError):
         return False
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from processes import daemon_process, free_port, sluiceway
+from processes import daemon_process, sluiceway
 
 from router.client import Client, Faulty, NoDaemon, NotGranted, events_of, named, trust
 from rules.faults import Fault, Place
 from tests.certificates import Certificates, make_certificates
+from tests.servers.ports import claim_port
 
 RULES = "from: [never]\nrules: [{name: all, to: out}]\n"
 
@@ -36,7 +37,7 @@ def project(folder: Path, http: str) -> Path:
 
 def test_the_daemons_file_says_where_it_is_and_which_token_it_takes(tmp_path: Path) -> None:
     """Whatever faults its rules have by now; on an address that means every one, by loopback."""
-    port = free_port()
+    port = claim_port()
     project(tmp_path, f"{{listen: '0.0.0.0:{port}', token: '${{env:ADMIN:-s3cret}}'}}")
     with daemon_process(tmp_path, port):
         (tmp_path / "rules.yaml").write_text("nonsense")
@@ -55,7 +56,7 @@ def test_the_daemons_file_says_where_it_is_and_which_token_it_takes(tmp_path: Pa
 
 def test_a_token_that_is_given_is_taken_where_that_of_the_file_cannot_be_had(tmp_path: Path) -> None:
     """As on a host whose service manager gives it to the daemon alone; the audit is read without any."""
-    port = free_port()
+    port = claim_port()
     project(tmp_path, f"{{listen: '127.0.0.1:{port}', token: s3cret}}")
     with daemon_process(tmp_path, port):
         config = tmp_path / "theirs.yaml"
@@ -75,7 +76,7 @@ def test_a_token_that_is_given_is_taken_where_that_of_the_file_cannot_be_had(tmp
 
 def test_a_certificate_of_the_daemons_file_is_trusted_and_no_other(tmp_path: Path, certificates: Certificates) -> None:
     """Exactly it, whatever names it has; by address, only what the system or --ca vouches for."""
-    port = free_port()
+    port = claim_port()
     project(
         tmp_path,
         f"{{listen: 127.0.0.1:{port}, tls: {{cert: '{certificates.folder}/server.pem', "
@@ -97,7 +98,7 @@ def test_a_certificate_of_the_daemons_file_is_trusted_and_no_other(tmp_path: Pat
 
 
 def test_a_daemon_that_asks_for_a_certificate_gets_ours(tmp_path: Path, certificates: Certificates) -> None:
-    port, folder = free_port(), certificates.folder
+    port, folder = claim_port(), certificates.folder
     project(
         tmp_path,
         f"{{listen: 127.0.0.1:{port}, tls: {{cert: '{folder}/server.pem', key: '{folder}/server.key', "
@@ -121,7 +122,7 @@ def test_a_daemon_that_asks_for_a_certificate_gets_ours(tmp_path: Path, certific
     ],
 )
 def test_where_no_daemon_can_be_asked_it_says_why(tmp_path: Path, http: str, what: str) -> None:
-    free = str(free_port())
+    free = str(claim_port())
     project(tmp_path, http.replace("FREE", free))
     told = sluiceway("status", cwd=tmp_path)
     assert (told.returncode, what.replace("FREE", free) in told.stderr) == (1, True), told.stderr

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import daemon_process, free_port, sluiceway, wait_until_ready
+from processes import daemon_process, sluiceway, wait_until_ready
 
 from tests.commands import Command
+from tests.servers.ports import claim_port
 
 RULES = """
 from: [orders]
@@ -34,7 +35,7 @@ def running(tmp_path: Path) -> Iterator[Path]:
 
 def project(tmp_path: Path, vip: str = "vip.ndjson") -> int:
     """The files of a daemon, and the port that it will have."""
-    port = free_port()
+    port = claim_port()
     (tmp_path / "in.ndjson").touch()
     (tmp_path / "orders.yaml").write_text(RULES)
     (tmp_path / "sluiceway.yaml").write_text(

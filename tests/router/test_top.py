@@ -21,7 +21,7 @@ import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import SLUICEWAY, daemon_process, free_port, sluiceway
+from processes import SLUICEWAY, daemon_process, sluiceway
 from rich.console import Console
 
 from router.cli.figures import COLUMNS, KINDS, Look, Row, rows_of, samples_of
@@ -29,6 +29,7 @@ from router.cli.keyboard import keys_in
 from router.cli.screen import Screen, scaled
 from router.cli.status import lines_of, span
 from router.metrics import Metrics
+from tests.servers.ports import claim_port
 
 CONFIG = """
 drain_timeout: 200ms
@@ -46,13 +47,13 @@ flows: [making.yaml, reading.yaml]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A daemon with two flows, of which one has a sink that is away."""
-    folder, port = tmp_path_factory.mktemp("top"), free_port()
+    folder, port = tmp_path_factory.mktemp("top"), claim_port()
     (folder / "in.ndjson").write_text('{"n": 1}\n{"n": 2}\nno json\n')
     (folder / "making.yaml").write_text(
         "from: [made]\nrules: [{name: kept, when: event.n != '', to: kept}, {name: rest, to: drop}]\n"
     )
     (folder / "reading.yaml").write_text("from: [read]\nrules: [{name: all, to: gone}]\n")
-    (folder / "sluiceway.yaml").write_text(CONFIG.format(port=port, nobody=free_port()))
+    (folder / "sluiceway.yaml").write_text(CONFIG.format(port=port, nobody=claim_port()))
     with daemon_process(folder, port):
         yield folder
 
@@ -180,7 +181,7 @@ def test_ctrl_c_ends_top_well(running: Path) -> None:
 
 
 def test_top_says_when_the_daemon_is_gone_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
-    port = free_port()
+    port = claim_port()
     (tmp_path / "rules.yaml").write_text("from: [never]\nrules: [{name: all, to: out}]\n")
     (tmp_path / "sluiceway.yaml").write_text(
         f"http: {{listen: '127.0.0.1:{port}'}}\nsources: {{never: {{type: memory, channel: never}}}}\n"

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
 import socket
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
 
 _RANGE = range(20_000, 32_768)
 """Below what Linux gives to outgoing connections and to those who ask for port 0."""
 _random = random.Random()
-_claims: list[socket.socket] = []
+_claimed: set[int] = set()
 
 
 def claim_port() -> int:
@@ -20,15 +26,21 @@ def claim_port() -> int:
 
 
 def _claim(port: int) -> bool:
-    """Take the abstract socket that stands for the port; the kernel gives it back when the process ends."""
-    claim = socket.socket(socket.AF_UNIX)
-    try:
-        claim.bind(f"\0sluiceway-port-{port}")
-    except OSError:
-        claim.close()
+    """Lock the byte that stands for the port; the kernel gives it back when the process ends."""
+    if port in _claimed:
         return False
-    _claims.append(claim)
+    try:
+        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _claimed.add(port)
     return True
+
+
+@cache
+def _claims() -> BinaryIO:
+    """Never closed, as that would give back all claims: one open file, however many ports are claimed."""
+    return (Path(tempfile.gettempdir()) / f"sluiceway-ports-{os.getuid()}").open("wb")
 
 
 def _is_free(port: int) -> bool:
