@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from connectors.kit.promise import NOT_PROMISED
 from tests.certificates import Certificates, make_certificates
+from tests.loops import ClosingLoop
 from tests.servers.fixtures import kafka, kafka_or_skip, mosquitto, start_kafka, start_mosquitto
 from tests.servers.locks import alone
 from tests.servers.shared import run_folder
@@ -43,6 +44,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     a broker's death means, of a source and of a sink, are run always."""
     if "start_kafka" in getattr(item, "fixturenames", ()) and item.get_closest_marker("short") is None:
         item.add_marker("outage")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, type[ClosingLoop]]:
+    """The loop of every asynchronous test."""
+    return {"closing": ClosingLoop}
 
 
 @pytest.hookimpl(wrapper=True)

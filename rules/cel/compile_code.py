@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from rules.cel.compile_aside import compiled
+
 _LITERAL: Final = frozenset({str, bytes, bool, int, type(None)})
 # CPython refuses code that is indented more than a hundred times.
 DEEPEST: Final = 60
@@ -109,7 +111,7 @@ class Code(Struct):
     def function(self, name: str, file: str) -> Callable[..., Any]:
         """Compile everything, and return the function of that name. Tracebacks show its lines, under ``file``."""
         source = self.source
-        exec(compile(source, file, "exec"), self.namespace)  # noqa: S102 - nothing from outside stands in it
+        exec(compiled(source, file), self.namespace)  # noqa: S102 - nothing from outside stands in it
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         function: Callable[..., Any] = self.namespace[name]
         return function
