@@ -89,15 +89,18 @@ def _quantifier(*, deciding: bool) -> _Loop:
     def loop(scopes: Scopes, bodies: tuple[Run, ...]) -> object:
         (condition,) = bodies
         failure: CelError | None = None
-        for scope in scopes:
-            try:
-                if _truth(condition(scope)) is deciding:
-                    return deciding
-            except CelError as error:
-                failure = worse(failure, error)
-        if failure is not None:
-            raise failure
-        return not deciding
+        try:
+            for scope in scopes:
+                try:
+                    if _truth(condition(scope)) is deciding:
+                        return deciding
+                except CelError as error:
+                    failure = worse(failure, error)
+            if failure is not None:
+                raise failure
+            return not deciding
+        finally:
+            failure = None  # else it and this frame would hold one another, for the collector to find
 
     return loop
 

@@ -142,19 +142,22 @@ def _logic(node: nodes.And | nodes.Or, scope: Scope) -> Run:
 
     def run(bindings: Mapping[str, object]) -> object:
         failure: CelError | None = None
-        for term in terms:
-            try:
-                value = term(bindings)
-            except CelError as error:
-                failure = worse(failure, error)
-                continue
-            if value is deciding:
-                return deciding
-            if type(value) is not bool:
-                failure = worse(failure, CelError(f"{symbol} takes bools, not {a_type(value)}"))
-        if failure is not None:
-            raise failure
-        return not deciding
+        try:
+            for term in terms:
+                try:
+                    value = term(bindings)
+                except CelError as error:
+                    failure = worse(failure, error)
+                    continue
+                if value is deciding:
+                    return deciding
+                if type(value) is not bool:
+                    failure = worse(failure, CelError(f"{symbol} takes bools, not {a_type(value)}"))
+            if failure is not None:
+                raise failure
+            return not deciding
+        finally:
+            failure = None  # else it and this frame would hold one another, for the collector to find
 
     return run
 

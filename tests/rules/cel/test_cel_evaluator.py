@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -316,3 +318,42 @@ def test_and_and_or_do_not_depend_on_the_order_of_their_terms(left: str, right: 
 def test_uints_and_maps_with_other_keys_survive_evaluation() -> None:
     assert typed("1u + 2u") == ("uint", UInt(3))
     assert value("{1: 'a'}") == CelMap([(1, "a")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x / 0 == 1",
+        "x / 0 == 1 && true",
+        "x / 0 == 1 || 2 > 'a' || false",
+        "[x].all(y, y / 0 == 1)",
+        "(x / 0 == 1 || x == 1) && x / 0 == 1",
+        "[x, 0].exists(y, x / y == 1) && x / 0 == 1",
+        "[x, 2].exists(y, y > 'a')",
+        "[x].map(y, y / 0)[0] == 1",
+        "{'a': x}.all(k, v, v / 0 == 1)",
+        "x > 0 ? x / 0 : 1",
+        "absent.nothing == 1",
+        "timestamp(t) > timestamp(0)",
+    ],
+)
+def test_an_error_is_freed_at_once(text: str) -> None:
+    """Records that all fail would else leave so many cycles that looking for them costs more than deciding does."""
+    evaluate = cel.compile(text).evaluate
+    _fails(evaluate, {"x": 1, "t": "never", "absent": {}})
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            _fails(evaluate, {"x": 1, "t": "never", "absent": {}})
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def _fails(evaluate: Callable[[Mapping[str, object]], object], variables: Mapping[str, object]) -> None:
+    try:
+        evaluate(variables)
+    except CelError:
+        return
+    pytest.fail("it has a value")
