@@ -24,11 +24,11 @@ from router.interfaces import Lag, Rejects, Settles, Source
 from router.letterbox import LetterBox
 from router.load import Way
 from router.metrics import FlowMetrics, Metrics
+from router.pace import Pace
 from router.part import Origin, parts_of
 from router.retry import Backoff
 from router.sampling import Fate, Samples
 from router.settling import Share, safe_in_turn
-from rules.columns import Lines
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
 from rules.gates import Crossing
@@ -41,8 +41,6 @@ UNSETTLED_BYTES = 16 << 20
 UNKEPT_LETTERS = 10_000
 """So many dead letters may be on their way to the disk before no more is read."""
 LETTERS_AT_ONCE = 2_000
-SLICE_BYTES = 256 << 10
-"""Deciding yields to the loop about this often, so that heartbeats and the admin pages stay alive."""
 LAG_SECONDS = 5.0
 OPEN_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
@@ -115,6 +113,7 @@ class Pipeline:
         self._settles = source if isinstance(source, Settles) else None
         self._families = metrics
         self._routing = Routing(ruleset, outlets, gates, metrics.flow(ruleset.name))
+        self._pace = Pace()
         self._in_hand: Routing | None = None
         self.connected = False
         self.tried = asyncio.Event()
@@ -153,6 +152,7 @@ class Pipeline:
     def reroute(self, ruleset: Ruleset, outlets: Mapping[str, Way], gates: Gatekeeper | None = None) -> None:
         """From the next batch on, decide so. A batch that is being handed over still goes where it was to go."""
         self._routing = Routing(ruleset, outlets, gates, self._families.flow(ruleset.name))
+        self._pace = Pace()
 
     def uses(self, way: Way) -> bool:
         """Whether a batch may still go this way."""
@@ -426,11 +426,13 @@ class Pipeline:
             if entry.crossing is not None:
                 gates.forget(entry.crossing)
             entry.crossing = gates.cross(batch.arrived)
-        (start, stop), *rest = _slices(batch)
-        decisions = ruleset.route(batch, self.name, start, stop, crossing=entry.crossing)
-        for start, stop in rest:
-            await asyncio.sleep(0)
+        decisions = ruleset.route(batch, self.name, 0, 0, crossing=entry.crossing)
+        for start, stop in self._pace.slices(batch):
+            if start:
+                await asyncio.sleep(0)
+            began = time.perf_counter()
             ruleset.route(batch, self.name, start, stop, decisions)
+            self._pace.took(time.perf_counter() - began)
         return decisions
 
     # Settling
@@ -439,6 +441,7 @@ class Pipeline:
         while (entry := await queue.get()) is not None:
             if self.source.ack_order == "read":
                 await self._settle_one(entry)
+                await asyncio.sleep(0)  # many may be safe at once, and each acknowledgement may be made without waiting
             else:
                 work.create_task(self._settle_one(entry), name=f"settling of {self.name}")
 
@@ -536,15 +539,6 @@ class Pipeline:
             return
         self.lags = lags
         self._families.set_lag(self.name, lags)
-
-
-def _slices(batch: Batch) -> list[tuple[int, int]]:
-    """What to decide about between two turns of the loop, in order; at least one, which may be empty."""
-    if isinstance(batch.values, Lines):
-        return batch.values.spans or [(0, 0)]
-    total = len(batch)
-    step = max(1, total * SLICE_BYTES // max(1, batch.bytes))
-    return [(start, min(start + step, total)) for start in range(0, total, step)] or [(0, 0)]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -174,6 +174,30 @@ async def test_nothing_is_acknowledged_before_every_part_is_settled(books: Books
     assert [len(batch) for batch in line.source.acked] == [2, 1]
 
 
+async def test_the_loop_turns_between_acknowledgements_that_can_all_be_made_at_once(books: Books) -> None:
+    line, gate, turns, seen = Line(books), asyncio.Event(), 0, list[int]()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    async def wait(_batch: Batch) -> None:
+        await gate.wait()
+
+    line.sinks["b"].on_write = wait
+    line.source.on_ack = lambda _batch: seen.append(turns)
+    line.source.push(to("b"), *[to("a")] * 5)
+    line.source.end()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(line.run())
+        await until(lambda: len(line.sinks["a"].values) == 5)
+        turn()
+        gate.set()
+        await until(lambda: len(seen) == 6)
+    assert len(set(seen)) == 6
+
+
 async def test_acknowledgements_of_a_source_that_allows_any_order_overtake(books: Books) -> None:
     line = Line(books, ack_order="any")
     gate = asyncio.Event()
