@@ -8,7 +8,7 @@ from typing import Final
 from router.batch import Batch
 from rules.columns import Lines
 
-SLICE_SECONDS: Final = 0.01
+SLICE_SECONDS: Final = 0.02
 """About so long may deciding take before heartbeats, deliveries and the admin pages have their turn."""
 MOST_BYTES: Final = 256 << 10
 """Of records that do not come in blocks, which are decided about as one."""
@@ -31,7 +31,7 @@ class Pace:
         for at, end in batch.values.spans if isinstance(batch.values, Lines) else [(0, len(batch))]:
             while at < end:
                 most = self._bytes if is_blocks else min(self._bytes, MOST_BYTES)
-                stop = min(at + max(1, int(most / mean)), end)
+                stop = min(at + max(1, round(most / mean)), end)
                 self._in_hand = (stop - at) * mean
                 yield at, stop
                 at = stop
