@@ -12,32 +12,28 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 from msgspec import structs
 
 from router.batch import Batch
 from router.errors import EndOfStream, NotConnected
 from router.gatekeeper import Gatekeeper
-from router.interfaces import Lag, Rejects, Settles, Source
+from router.interfaces import Lag, Rejects, Source
 from router.letterbox import LetterBox
 from router.load import Way
 from router.metrics import FlowMetrics, Metrics
 from router.pace import Pace
 from router.part import Origin, parts_of
 from router.retry import Backoff
-from router.sampling import Fate, Samples
-from router.settling import Share, safe_in_turn
+from router.sampling import Samples
+from router.settler import Settler, Unsettled
 from rules.decisions import Letter as DecidedLetter
 from rules.decisions import Rejection
-from rules.gates import Crossing
 from rules.ruleset import Decisions, Ruleset
 
 log = logging.getLogger(__name__)
 
-UNSETTLED_BATCHES = 256
-UNSETTLED_BYTES = 16 << 20
 UNKEPT_LETTERS = 10_000
 """So many dead letters may be on their way to the disk before no more is read."""
 LETTERS_AT_ONCE = 2_000
@@ -54,36 +50,6 @@ class Routing:
     outlets: Mapping[str, Way]
     gates: Gatekeeper | None
     metrics: FlowMetrics
-
-
-@dataclass(slots=True, eq=False)
-class _Unsettled:
-    """A batch whose deliveries are under way: all of them, once it ``is_whole``."""
-
-    batch: Batch
-    routing: Routing
-    receipts: list[asyncio.Future[None]] = field(default_factory=list)
-    shares: list[Share] = field(default_factory=list)
-    """The receipts, each with the records of the batch that it is about; none where some went back."""
-    is_whole: bool = False
-    crossing: Crossing | None = None
-    """What it has done to the gates of a flow that has any."""
-    fate: Fate | None = None
-    """Of those of its records that were sampled."""
-    told: int = 0
-    """How many of its records the source has been told of already that they are safe."""
-
-    @property
-    def is_landed(self) -> bool:
-        """Whether it is known what became of each delivery that is under way."""
-        return all(receipt.done() for receipt in self.receipts)
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether everything is delivered or a dead letter."""
-        return self.is_whole and all(
-            receipt.done() and not receipt.cancelled() and receipt.exception() is None for receipt in self.receipts
-        )
 
 
 class _Interrupted(Exception):
@@ -110,7 +76,6 @@ class Pipeline:
         self.name = name
         self.source = source
         self._rejects = source if isinstance(source, Rejects) else None
-        self._settles = source if isinstance(source, Settles) else None
         self._families = metrics
         self._routing = Routing(ruleset, outlets, gates, metrics.flow(ruleset.name))
         self._pace = Pace()
@@ -122,22 +87,18 @@ class Pipeline:
         self.error = "not opened yet"
         self.since = time.time()
         self.lags: Sequence[Lag] = ()
-        self.unsettled_records = 0
-        self._unsettled_batches = 0
-        self._unsettled_bytes = 0
         self._letters = letters
         self._samples = samples or Samples()
         self._metrics = metrics.source(name)
+        self._settler = Settler(name, source, letters.state, self._metrics)
         self._stop = stop
-        self._room = asyncio.Event()
         self.backoff = Backoff()
         self._reader: asyncio.Task[None] | None = None
         self._in_read = False
         self._finish: Callable[[], Awaitable[None]] | None = getattr(source, "finish", None)
-        self._under_way: dict[_Unsettled, None] = {}
-        self._unsettleable = False
         self._keeping: set[asyncio.Task[None]] = set()
         self._unkept_letters = 0
+        self._letters_kept = asyncio.Event()
 
     @property
     def ruleset(self) -> Ruleset:
@@ -148,6 +109,11 @@ class Pipeline:
     def outlets(self) -> Mapping[str, Way]:
         """Where the next batch goes."""
         return self._routing.outlets
+
+    @property
+    def unsettled_records(self) -> int:
+        """How many of those that were read are not yet settled."""
+        return self._settler.records
 
     def reroute(self, ruleset: Ruleset, outlets: Mapping[str, Way], gates: Gatekeeper | None = None) -> None:
         """From the next batch on, decide so. A batch that is being handed over still goes where it was to go."""
@@ -175,13 +141,9 @@ class Pipeline:
         try:
             while not self._stop.is_set() and not self.ended:
                 await self._epoch_until_failure()
-            while self._under_way:
-                self._room.clear()
-                await self._room.wait()
+            await self._settler.wait_until_empty()
         finally:
-            if self.source.replays:
-                self._forget()
-            self._abandon(list(self._under_way))
+            self._settler.give_up()
 
     def status(self) -> dict[str, object]:
         """The connection, the lag and what is unsettled, as JSON values."""
@@ -191,7 +153,7 @@ class Pipeline:
             "ended": self.ended,
             "error": self.error or None,
             "since": self.since,
-            "unsettled": {"batches": self._unsettled_batches, "records": self.unsettled_records},
+            "unsettled": {"batches": self._settler.batches, "records": self._settler.records},
             "lag": [structs.asdict(lag) for lag in self.lags],
         }
 
@@ -205,7 +167,7 @@ class Pipeline:
         except* Exception as group:  # noqa: BLE001 - a connector that crashes is opened again, never the daemon
             error = _first(group)
             self._fail(f"failed in an unforeseen way: {type(error).__name__}: {error}", logging.ERROR, error)
-        self._forget()
+        self._settler.forget()
         if not self.ended and not self._stop.is_set():
             await self._pause()
 
@@ -225,12 +187,12 @@ class Pipeline:
     async def _epoch(self) -> None:
         try:
             await self._open()
-            queue: asyncio.Queue[_Unsettled | None] = asyncio.Queue()
+            queue: asyncio.Queue[Unsettled | None] = asyncio.Queue()
             async with asyncio.TaskGroup() as aides:
                 watch = aides.create_task(self._watch_lag(), name=f"lag of {self.name}")
                 halt = aides.create_task(self._halt(), name=f"halt of {self.name}")
                 async with asyncio.TaskGroup() as work:
-                    work.create_task(self._settle(queue, work), name=f"settler of {self.name}")
+                    work.create_task(self._settler.run(queue, work), name=f"settler of {self.name}")
                     self._reader = work.create_task(self._read(queue, work), name=f"reader of {self.name}")
                 watch.cancel()
                 halt.cancel()
@@ -281,7 +243,7 @@ class Pipeline:
 
     # Reading
 
-    async def _read(self, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
+    async def _read(self, queue: asyncio.Queue[Unsettled | None], work: asyncio.TaskGroup) -> None:
         with contextlib.suppress(_Interrupted):
             while self._finish is not None or not self._stop.is_set():
                 try:
@@ -310,9 +272,9 @@ class Pipeline:
         finally:
             self._in_read = False
 
-    async def _hand_over(self, batch: Batch, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
+    async def _hand_over(self, batch: Batch, queue: asyncio.Queue[Unsettled | None], work: asyncio.TaskGroup) -> None:
         """Decide about a batch, hand its parts to the outlets, and put what is to be awaited into the queue."""
-        await self._wait_for_room(batch)
+        await self._settler.wait_for_room(batch)
         routing = self._in_hand = self._routing
         try:
             await self._hand_over_by(routing, batch, queue, work)
@@ -320,15 +282,13 @@ class Pipeline:
             self._in_hand = None
 
     async def _hand_over_by(
-        self, routing: Routing, batch: Batch, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup
+        self, routing: Routing, batch: Batch, queue: asyncio.Queue[Unsettled | None], work: asyncio.TaskGroup
     ) -> None:
-        entry = _Unsettled(batch, routing)
-        self._under_way[entry] = None
-        self._count_unsettled(batch, 1)
+        entry = self._settler.take_in(batch, routing.gates)
         self._metrics.records.inc(len(batch))
         self._metrics.bytes.inc(batch.bytes)
         ruleset, gates = routing.ruleset, routing.gates
-        kept, decisions = await self._decide(entry)
+        kept, decisions = await self._decide(routing, entry)
         origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
         if decisions.letters:
             await self._wait_for_letters(len(decisions.letters))
@@ -362,7 +322,7 @@ class Pipeline:
         def kept(_: object) -> None:
             self._keeping.discard(keeping)
             self._unkept_letters -= letters
-            self._room.set()
+            self._letters_kept.set()
 
         self._keeping.add(keeping)
         self._unkept_letters += letters
@@ -370,58 +330,49 @@ class Pipeline:
 
     async def _wait_for_letters(self, more: int) -> None:
         while self._unkept_letters and self._unkept_letters + more > UNKEPT_LETTERS:
-            self._room.clear()
-            await self._room.wait()
+            self._letters_kept.clear()
+            await self._letters_kept.wait()
 
     async def _keep_letters(self) -> None:
         """Before an epoch ends: what cannot be read again must not be lost with it on its way to the dead letters."""
         if self._keeping and not self.source.replays:
             await asyncio.wait(self._keeping)
 
-    async def _wait_for_room(self, batch: Batch) -> None:
-        while self._unsettled_batches and (
-            self._unsettled_batches >= UNSETTLED_BATCHES or self._unsettled_bytes + batch.bytes > UNSETTLED_BYTES
-        ):
-            self._room.clear()
-            await self._room.wait()
-
-    def _count_unsettled(self, batch: Batch, sign: int) -> None:
-        self._unsettled_batches += sign
-        self._unsettled_bytes += sign * batch.bytes
-        self.unsettled_records += sign * len(batch)
-        self._metrics.unacked.set(self._unsettled_batches)
-        self._room.set()
-
-    async def _decide(self, entry: _Unsettled) -> tuple[Batch, Decisions]:
+    async def _decide(self, routing: Routing, entry: Unsettled) -> tuple[Batch, Decisions]:
         """What was decided about a batch, and the batch without what went back to where it came from."""
         began = time.perf_counter()
         batch = rest = entry.batch
-        decisions = await self._route(rest, entry)
+        decisions = await self._route(routing, rest, entry)
         kept: Sequence[int] = range(len(batch))
         while decisions.rejections and self._rejects is not None:
-            gone = self._send_back(self._rejects, entry, kept, decisions.rejections)
+            gone = self._send_back(self._rejects, routing, entry, kept, decisions.rejections)
             kept = [index for index in kept if index not in gone]
             rest = batch.select(kept)
-            decisions = await self._route(rest, entry)
+            decisions = await self._route(routing, rest, entry)
         decisions.keep_rejected()
-        entry.routing.metrics.count(decisions, len(batch), time.perf_counter() - began)
-        ruleset = entry.routing.ruleset
+        routing.metrics.count(decisions, len(batch), time.perf_counter() - began)
+        ruleset = routing.ruleset
         entry.fate = self._samples.of(ruleset.name).look(rest, decisions, self.name, ruleset)
-        if entry.routing.gates is not None:
-            entry.routing.gates.tell()
+        if routing.gates is not None:
+            routing.gates.tell()
         return rest, decisions
 
     def _send_back(
-        self, source: Rejects, entry: _Unsettled, kept: Sequence[int], rejections: Sequence[Rejection]
+        self,
+        source: Rejects,
+        routing: Routing,
+        entry: Unsettled,
+        kept: Sequence[int],
+        rejections: Sequence[Rejection],
     ) -> set[int]:
         """Tell the source; the indices of all that goes with these rejections, whose indices count what was kept."""
         violations = {kept[rejection.index]: rejection.violations for rejection in rejections}
         gone = {*violations, *source.reject(entry.batch.token, violations)}
-        entry.routing.metrics.count_rejected(self.name, len(gone.intersection(kept)), rejections)
+        routing.metrics.count_rejected(self.name, len(gone.intersection(kept)), rejections)
         return gone
 
-    async def _route(self, batch: Batch, entry: _Unsettled) -> Decisions:
-        ruleset, gates = entry.routing.ruleset, entry.routing.gates
+    async def _route(self, routing: Routing, batch: Batch, entry: Unsettled) -> Decisions:
+        ruleset, gates = routing.ruleset, routing.gates
         if gates is not None:
             if entry.crossing is not None:
                 gates.forget(entry.crossing)
@@ -434,94 +385,6 @@ class Pipeline:
             ruleset.route(batch, self.name, start, stop, decisions)
             self._pace.took(time.perf_counter() - began)
         return decisions
-
-    # Settling
-
-    async def _settle(self, queue: asyncio.Queue[_Unsettled | None], work: asyncio.TaskGroup) -> None:
-        while (entry := await queue.get()) is not None:
-            if self.source.ack_order == "read":
-                await self._settle_one(entry)
-                await asyncio.sleep(0)  # many may be safe at once, and each acknowledgement may be made without waiting
-            else:
-                work.create_task(self._settle_one(entry), name=f"settling of {self.name}")
-
-    async def _settle_one(self, entry: _Unsettled) -> None:
-        if self._settles is not None:
-            await self._settle_in_turn(self._settles, entry)
-        for receipt in entry.receipts:
-            if not receipt.done():
-                await asyncio.wait([receipt])  # to await it would cancel it together with this task
-            try:
-                receipt.result()
-            except EndOfStream:  # of a sink: the daemon ends, and what goes to others is delivered before
-                self._unsettleable = True
-        if self._unsettleable:
-            return
-        if entry.fate is not None:
-            entry.fate.settled = time.time()
-        await self._acknowledge(entry)
-        self._leave(entry)
-
-    async def _settle_in_turn(self, source: Settles, entry: _Unsettled) -> None:
-        """Tell the source of each record as soon as it is safe, but for the last ones, which go with the batch."""
-        total = len(entry.batch)
-        async for safe in safe_in_turn(total, entry.shares):
-            if entry.told + len(safe) < total:
-                settle = partial(self._tell, source, entry, safe)
-                await self._letters.state.insist(settle, f"source {self.name}: it cannot answer, so it waits")
-                entry.told += len(safe)
-
-    async def _tell(self, source: Settles, entry: _Unsettled, safe: Sequence[int]) -> None:
-        await self._remember(entry, frozenset(safe))
-        await source.settle(entry.batch.token, safe)
-
-    async def _remember(self, entry: _Unsettled, only: frozenset[int] | None = None) -> None:
-        """Before who sent records is told that they are safe, their keys are."""
-        if entry.routing.gates is None or entry.crossing is None:
-            return
-        await entry.routing.gates.remember(entry.crossing, only)
-
-    def _forget_keys(self, entry: _Unsettled) -> None:
-        if entry.routing.gates is not None and entry.crossing is not None:
-            entry.routing.gates.forget(entry.crossing)
-
-    def _leave(self, entry: _Unsettled) -> None:
-        del self._under_way[entry]
-        self._count_unsettled(entry.batch, -1)
-
-    def _forget(self) -> None:
-        """The epoch has ended, and nothing of it will be acknowledged any more. What cannot be read again stays
-        unsettled until its deliveries, which go on, have landed."""
-        for entry in list(self._under_way):
-            if self.source.replays:
-                self._forget_keys(entry)
-                self._leave(entry)
-                continue
-            for receipt in entry.receipts:
-                receipt.add_done_callback(partial(self._land, entry))
-            self._land(entry)
-
-    def _land(self, entry: _Unsettled, _: object = None) -> None:
-        if entry.is_landed and entry in self._under_way:
-            if not entry.is_settled:
-                self._abandon([entry])
-                self._forget_keys(entry)
-            self._leave(entry)
-
-    async def _acknowledge(self, entry: _Unsettled) -> None:
-        """Acknowledge; while the state folder cannot be written, again and again: to read anew would repeat records."""
-
-        async def acknowledge() -> None:
-            await self._remember(entry)
-            await self.source.ack(entry.batch.token)
-
-        await self._letters.state.insist(acknowledge, f"source {self.name}: the position cannot be kept, so it waits")
-
-    def _abandon(self, entries: Sequence[_Unsettled]) -> None:
-        records = sum(len(entry.batch) - entry.told for entry in entries)
-        if records and not self.source.replays:
-            self._metrics.abandoned.inc(records)
-            log.error("source %s: %d record(s) given up: it cannot replay them", self.name, records)
 
     # Lag
 

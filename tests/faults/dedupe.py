@@ -24,7 +24,7 @@ from daemon_process import Daemon, install_plugins, total
 from destination import Destination
 from oracle import Id, lines_of
 
-from router.pipeline import UNSETTLED_BYTES
+from router.settler import UNSETTLED_BYTES
 
 SOURCES: Final = ("a", "b")
 SINKS: Final = ("disk", "wire")

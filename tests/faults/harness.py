@@ -24,7 +24,7 @@ from small_disk import CannotMount, SmallDisk
 from router.deadletters import DeadLetters
 from router.letter import Letter
 from router.outlet import Policy
-from router.pipeline import UNSETTLED_BYTES
+from router.settler import UNSETTLED_BYTES
 from router.state import StateDir
 
 SOURCES = ("a", "b")

@@ -23,7 +23,7 @@ from oracle import Findings, Id, Ledger, Oracle, Verdict, lines_of
 from bench.events import events_file
 from bench.route import SINKS, write_configuration
 from router.outlet import Policy
-from router.pipeline import UNSETTLED_BYTES
+from router.settler import UNSETTLED_BYTES
 
 WINDOW_WITH_BUFFERS = UNSETTLED_BYTES + Policy().queue_bytes
 """What came from the source and was not acknowledged, and what was on its way from the buffers to the sinks."""
