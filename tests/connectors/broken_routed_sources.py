@@ -99,14 +99,16 @@ class AcknowledgesOverAConnection(MemorySource):
 
 @fails("reconnecting_loses_nothing", "1 of 20 records have not come through the pipeline")
 class LosesOneInEachOutage(MemorySource):
-    """Loses what comes first after an outage."""
+    """Loses the first of what is new after an outage."""
 
     async def read(self) -> Batch:
         batch = await super().read()
-        if self.opens > 1 and self._settled and vars(self).setdefault("lost", 0) < self.opens:
+        given, lost = vars(self).setdefault("given", set()), vars(self).setdefault("lost", 1)
+        if self.opens > lost and self._next - 1 not in given:
             self.lost = self.opens
             self._settled.add(self._next - 1)
             batch = await super().read()
+        given.add(self._next - 1)
         return batch
 
 
