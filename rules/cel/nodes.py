@@ -53,7 +53,7 @@ class Literal(Node, frozen=True):
 
 
 class Ident(Node, frozen=True):
-    """A variable, or a type's name such as ``int``. A leading dot is dropped: there is one scope."""
+    """A variable, or a type's name such as ``int``. A leading dot is dropped: the parser sees to what it means."""
 
     name: str
 

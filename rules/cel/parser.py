@@ -16,6 +16,7 @@ from rules.cel.cursor import CLOSERS, MAX_FAULTS, Cursor, Where
 from rules.cel.errors import CelError, CelSyntaxError
 from rules.cel.lexer import Token
 from rules.cel.nodes import Node
+from rules.cel.substitution import substitute
 from rules.cel.values import TYPES, Duration, Timestamp, UInt
 
 # Brackets within brackets, which the parser follows by recursion; and the tree's height, which also grows along chains
@@ -73,7 +74,7 @@ def parse(text: str, *, check: bool = True) -> Node:
         raise lexer.syntax_error(text, "the expression nests too deeply", 0) from error
     parser.check_depth(node)
     parser.check()
-    return node
+    return substitute(node, parser.roots)
 
 
 def _has_gap(args: tuple[Node, ...]) -> bool:
@@ -93,6 +94,8 @@ class _Parser(Cursor):
         self._nesting = 0
         # Names that macros around here have bound: they hide namespaces and types of the same name.
         self._bound: list[str] = []
+        # What `.name` means where a macro has bound the name, by a name that nobody can write.
+        self.roots: dict[str, Node] = {}
 
     def check_depth(self, node: Node) -> None:
         """Note that a tree is too tall."""
@@ -357,7 +360,7 @@ class _Parser(Cursor):
             dot = self.take()
             if self.token.kind != lexer.IDENT:
                 raise self.unexpected("a name")
-            return replace(self._name(self.take()), start=dot.start)
+            return self._rooted(replace(self._name(self.take()), start=dot.start))
         if kind == "(":
             return self._parenthesised(self.take())
         if kind == "[":
@@ -365,6 +368,15 @@ class _Parser(Cursor):
         if kind == "{":
             return self._map(self.take())
         raise self.unexpected("a value")
+
+    def _rooted(self, node: Node) -> Node:
+        """What a leading dot means: the variable itself, whatever macros around here call theirs."""
+        if not isinstance(node, nodes.Ident) or node.name not in self._bound:
+            return node
+        self.names.append(node)
+        hidden = f".{node.name}@{node.start}"
+        self.roots[hidden] = node
+        return replace(node, name=hidden)
 
     def _literal(self, token: Token) -> Node:
         for flaw in token.flaws[:MAX_FAULTS]:

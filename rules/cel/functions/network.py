@@ -36,7 +36,8 @@ def _parse_ip(text: str) -> Ip:
     import ipaddress
 
     _refuse_mixed(text)
-    return Ip(ipaddress.ip_address(text))
+    address = ipaddress.ip_address(text)
+    return Ip(getattr(address, "ipv4_mapped", None) or address)  # ::ffff:c0a8:1 is 192.168.0.1
 
 
 def _parse_cidr(text: str) -> Cidr:
@@ -46,7 +47,10 @@ def _parse_cidr(text: str) -> Cidr:
     length = text.rpartition("/")[2]
     if "/" not in text or not text.isascii() or not length.isdecimal() or (length != "0" and length[0] == "0"):
         raise ValueError(f"{text[:60]!r} is not a network: an address with a prefix length, as in 10.0.0.0/8")
-    return Cidr(ipaddress.ip_interface(text))
+    interface = ipaddress.ip_interface(text)
+    if getattr(interface.ip, "ipv4_mapped", None) is not None:
+        raise ValueError(f"{text[:60]!r} is a network of IPv4 inside IPv6: write it as one of IPv4")
+    return Cidr(interface)
 
 
 def _refuse_mixed(text: str) -> None:

@@ -11,9 +11,7 @@ _NO_TIME = Duration(0)
 
 
 def is_zero(value: object) -> bool:
-    """Whether a value is what its type begins with: 0, empty, false, null, none."""
-    if isinstance(value, Optional):
-        return not value.present
+    """Whether a value is what its type begins with: 0, empty, false, null. An optional is not, even without a value."""
     if isinstance(value, Timestamp | Duration):
         return value in {_EPOCH, _NO_TIME}
     return value is None or (isinstance(value, int | float | str | bytes | list | Mapping) and not value)

@@ -10,6 +10,8 @@ from rules.cel.functions.registry import method
 from rules.cel.values import Duration, Timestamp, Type, UInt, a_type, normal
 
 _CLAUSE: Final = re.compile(r"%(?:(%)|(?:\.([0-9]+))?([a-zA-Z])|)")
+# Bytes that are no UTF-8, as they are decoded: those that follow each other become one mark.
+_UNDECODED: Final = re.compile("[\udc80-\udcff]+")
 _DEFAULT_PRECISION: Final = 6
 _MAX_PRECISION: Final = 1000
 
@@ -72,7 +74,7 @@ def _string(value: object, _: int = 0) -> str:
     if isinstance(value, float):
         return _plain_double(value)
     if isinstance(value, bytes):
-        return value.decode(errors="replace")
+        return _UNDECODED.sub("\ufffd", value.decode(errors="surrogateescape"))
     if isinstance(value, list):
         return f"[{', '.join(_string(normal(element)) for element in value)}]"
     if isinstance(value, Mapping):

@@ -357,3 +357,26 @@ def _fails(evaluate: Callable[[Mapping[str, object]], object], variables: Mappin
     except CelError:
         return
     pytest.fail("it has a value")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[1].map(event, .event.a)", [7]),
+        ("[1].map(event, .event.a + event)", [8]),
+        ("cel.bind(event, .event.a + 1, event + .event.a)", 15),
+        ("[1].map(event, [10].map(x, [3].map(event, .event.a + event + x)))", [[[20]]]),
+        ("[1, 2].exists(event, .event.a == 7 && event == 2)", True),
+        ("[{'a': 1}].map(event, has(.event.b) || event.a + .event.a == 8)", [True]),
+        ("optional.of(1).optMap(event, .event.a).value()", 7),
+        ("[1].transformList(i, event, .event.a)", [7]),
+        (".event == event && .int(.event.a) == 7", True),
+    ],
+)
+def test_a_leading_dot_means_the_variable_whatever_macros_call_theirs(text: str, expected: object) -> None:
+    expression = cel.compile(text)
+    assert to_json(expression.evaluate({"event": {"a": 7}})) == expected
+    assert expression.variables == {"event"}
+    holds = cel.compile(f"({text}) == event.wanted").predicate("event")
+    assert holds({"a": 7, "wanted": expected})
+    assert not holds({"a": 7, "wanted": "another"})
