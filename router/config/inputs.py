@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -28,6 +30,13 @@ class TextFile(Struct, frozen=True):
     of: Path
 
 
+def see_that_it_ends(file: Path) -> None:
+    """Raises OSError for a pipe, a socket or a device: to read one may take forever."""
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder, reading says what it is
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+
+
 def digest(data: bytes) -> str:
     """What changes when the bytes of a file do: their SHA-256."""
     return hashlib.sha256(data).hexdigest()
@@ -47,14 +56,17 @@ class Inputs:
         """The configuration depends on this file, which somebody else reads after this."""
         self._stamps.setdefault(file, _stamp(file))
 
-    def read(self, file: Path) -> bytes:
-        """The bytes of a file. Raises OSError."""
+    def read(self, file: Path, kind: FileKind | None = None) -> bytes:
+        """The bytes of a file. Raises OSError, also for what is no file of bytes, and so might never end; of the
+        daemon's own files, whoever names them may have reasons."""
         self.note(file)
+        if kind != "main":
+            see_that_it_ends(file)
         return file.read_bytes()
 
     def read_text(self, file: Path, kind: FileKind, of: Path | None = None) -> bytes:
         """The same of a file that somebody wrote. Raises OSError."""
-        data = self.read(file)
+        data = self.read(file, kind)
         self.texts.setdefault(file, TextFile(file, kind, data, digest(data), of or file))
         return data
 
@@ -113,6 +125,6 @@ class Edited(Inputs):
         super().__init__()
         self._instead = texts
 
-    def read(self, file: Path) -> bytes:
+    def read(self, file: Path, kind: FileKind | None = None) -> bytes:
         """The bytes that stand for a file. Raises OSError."""
-        return self._instead[file] if file in self._instead else super().read(file)
+        return self._instead[file] if file in self._instead else super().read(file, kind)
