@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from router import abandoned
 from router.admin import AdminServer
 from router.aside import aside
 from router.assembly import Assembly, Workshop, has_same_letters, tables_of
@@ -178,6 +179,8 @@ class Daemon:
             if not await self._load_tables():
                 return True
             async with contextlib.AsyncExitStack() as exits:
+                abandoned.go_on(state, self.metrics, self.configuration.sources)
+                exits.push_async_callback(abandoned.keep, state, self.metrics)
                 fleet, prepared = await self._prepare_first(state, exits)
                 await self._start_admin(exits)
                 await self.audit.record("start", os_user(), begun(self.configuration))
