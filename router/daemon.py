@@ -27,12 +27,13 @@ from router.gatekeeper import gatekeepers
 from router.history import History
 from router.intake import Intake
 from router.keeper import Keeper
-from router.letterbox import LetterBox
+from router.letterbox import LetterBox, Said
 from router.metrics import Metrics, version
 from router.mover import Mover
 from router.moves import Moves
 from router.outlet import Outlet
 from router.pipeline import Pipeline
+from router.redaction import Redaction
 from router.reload import LastReload, Reloaded, compare, needs_restart
 from router.replay import Replayer
 from router.retention import Retention
@@ -76,6 +77,7 @@ class Daemon:
         self.letters: LetterBox
         self.store: DeadLetters
         self._secrets = configuration.secrets
+        self._redaction = Redaction(configuration)
         self._inputs = inputs or Inputs()
         self._is_watching = inputs is not None
         self._fleet: Fleet | None = None
@@ -174,7 +176,7 @@ class Daemon:
         """
         with StateDir.open(self.configuration.state_dir) as state:
             self.store = DeadLetters(state, _retention(self.configuration))
-            self.letters = LetterBox(self.store, self.metrics, self.masked)
+            self.letters = LetterBox(self.store, self.metrics, self.masked, self._said)
             self.audit = Audit(state, lambda: self.configuration.version, self.masked, self.metrics)
             if not await self._load_tables():
                 return True
@@ -204,7 +206,7 @@ class Daemon:
         """
         configuration = self.configuration
         store = DeadLetters(state, _retention(configuration))
-        letters = LetterBox(store, self.metrics, self.masked)
+        letters = LetterBox(store, self.metrics, self.masked, self._said)
         workshop = Workshop(state, letters, self.metrics, stop.set)
         sinks = configuration.sinks
         outlets = {name: workshop.outlet(spec, workshop.sink(configuration, name)) for name, spec in sinks.items()}
@@ -505,6 +507,12 @@ class Daemon:
     def masked(self, text: str) -> str:
         """The text without what any configuration so far took from the environment and from files."""
         return self._secrets.mask(text)
+
+    def _said(self) -> Said:
+        """What takes out of what sinks say what the contracts that run now mark as sensitive."""
+        if not self._redaction.is_of(self.configuration):
+            self._redaction = Redaction(self.configuration)
+        return self._redaction.said
 
     def status(self) -> dict[str, object]:
         """Every component's connection and figures, as JSON values."""

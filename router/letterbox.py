@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from router.deadletters import DeadLetters
 from router.keeper import count_expired
 from router.letter import Letter
 from router.metrics import Metrics
+from router.part import Part
+
+Said = Callable[[str, str, Iterable[tuple[Part, int]]], Awaitable[str]]
+"""What may be shown of a text that a sink, of this name, gave of a write of these records: each a part, and an index
+there."""
+
+
+async def _as_it_is(text: str, _sink: str, _records: Iterable[tuple[Part, int]]) -> str:
+    return text
 
 
 class LetterBox:
     """The dead letter store with the metrics of what goes into it.
 
-    ``mask`` takes out of a letter's detail what must not be shown.
+    ``mask`` takes out of a letter's detail what must not be shown; ``said``, out of what a sink said of a write.
     """
 
-    def __init__(self, store: DeadLetters, metrics: Metrics, mask: Callable[[str], str] = lambda text: text) -> None:
+    def __init__(
+        self,
+        store: DeadLetters,
+        metrics: Metrics,
+        mask: Callable[[str], str] = lambda text: text,
+        said: Callable[[], Said] = lambda: _as_it_is,
+    ) -> None:
         self.state = store.state
         self._mask = mask
+        self._said = said
         self._store = store
         self._metrics = metrics
+
+    async def said(self, text: str, sink: str, records: Iterable[tuple[Part, int]]) -> str:
+        """What may be logged and shown of a text that a sink gave of a write of these records."""
+        return await self._said()(text, sink, records)
 
     async def put(self, letters: Sequence[Letter], *, replayed: Collection[int] = ()) -> None:
         """Keep these, in the place of those whose replay has ended; they are durable when it returns.

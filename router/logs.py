@@ -44,6 +44,14 @@ def _terminal() -> logging.Handler:
     return RichHandler(console=Console(stderr=True), show_path=False, markup=False, highlighter=None)
 
 
+def log_error(log: logging.Logger, trace: str, message: str, *arguments: object) -> None:
+    """Log an error with its traceback, which was written out already, so that some of it could be taken out."""
+    if log.isEnabledFor(logging.ERROR):
+        record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, arguments, None)
+        record.exc_text = trace
+        log.handle(record)
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: ``timestamp`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, ``exception``."""
 
@@ -71,7 +79,9 @@ class MaskFilter(logging.Filter):
         """Mask a record; it is always shown."""
         record.msg, record.args = self._mask(record.getMessage()), ()
         if record.exc_info:
-            record.exc_text = self._mask(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = self._mask(record.exc_text)
         return True
 
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -24,6 +25,7 @@ from router.interfaces import Sink
 from router.letter import Letter
 from router.letterbox import LetterBox
 from router.load import Admitted, Load, Receipt, Segment
+from router.logs import log_error
 from router.metrics import Metrics
 from router.part import Part
 from router.retry import Backoff
@@ -103,6 +105,7 @@ class Outlet:
         # ever written, the sink may be away after all, and the search slows down so that it gives up little.
         self._condemned = False
         self._hurried = 0.0
+        self._tried: tuple[Load | None, Sequence[int]] = None, ()
         self._allowed: dict[tuple[str, str], bool] = {}
 
     def status(self) -> dict[str, object]:
@@ -233,6 +236,7 @@ class Outlet:
                 load = await self._next_load()
                 await self._deliver(load)
                 load.settle()
+                self._tried = None, ()
                 self._release(load)
         except EndOfStream as end:
             self._finish(end)
@@ -312,26 +316,30 @@ class Outlet:
         if not segment.indices:
             return []
         batch, begun = load.take(segment), time.monotonic()
+        self._tried = load, segment.indices
         try:
             async with asyncio.timeout(self.policy.timeout) as limit:
                 with _written_under(load.leases, limit):
                     await self._sink.write(batch)
-        except EndOfStream:
-            raise
+        except EndOfStream as error:
+            raise EndOfStream(await self._said(str(error))) from None
         except WriteError as error:
             self._metrics.write_seconds.observe(time.monotonic() - begun)
             return await self._after_refusal(load, segment, batch, error)
         except TimeoutError:
             return await self._after_drop(load, segment, self._why_cut_off(begun))
         except StateError as error:  # what the sink remembers cannot be kept
-            return await self._after_delay(segment, Unavailable(str(error)), begun)
+            return await self._after_delay(segment, str(error), 0.0, begun)
         except Unavailable as error:
-            return await self._after_delay(await self._unwritten(load, segment, batch, error), error, begun)
+            why = await self._said(str(error) or "it takes nothing for now")
+            return await self._after_delay(await self._unwritten(load, segment, batch, error), why, error.after, begun)
         except NotConnected as error:
+            why = await self._said(str(error) or type(error).__name__)
             segment = await self._unwritten(load, segment, batch, error)
-            return await self._after_drop(load, segment, str(error) or type(error).__name__, answered=error.answered)
+            return await self._after_drop(load, segment, why, answered=error.answered)
         except ConnectionError as error:
-            return await self._after_drop(load, segment, str(error) or type(error).__name__)
+            why = await self._said(str(error) or type(error).__name__)
+            return await self._after_drop(load, segment, why)
         except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the outlet
             return await self._after_crash(load, segment, error)
         self._metrics.write_seconds.observe(time.monotonic() - begun)
@@ -377,7 +385,7 @@ class Outlet:
         if not again:
             return []
         self._metrics.retries.inc()
-        self.error = next(iter(again.values()))
+        self.error = await self._said(next(iter(again.values())))
         await self._pause()
         return [replace(segment, indices=list(again), attempts=attempts)]
 
@@ -396,15 +404,14 @@ class Outlet:
             self._written(written, batch.bytes - sum(len(batch.values[index]) for index in (*left, *refused)))
         return replace(segment, indices=[segment.indices[index] for index in left], strikes=0)
 
-    async def _after_delay(self, segment: Segment, error: Unavailable, begun: float) -> list[Segment]:
+    async def _after_delay(self, segment: Segment, why: str, after: float, begun: float) -> list[Segment]:
         """The system takes nothing for now, and is given the time that it asks for. A write that has waited for it
         already need not wait again."""
-        why = str(error) or "it takes nothing for now"
         if why != self.error:
             log.warning("sink %s: %s; trying again", self.name, why)
         self.error = why
         self._metrics.retries.inc()
-        await self._pause(error.after, begun)
+        await self._pause(after, begun)
         return [segment] if segment.indices else []
 
     async def _after_drop(self, load: Load, segment: Segment, why: str, *, answered: bool = False) -> list[Segment]:
@@ -424,12 +431,21 @@ class Outlet:
 
     async def _after_crash(self, load: Load, segment: Segment, error: Exception) -> list[Segment]:
         """The connector raised what it never should: the write is split until the record that does it is found."""
-        why = f"{type(error).__name__}: {error}"
-        log.error("sink %s: write failed in an unforeseen way: %s", self.name, why, exc_info=error)
+        why = await self._said(f"{type(error).__name__}: {error}")
+        await self._log_crash(error, "sink %s: write failed in an unforeseen way: %s", self.name, why)
         self._set_down(why)
         await self._close_sink(self._sink)
         await self._connect()
         return await self._bisect(load, segment, "crashes_sink", why)
+
+    async def _said(self, text: str) -> str:
+        """What the sink gave as a reason, without what must not be shown of the records that it was to write."""
+        load, indices = self._tried
+        return text if load is None else await self._letters.said(text, self.name, map(load.part_of, indices))
+
+    async def _log_crash(self, error: Exception, message: str, *arguments: object) -> None:
+        trace = await self._said("".join(traceback.format_exception(error)).rstrip())
+        log_error(log, trace, message, *arguments)
 
     async def _bisect(self, load: Load, segment: Segment, reason: str, why: str) -> list[Segment]:
         if len(segment.indices) > 1:
@@ -512,10 +528,10 @@ class Outlet:
         except EndOfStream:
             raise
         except (NotConnected, OSError, StateError) as error:
-            return str(error) or type(error).__name__
-        except Exception as error:
-            log.error("sink %s: open failed in an unforeseen way", self.name, exc_info=error)
-            return f"{type(error).__name__}: {error}"
+            return await self._said(str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - whatever a connector raises must not stop the outlet
+            await self._log_crash(error, "sink %s: open failed in an unforeseen way", self.name)
+            return await self._said(f"{type(error).__name__}: {error}")
         finally:
             self._opening = None
         if not self.connected:
@@ -535,7 +551,7 @@ class Outlet:
             async with asyncio.timeout(min(self.policy.timeout, CLOSE_SECONDS)):
                 await sink.close()
         except Exception as error:  # noqa: BLE001 - what cannot be closed is left behind
-            log.warning("sink %s: close failed: %s", self.name, error)
+            log.warning("sink %s: close failed: %s", self.name, await self._said(str(error)))
         self.connected = False
         self._metrics.connected.set(0)
 

@@ -7,17 +7,22 @@ decoded is not shown, since it cannot be told where in it they are, nor is what 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from router.batch import Batch
 from router.config import Configuration, SinkSpec
-from router.config.secrets import MASK, Secrets
+from router.config.secrets import MASK
+from router.hidden_texts import hidden_texts, texts_in, without, without_words
 from router.letter import Letter, as_json, batch_of, plain
 from router.letter_choice import BadChoice, format_of
+from router.pace import SLICE_SECONDS
+from router.part import Part
 from router.sampling import End, Sampled
 from rules.cel import Expression
 from rules.cel.errors import CelError
@@ -28,8 +33,6 @@ from rules.plan import SinkFacts
 from rules.sensitive import HIDDEN, NOTHING, Sensitive, hidden_settings, sensitive_of
 
 Json = dict[str, Any]
-_SHORTEST = 4
-"""Texts that are shorter are part of every other word, and are not looked for in messages."""
 
 
 class _Known(Struct, frozen=True):
@@ -86,8 +89,28 @@ class Redaction:
         known = self._of(flow)
         if not (known.sensitive and letter.detail):
             return letter.detail
-        _, texts = self._event(format_of(letter, self._configuration), batch_of(letter), known.sensitive)
-        return _without(texts, letter.detail)
+        texts = self._texts(letter, known)
+        if texts is None:
+            return without_words(letter.value, letter.detail) if letter.stage == "sink" else letter.detail
+        return without(texts, letter.detail)
+
+    async def said(self, text: str, sink: str, records: Iterable[tuple[Part, int]]) -> str:
+        """What a sink said of a write of these records, as far as it may be shown: it may name what is sensitive in any
+        of them."""
+        texts, begun = set[str](), time.monotonic()
+        for part, position in records if text else ():
+            if not self.hides_in(part.origin.flow):
+                continue
+            letter = part.letter(position, sink=sink, reason="", detail="", attempts=1)
+            flow = self._flows.get(letter.flow)
+            found = None if flow is None else self._texts(letter, self._of(flow))
+            if found is None:
+                text = without_words(letter.value, text)
+            texts.update(found or ())
+            if time.monotonic() - begun > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                begun = time.monotonic()
+        return without(texts, text) if texts else text
 
     def sampled(self, sampled: Sampled, *, outgoing: bool = False) -> Json:
         """A sampled record as JSON values: what it is, where it came from, and its ``ends``; with ``outgoing``, each
@@ -96,7 +119,7 @@ class Redaction:
         known = _Known(NOTHING, {}) if flow is None else self._of(flow)
         batch, event = sampled.batch, None
         if sampled.is_whole and flow is not None:
-            event, _ = self._event(sampled.decode, batch, known.sensitive)
+            event = self._event(sampled.decode, batch, known.sensitive)
         shown: Json = {
             "id": sampled.id,
             "time": sampled.time,
@@ -126,26 +149,45 @@ class Redaction:
             self._known[flow.name] = _Known(sensitive, hidden_settings(flow, sensitive, facts))
         return self._known[flow.name]
 
-    def _event(self, decode: Format, batch: Batch, sensitive: Sensitive) -> tuple[Any, list[str]]:
-        """The event as JSON values, None where it is none, and the texts in it that are not shown."""
+    def _event(self, decode: Format, batch: Batch, sensitive: Sensitive) -> Any:
+        """The event as JSON values, None where it is none."""
         if batch.spoiled:
-            return None, []
+            return None
         try:
             event = decode.codec.decode_at(batch, 0)
-            if not sensitive:
-                return to_json(event), []
-            redacted = sensitive.redacted(event)
-            return to_json(_written(redacted)), list(_hidden_texts(event, redacted))
+            return to_json(_written(sensitive.redacted(event)) if sensitive else event)
         except (ValueError, RecursionError, CelError):
-            return None, []
+            return None
+
+    def _texts(self, letter: Letter, known: _Known) -> list[str] | None:
+        """The texts that must not be shown of the record of a letter and of what was to go out; None where the record
+        cannot be decoded, so that it is not known which they are."""
+        batch, sensitive, decode = batch_of(letter), known.sensitive, format_of(letter, self._configuration)
+        texts = None if batch.spoiled else _event_texts(decode, batch, sensitive)
+        if texts is None:
+            return None
+        for name, value in _meta_values(batch, letter.source).items():
+            texts += hidden_texts(value, sensitive.redacted(value, ("meta", name)))
+        if letter.out_value is not None and letter.out_value != letter.value:
+            spec = self._configuration.sinks.get(letter.sink)
+            encode = (None if spec is None else spec.encode) or decode
+            texts += _event_texts(encode, Batch(values=[letter.out_value]), sensitive) or ()
+        settings = {
+            **letter.out_settings,
+            "key": letter.out_key,
+            "headers": [value for _, value in letter.out_headers or ()],
+        }
+        for name in known.settings.get(letter.sink, ()):
+            texts += texts_in(settings.get(name))
+        return texts
 
     def _shown_letter(self, shown: Json, letter: Letter, known: _Known) -> Json:
         batch, sensitive = batch_of(letter), known.sensitive
-        event, texts = self._event(format_of(letter, self._configuration), batch, sensitive)
+        event = self._event(format_of(letter, self._configuration), batch, sensitive)
         hidden = known.settings.get(letter.sink, frozenset())
         meta = _meta(batch, letter.source, sensitive)
         shown |= {
-            "detail": _without(texts, letter.detail),
+            "detail": self.detail(letter),
             "value": None if event is None else json.dumps(event, ensure_ascii=False),
             "key": meta.get("key"),
             "attributes": {name: meta.get(name, value) for name, value in shown["attributes"].items()},
@@ -165,10 +207,6 @@ class Redaction:
         return shown
 
 
-def _without(texts: Iterable[str], detail: str) -> str:
-    return Secrets(text for text in texts if len(text) >= _SHORTEST).mask(detail)
-
-
 def _without_original(shown: Json) -> Json:
     """That something else came first is shown, but not what it was."""
     first = shown["original"]
@@ -181,10 +219,25 @@ def _facts(name: str, spec: SinkSpec) -> SinkFacts:
 
 def _meta(batch: Batch, source: str, sensitive: Sensitive) -> Json:
     """What the source knows of a record, without what everybody knows of it."""
+    return {
+        name: plain(_written(sensitive.redacted(value, ("meta", name))))
+        for name, value in _meta_values(batch, source).items()
+    }
+
+
+def _meta_values(batch: Batch, source: str) -> dict[str, Any]:
     from rules.meta import meta_of
 
-    known = {name: value for name, value in meta_of(batch, 0, source).items() if name not in ("raw", "source")}
-    return {name: plain(_written(sensitive.redacted(value, ("meta", name)))) for name, value in known.items()}
+    return {name: value for name, value in meta_of(batch, 0, source).items() if name not in ("raw", "source")}
+
+
+def _event_texts(decode: Format, batch: Batch, sensitive: Sensitive) -> list[str] | None:
+    """The texts of an event that must not be shown; None where it is none."""
+    try:
+        event = decode.codec.decode_at(batch, 0)
+        return list(hidden_texts(event, sensitive.redacted(event)))
+    except (ValueError, RecursionError, CelError):
+        return None
 
 
 def _end(end: End, known: _Known) -> Json:
@@ -205,28 +258,3 @@ def _written(value: object) -> Any:
     if isinstance(value, list):
         return list(map(_written, value))
     return MASK if value is HIDDEN else value
-
-
-def _hidden_texts(event: object, redacted: object) -> Iterator[str]:
-    """What is in an event and not in what may be shown of it, as text."""
-    if redacted is HIDDEN:
-        yield from _texts(event)
-    elif isinstance(event, Mapping) and isinstance(redacted, Mapping):
-        for name, value in event.items():
-            yield from _hidden_texts(value, redacted[name])
-    elif isinstance(event, list) and isinstance(redacted, list):
-        for value, shown in zip(event, redacted, strict=True):
-            yield from _hidden_texts(value, shown)
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
-    elif isinstance(value, bytes):
-        yield value.decode(errors="replace")
-    elif not isinstance(value, bool | None):
-        yield str(value)
