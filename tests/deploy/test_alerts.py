@@ -74,6 +74,14 @@ def test_alertmanager_finds_no_fault_in_its_file_and_tells_who_it_should() -> No
         )
 
 
+@pytest.mark.parametrize("rule", loaded(DEPLOYED / "alertmanager.yml")["inhibit_rules"])
+def test_an_alert_holds_back_only_what_is_about_the_same(rule: Any) -> None:
+    """Else a sink that is away, and silenced, would hide what is wrong with the flows of other sinks."""
+    ((name, value),) = (matcher.split(" = ") for matcher in rule["source_matchers"])
+    assert name == "alertname"
+    assert set(rule["equal"]) == labels_of(value)
+
+
 @pytest.mark.parametrize("cases", [pytest.param(path, id=path.name) for path in CASES])
 def test_alerts_fire_when_they_should_and_only_then(cases: Path) -> None:
     """As Prometheus' own tool finds."""
@@ -91,6 +99,13 @@ def tried(name: str) -> list[tuple[str, list[Any]]]:
     ]
 
 
+def labels_of(name: str) -> set[str]:
+    """What an alert is about when it fires."""
+    fired = next(samples for _, samples in tried(name) if samples)[0]["labels"]
+    found = {label for label, _ in re.findall(r'(\w+)="([^"]*)"', fired)}
+    return found - {"alertname", "alertstate", "severity"}
+
+
 @pytest.mark.parametrize("rule", ALERTS)
 def test_each_alert_is_tried_before_it_fires_while_it_does_and_once_it_is_over(rule: Any) -> None:
     fires = [bool(samples) for _, samples in tried(rule["alert"])]
@@ -104,8 +119,7 @@ def test_each_alert_says_what_whom_to_wake_and_where_to_read_on(rule: Any) -> No
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     named = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
-    fired = next(samples for _, samples in tried(rule["alert"]) if samples)[0]["labels"]
-    assert named <= {label for label, _ in re.findall(r'(\w+)="([^"]*)"', fired)}
+    assert named <= labels_of(rule["alert"])
     assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
 
 

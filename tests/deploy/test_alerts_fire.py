@@ -65,7 +65,7 @@ def told(receiver: HttpServer, daemon: str) -> list[tuple[str, Any]]:
 async def test_who_is_on_call_is_told_that_a_sink_is_killed_and_that_it_is_back(
     tmp_path: Path, receiver: HttpServer, started: ExitStack, start_mosquitto: StartMosquitto
 ) -> None:
-    """Nothing is told before; then what is down, and nothing that only follows from it; then that it is over."""
+    """Nothing is told before; then that it is down, and no more; then that it is over."""
     broker = start_mosquitto(durable=False)
     config = tmp_path / "sluiceway.yaml"
     config.write_text(CONFIG.format(broker=":".join(map(str, broker.addresses.plain))))
@@ -97,7 +97,7 @@ async def test_who_is_on_call_is_told_that_a_sink_is_killed_and_that_it_is_back(
     broker.start()
     await until(lambda: told(receiver, address)[-1][1]["status"] == "resolved", "it resolves")
     await until(lambda: "SluicewaySinkDown" not in prometheus.firing(), "nothing is down")
-    # What only follows from a sink that is down, such as a source that stalls, is not told beside it.
+    # It was not down for so long that its source stood still, and what waits in its queue is not told beside it.
     assert {alert["labels"]["alertname"] for _, alert in told(receiver, address)} == {"SluicewaySinkDown"}
     assert prometheus.failing_rules() == []
     assert await asyncio.to_thread(daemon.stop) == 0
