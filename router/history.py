@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from router.config import Configuration
 from router.counted import buckets, by, by_two
+from router.last_minute import LastMinute
 from router.metrics import Metrics
 
 STEP: Final = 10.0
@@ -36,6 +37,8 @@ class History:
     def __init__(
         self, metrics: Metrics, configuration: Callable[[], Configuration], status: Callable[[], Mapping[str, Any]]
     ) -> None:
+        self.last_minute = LastMinute(metrics)
+        """What failed in it."""
         self._metrics = metrics
         self._configuration = configuration
         self._status = status
@@ -55,6 +58,7 @@ class History:
     def tick(self) -> None:
         """Add a point: what has happened since the last one."""
         elapsed, self._at = time.monotonic() - self._at, time.monotonic()
+        self.last_minute.tick()
         status, configuration = self._status(), self._configuration()
         self._left_out = frozenset(_left_out({flow.name: len(flow.rules) for flow in configuration.flows}))
         points = dict(self._points(status, configuration, max(elapsed, 1e-3)))

@@ -14,6 +14,7 @@ from router.api import stream
 from router.api.endpoint import Call, Endpoint, Failed, Said
 from router.api.status import FlowTold, LettersTold, SinkTold, SourceTold, TableTold
 from router.counted import by, by_two
+from router.last_minute import LastMinute
 from router.metrics import Metrics
 
 MAX_LISTENERS = 16
@@ -27,6 +28,20 @@ class LiveSource(SourceTold):
     bytes: int
 
 
+class SinkMinute(Said):
+    """What failed at a sink in the last minute."""
+
+    retries: int
+    letters: int
+
+
+class FlowMinute(Said):
+    """What failed in a flow in the last minute."""
+
+    dead_letters: int
+    rule_errors: int
+
+
 class LiveSink(SinkTold):
     """A sink, and what it has taken since the daemon started."""
 
@@ -36,6 +51,8 @@ class LiveSink(SinkTold):
     """Writes made again."""
     letters: int
     """Dead letters of what was on its way to it."""
+    minute: SinkMinute
+    """Of these, those of the last minute."""
 
 
 class LiveFlow(FlowTold):
@@ -52,6 +69,8 @@ class LiveFlow(FlowTold):
     """Errors in its rules; a `when` over a missing field is none."""
     to: dict[str, int]
     """Deliveries decided on, by sink."""
+    minute: FlowMinute
+    """Of all this, what failed in the last minute."""
 
 
 class LiveConfig(Said):
@@ -113,13 +132,14 @@ def told(subject: Subject) -> dict[str, Any]:
     metrics, kept = subject.metrics, status["dead_letters"]["kept"]
     config = {name: status["config"][name] for name in ("version", "last_reload")}
     shown = {name: status[name] for name in ("started", "state", "ready", "tables", "dead_letters")}
+    minute = subject.history.last_minute
     return {
         "time": time.time(),
         **shown,
         "config": config,
         "sources": _sources(metrics, status["sources"]),
-        "sinks": _sinks(metrics, status["sinks"]),
-        "flows": _flows(metrics, status["flows"], kept),
+        "sinks": _sinks(metrics, status["sinks"], minute),
+        "flows": _flows(metrics, status["flows"], kept, minute),
     }
 
 
@@ -128,17 +148,20 @@ def _sources(metrics: Metrics, told: dict[str, Any]) -> dict[str, Any]:
     return _joined(told, counted)
 
 
-def _sinks(metrics: Metrics, told: dict[str, Any]) -> dict[str, Any]:
+def _sinks(metrics: Metrics, told: dict[str, Any], minute: LastMinute) -> dict[str, Any]:
     counted = {
         "records": by(metrics.sink_records, "sink"),
         "bytes": by(metrics.sink_bytes, "sink"),
         "retries": by(metrics.sink_retries, "sink"),
         "letters": by(metrics.dead_letters, "sink"),
     }
-    return _joined(told, counted)
+    sinks, failed = _joined(told, counted), minute.of_sinks()
+    for name, sink in sinks.items():
+        sink["minute"] = {"retries": 0, "letters": 0, **failed.get(name, {})}
+    return sinks
 
 
-def _flows(metrics: Metrics, told: dict[str, Any], kept: dict[str, int]) -> dict[str, Any]:
+def _flows(metrics: Metrics, told: dict[str, Any], kept: dict[str, int], minute: LastMinute) -> dict[str, Any]:
     counted: dict[str, dict[str, float]] = {
         "records": by(metrics.flow_records, "flow"),
         "unmatched": by(metrics.unmatched, "flow"),
@@ -147,9 +170,11 @@ def _flows(metrics: Metrics, told: dict[str, Any], kept: dict[str, int]) -> dict
         "rule_errors": by(metrics.rule_errors, "flow"),
     }
     flows, ways = _joined(told, counted), by_two(metrics.routed, "flow", "sink")
+    failed = minute.of_flows()
     for name, flow in flows.items():
         flow["letters_kept"] = kept.get(name, 0)
         flow["to"] = {sink: int(many) for sink, many in ways.get(name, {}).items()}
+        flow["minute"] = {"dead_letters": 0, "rule_errors": 0, **failed.get(name, {})}
     return flows
 
 

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from connectors import memory
 from router import Batch, NotConnected
+from router.testing import until
 
 ORDER: JsonValue = {"type": "order", "amount": 900, "plan": "pro"}
 VISIT: JsonValue = {"type": "visit", "amount": 0, "plan": "free"}
@@ -53,6 +54,20 @@ async def test_a_sink_that_is_away_is_seen_at_once_and_a_click_tells_why(
         memory.sink("archive").on_open = None
         await console.sees("All well")
         await console.is_accessible()
+
+
+async def test_a_sink_that_refused_is_red_for_whoever_opens_or_reloads_the_page_later(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    memory.sink("archive").on_write = lambda batch: memory.refuse(batch, *batch.values, reason="read-only")
+    async with daemon_of(project(tmp_path)) as daemon:
+        memory.source("web").push(memory.records(*[VISIT] * 10))
+        await until(lambda: daemon.store.counts().get("shop") == 10)
+        console = await open_console(daemon)
+        for _ in range(2):
+            await console.sees("Sink archive refuses records: 10 in a minute")
+            await console.sees("1 failing")
+            await console.page.reload()
 
 
 async def test_dead_letters_are_counted_and_lead_to_themselves(open_console: OpenConsole, tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 
 import aiohttp
 from api_daemons import SECRET, Client, client_of, project
+from pydantic import JsonValue
 
-from router.api.live import MAX_LISTENERS, Live
+from connectors import memory
+from router.api.live import MAX_LISTENERS, SECONDS, Live
 
 
 async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
@@ -46,6 +48,21 @@ async def test_it_tells_of_every_component_with_what_was_counted(tmp_path: Path)
         flow = seen["flows"]["orders"]
         assert set(flow["to"]) == {"keyed", "out"}
         assert SECRET not in json.dumps(seen)
+
+
+async def test_who_begins_to_listen_later_is_told_at_once_what_failed_in_the_last_minute(tmp_path: Path) -> None:
+    memory.sink("out").on_write = lambda batch: memory.refuse(batch, *batch.values, reason="read-only")
+    async with client_of(project(tmp_path)) as client:
+        events: list[JsonValue] = [{"n": number} for number in range(10)]
+        memory.source("others").push(memory.records(*events))
+        async with asyncio.timeout(15):
+            while client.daemon.store.counts().get("others") != 10:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(SECONDS)  # of an event that is made already, all may be told
+        told = await told_until(client, lambda _: True)
+        assert told["sinks"]["out"]["minute"]["letters"] >= 10
+        assert told["sinks"]["keyed"]["minute"] == {"retries": 0, "letters": 0}
+        assert told["flows"]["others"]["minute"] == {"dead_letters": 10, "rule_errors": 0}
 
 
 async def test_all_who_listen_in_one_second_are_told_the_same(tmp_path: Path) -> None:

@@ -56,6 +56,22 @@ def test_a_point_is_what_was_counted_since_the_last_one(tmp_path: Path) -> None:
     assert set(told["flows"]) == {"orders"}
 
 
+def test_what_failed_in_the_last_minute_is_told_for_a_minute(tmp_path: Path) -> None:
+    metrics, config = Metrics(), configuration(tmp_path)
+    history = History(metrics, lambda: config, lambda: status("orders"))
+    metrics.dead_letters.labels("orders", "sink", "out", "refused").inc(3)
+    metrics.rule_errors.labels("orders", "odd", "error").inc(2)
+    minute = history.last_minute
+    for _ in range(6):
+        assert minute.of_sinks() == {"out": {"letters": 3}}
+        assert {"dead_letters": 3, "rule_errors": 2}.items() <= minute.of_flows()["orders"].items()
+        history.tick()
+    assert minute.of_sinks() == {}
+    assert minute.of_flows() == {}
+    metrics.sink_retries.labels("out").inc()
+    assert minute.of_sinks() == {"out": {"retries": 1}}
+
+
 def test_it_keeps_an_hour_and_nothing_of_what_is_gone(tmp_path: Path) -> None:
     metrics, config, names = Metrics(), configuration(tmp_path), ["orders", "old"]
     history = History(metrics, lambda: config, lambda: status(*names))

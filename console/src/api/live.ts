@@ -1,6 +1,6 @@
 /**
- * The daemon as it is now: `GET /api/live`, once a second, for all pages together; and what follows from how its counters
- * grew in the last minute. What was last known stays when the connection is lost.
+ * The daemon as it is now: `GET /api/live`, once a second, for all pages together; and how fast its counters grew in the last
+ * minute. What was last known stays when the connection is lost.
  */
 import { computed, signal } from "@preact/signals";
 import { type ApiError } from "./client.ts";
@@ -50,12 +50,6 @@ class Minute {
     return [...Array<null>(Math.max(0, KEPT - 1 - grown.length)).fill(null), ...grown];
   }
 
-  /** By how much it grew in this minute. */
-  growth(name: string): number {
-    const seconds = (this.times.at(-1) ?? 0) - (this.times[0] ?? 0);
-    return (this.between(name, 0, this.times.length - 1) ?? 0) * seconds;
-  }
-
   private between(name: string, first: number, last: number): number | null {
     const [from, to] = [this.points[first]?.get(name), this.points[last]?.get(name)];
     const seconds = (this.times[last] ?? 0) - (this.times[first] ?? 0);
@@ -72,8 +66,6 @@ export const counter = {
   sourceBytes: (name: string) => `source-bytes/${name}`,
   sink: (name: string) => `sink/${name}`,
   sinkBytes: (name: string) => `sink-bytes/${name}`,
-  retries: (name: string) => `retries/${name}`,
-  sinkLetters: (name: string) => `sink-letters/${name}`,
   flow: (name: string) => `flow/${name}`,
   letters: (flow: string) => `letters/${flow}`,
   errors: (flow: string) => `errors/${flow}`,
@@ -92,12 +84,6 @@ export function rate(name: string): number | null {
 export function minuteOf(name: string): (number | null)[] {
   void live.value;
   return minute.rates(name);
-}
-
-/** By how much a counter grew in the last minute. */
-export function grown(name: string): number {
-  void live.value;
-  return minute.growth(name);
 }
 
 /** Begin to listen, once. */
@@ -127,8 +113,6 @@ function counters(told: Live): Map<string, number> {
   for (const [name, sink] of Object.entries(told.sinks)) {
     put(counter.sink(name), sink.records);
     put(counter.sinkBytes(name), sink.bytes);
-    put(counter.retries(name), sink.retries);
-    put(counter.sinkLetters(name), sink.letters);
   }
   for (const [name, flow] of Object.entries(told.flows)) {
     put(counter.flow(name), flow.records);

@@ -34,6 +34,8 @@ export interface Sink {
   bytes?: number;
   retries?: number;
   letters?: number;
+  /** What failed in the last minute. */
+  minute?: { retries: number; letters: number };
 }
 
 export interface Buffer {
@@ -58,6 +60,8 @@ export interface Flow {
   rule_errors?: number;
   /** Deliveries, by sink. */
   to?: Record<string, number>;
+  /** What failed in the last minute. */
+  minute?: { dead_letters: number; rule_errors: number };
 }
 
 export interface Table {

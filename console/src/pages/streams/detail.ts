@@ -1,7 +1,7 @@
 /** One component: how it is and why, in numbers and in its own words. */
 import { complain, say } from "../../parts/notes.ts";
 import { at as path, post } from "../../api/client.ts";
-import { counter, grown, live, minuteOf, rate } from "../../api/live.ts";
+import { counter, live, minuteOf, rate } from "../../api/live.ts";
 import type { Flow, Live, Sink, Source } from "../../api/types.ts";
 import { here, href } from "../../app/route.ts";
 import { html, type Child } from "../../html.ts";
@@ -78,7 +78,6 @@ function OfSource({ name, source }: { name: string; source: Source }) {
 }
 
 function OfSink({ name, sink, told }: { name: string; sink: Sink; told: Live }) {
-  const letters = grown(counter.sinkLetters(name));
   const flows = Object.entries(told.flows).filter(([, flow]) => flow.to && name in flow.to);
   const buffer = sink.buffer;
   return html`<${Minute} name=${counter.sink(name)} title="written" />
@@ -87,8 +86,8 @@ function OfSink({ name, sink, told }: { name: string; sink: Sink; told: Live }) 
       ["queue", `${plural(sink.queue.records, "record")}, ${bytes(sink.queue.bytes)}`],
       ["waiting for room", plural(sink.queue.waiting, "batch", "batches")],
       ...(buffer ? [["buffer", html`${plural(buffer.records, "record")}, ${bytes(buffer.bytes)} of ${bytes(buffer.limit)}`] as [string, Child]] : []),
-      ["retries", `${count(sink.retries)}, ${count(grown(counter.retries(name)))} in a minute`],
-      ["dead letters", html`<a href=${href(["dead-letters"], { sink: name })}>${count(sink.letters)}</a>, ${count(letters)} in a minute`],
+      ["retries", `${count(sink.retries)}, ${count(sink.minute?.retries)} in a minute`],
+      ["dead letters", html`<a href=${href(["dead-letters"], { sink: name })}>${count(sink.letters)}</a>, ${count(sink.minute?.letters)} in a minute`],
     ]} />
     ${(sink.letters ?? 0) > 0 && html`<${Refused} name=${name} />`}
     <table class="small"><caption>What is delivered to it</caption><thead><tr><th>flow</th><th class="number">now</th><th class="number">all</th></tr></thead>

@@ -1,6 +1,6 @@
 /** What is wrong now: each thing once, the worst first, with where to look. */
 import { computed } from "@preact/signals";
-import { counter, grown, live } from "../../api/live.ts";
+import { live } from "../../api/live.ts";
 import type { Live } from "../../api/types.ts";
 import { href } from "../../app/route.ts";
 import { count, duration, plural } from "../../parts/format.ts";
@@ -72,7 +72,7 @@ function* ofSources(told: Live): Iterable<Problem> {
 function* ofSinks(told: Live): Iterable<Problem> {
   for (const [name, sink] of Object.entries(told.sinks)) {
     const at = { of: `sink/${name}`, link: look(`sink/${name}`) };
-    const letters = grown(counter.sinkLetters(name));
+    const letters = sink.minute?.letters ?? 0;
     if (!sink.connected) yield { ...at, tone: "bad", what: `Sink ${name} is not connected`, why: sink.error ?? "" };
     else if (letters >= 1) {
       const why = sink.error ?? "";
@@ -91,7 +91,7 @@ function* ofFlows(told: Live): Iterable<Problem> {
   const most = Object.keys(told.flows).map((name) => [name, told.dead_letters.kept[name] ?? 0] as const).sort((one, other) => other[1] - one[1]);
   for (const [name, kept] of most) {
     if (!kept) break;
-    const more = grown(counter.letters(name));
+    const more = told.flows[name]?.minute?.dead_letters ?? 0;
     const what = `${plural(kept, "dead letter")} of flow ${name}`;
     const why = more >= 1 ? `${count(more)} written in the last minute` : "";
     yield { tone: "warn", of: `flow/${name}`, what, why, link: href(["dead-letters"], { flow: name }) };
