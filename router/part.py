@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from router.batch import Batch
+from router.fate import Fate, Loss
 from router.letter import Letter, Stage
 from rules.columns import Constant
 from rules.decisions import Decisions, Delivery
@@ -20,6 +22,8 @@ from rules.decisions import Letter as DecidedLetter
 
 class Origin(Struct, frozen=True, eq=False):
     """A batch as it was read, with the flow that decided about it.
+
+    ``fate`` is that of those of its records that were sampled.
 
     Of a batch of dead letters, ``ids`` are theirs, ``attempts`` counts earlier tries of them, and what fails again is
     added to ``held``, for whoever replays them to keep.
@@ -33,6 +37,7 @@ class Origin(Struct, frozen=True, eq=False):
     ids: Sequence[int] | None = None
     attempts: Sequence[int] | None = None
     held: list[Letter] | None = None
+    fate: Fate | None = None
 
     def letter_of(self, decided: DecidedLetter) -> Letter:
         """The dead letter that the flow decided a record to be."""
@@ -73,9 +78,11 @@ class Part(Struct, frozen=True, eq=False):
 
     def letter(self, index: int, *, sink: str, reason: str, detail: str, attempts: int) -> Letter:
         """The dead letter of a delivery that could not be made: what came, and what should have gone out."""
-        out = self.batch
+        out, fate, came = self.batch, self.origin.fate, self.indices[index]
+        if fate is not None and came in fate.sampled:
+            fate.lose(came, sink, index - bisect_left(self.indices, came), Loss(reason, detail))
         return self.origin._letter(  # noqa: SLF001 - a part of the same thing
-            self.indices[index],
+            came,
             "sink",
             self.rules[index],
             reason,

@@ -289,7 +289,7 @@ class Pipeline:
         self._metrics.bytes.inc(batch.bytes)
         ruleset, gates = routing.ruleset, routing.gates
         kept, decisions = await self._decide(routing, entry)
-        origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version)
+        origin = Origin(kept, flow=ruleset.name, source=self.name, version=ruleset.version, fate=entry.fate)
         if decisions.letters:
             await self._wait_for_letters(len(decisions.letters))
             keeping = work.create_task(self._keep(decisions.letters, origin), name=f"dead letters of {self.name}")

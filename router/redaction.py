@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from msgspec import Struct
 from router.batch import Batch
 from router.config import Configuration, SinkSpec
 from router.config.secrets import MASK
+from router.fate import Fate, Loss
 from router.hidden_texts import hidden_texts, texts_in, without, without_words
 from router.letter import Letter, as_json, batch_of, plain
 from router.letter_choice import BadChoice, format_of
@@ -28,7 +29,7 @@ from rules.cel import Expression
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
 from rules.codecs import Format
-from rules.flow import ENDS, Flow
+from rules.flow import DEAD_LETTER, DROP, ENDS, Flow
 from rules.plan import SinkFacts
 from rules.sensitive import HIDDEN, NOTHING, Sensitive, hidden_settings, sensitive_of
 
@@ -118,8 +119,10 @@ class Redaction:
         flow = self._flows.get(sampled.flow)
         known = _Known(NOTHING, {}) if flow is None else self._of(flow)
         batch, event = sampled.batch, None
+        texts: list[str] | None = []
         if sampled.is_whole and flow is not None:
             event = self._event(sampled.decode, batch, known.sensitive)
+            texts = _record_texts(sampled.decode, batch, sampled.source, known.sensitive) if known.sensitive else []
         shown: Json = {
             "id": sampled.id,
             "time": sampled.time,
@@ -132,7 +135,7 @@ class Redaction:
             "event": event,
             "value": None,
             "meta": {} if flow is None else _meta(batch, sampled.source, known.sensitive),
-            "ends": [_end(end, known) for end in sampled.ends] if flow is not None else [],
+            "ends": list(self._ends(sampled, known, None if event is None else texts)) if flow is not None else [],
         }
         if event is None and sampled.is_whole and flow is not None and not known.sensitive:
             shown["value"] = plain(batch.values[0])
@@ -141,6 +144,27 @@ class Redaction:
                 came = batch.values[0] if sampled.is_whole and not end.changed and end.to not in ENDS else None
                 told["out"] = plain(end.out if end.changed else came)
         return shown
+
+    def _ends(self, sampled: Sampled, known: _Known, texts: Sequence[str] | None) -> Iterator[Json]:
+        """The ends with what became of each. What a sink said is shown without these texts, which are sensitive; where
+        it is not known which are, and some may be, it is not shown."""
+        for end, loss in zip(sampled.ends, sampled.losses(), strict=True):
+            told = _end(end, known) | {"became": self._became(end, loss, sampled.fate)}
+            if loss is not None:
+                is_hidden = bool(known.sensitive) and texts is None
+                detail = loss.detail and (MASK if is_hidden else without(texts or (), loss.detail))
+                told |= {"reason": loss.reason, "detail": detail or None}
+            yield told
+
+    def _became(self, end: End, loss: Loss | None, fate: Fate) -> str:
+        if end.to == DROP:
+            return "dropped"
+        if end.to == DEAD_LETTER or loss is not None:
+            return "dead_letter"
+        if fate.settled is None:
+            return "under_way"
+        spec = self._configuration.sinks.get(end.to)
+        return "delivered" if spec is None or spec.buffer is None else "buffered"
 
     def _of(self, flow: Flow) -> _Known:
         if flow.name not in self._known:
@@ -163,11 +187,9 @@ class Redaction:
         """The texts that must not be shown of the record of a letter and of what was to go out; None where the record
         cannot be decoded, so that it is not known which they are."""
         batch, sensitive, decode = batch_of(letter), known.sensitive, format_of(letter, self._configuration)
-        texts = None if batch.spoiled else _event_texts(decode, batch, sensitive)
+        texts = None if batch.spoiled else _record_texts(decode, batch, letter.source, sensitive)
         if texts is None:
             return None
-        for name, value in _meta_values(batch, letter.source).items():
-            texts += hidden_texts(value, sensitive.redacted(value, ("meta", name)))
         if letter.out_value is not None and letter.out_value != letter.value:
             spec = self._configuration.sinks.get(letter.sink)
             encode = (None if spec is None else spec.encode) or decode
@@ -238,6 +260,16 @@ def _event_texts(decode: Format, batch: Batch, sensitive: Sensitive) -> list[str
         return list(hidden_texts(event, sensitive.redacted(event)))
     except (ValueError, RecursionError, CelError):
         return None
+
+
+def _record_texts(decode: Format, batch: Batch, source: str, sensitive: Sensitive) -> list[str] | None:
+    """The same of a whole record, with what came beside its payload."""
+    texts = _event_texts(decode, batch, sensitive)
+    if texts is None:
+        return None
+    for name, value in _meta_values(batch, source).items():
+        texts += hidden_texts(value, sensitive.redacted(value, ("meta", name)))
+    return texts
 
 
 def _end(end: End, known: _Known) -> Json:

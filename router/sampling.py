@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -24,6 +24,7 @@ from msgspec import Struct, field
 
 from router.batch import Batch
 from router.errors import SluicewayError
+from router.fate import Fate, Loss
 from rules.codecs import Format
 from rules.columns import Constant, Lines, payloads_at
 from rules.decisions import Decisions
@@ -68,17 +69,10 @@ class End(Struct, frozen=True):
     out: bytes | None = None
 
 
-class Fate(Struct):
-    """What became of records that were sampled together: when all of their batch was ``settled``, delivered or kept as
-    dead letters, in Unix seconds; None before."""
-
-    settled: float | None = None
-
-
 class Sampled(Struct, frozen=True):
     """A record, alone in its ``batch``, and what was decided about it, at ``time`` (Unix seconds), by the ruleset of
     ``version``. Of one that is longer than ``LONGEST`` the batch holds no payload; ``size`` is the payload's. No other
-    of a flow has its ``id``."""
+    of a flow has its ``id``. ``index`` is where it was in the batch that has this ``fate``."""
 
     id: int
     time: float
@@ -89,12 +83,22 @@ class Sampled(Struct, frozen=True):
     batch: Batch
     size: int
     ends: Sequence[End]
+    index: int
     fate: Fate
 
     @property
     def is_whole(self) -> bool:
         """Whether the batch holds the payload."""
         return self.size <= LONGEST
+
+    def losses(self) -> list[Loss | None]:
+        """Of each of the ends, why its delivery became a dead letter; None where it has not."""
+        before: Counter[str] = Counter()
+        found: list[Loss | None] = []
+        for end in self.ends:
+            found.append(self.fate.losses.get((self.index, end.to, before[end.to])))
+            before[end.to] += 1
+        return found
 
 
 class Tap:
@@ -231,7 +235,8 @@ class FlowSamples:
             size, alone = len(payload), rest.select([index])
             alone.values = [payload if size <= LONGEST else b""]
             id_, version, decode = next(self._ids), ruleset.version, ruleset.decode
-            yield Sampled(id_, now, self._name, source, version, decode, alone, size, ends[index], fate)
+            fate.sampled.add(index)
+            yield Sampled(id_, now, self._name, source, version, decode, alone, size, ends[index], index, fate)
 
 
 class Samples:

@@ -11,10 +11,10 @@ from functools import partial
 
 from router.batch import Batch
 from router.errors import EndOfStream
+from router.fate import Fate
 from router.gatekeeper import Gatekeeper
 from router.interfaces import Settles, Source
 from router.metrics import SourceMetrics
-from router.sampling import Fate
 from router.settling import Share, safe_in_turn
 from router.state import StateDir
 from rules.gates import Crossing

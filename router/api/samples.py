@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -50,8 +50,13 @@ class EndTold(Said):
     """What the delivery chose of the sink's settings."""
     changed: bool
     """Whether it does not go out as it came."""
+    became: Literal["under_way", "delivered", "buffered", "dead_letter", "dropped"]
+    """What became of it: `under_way` until all that was read with it is settled; `buffered` is delivered, or kept in
+    the sink's disk buffer until it is."""
     reason: str | None
+    """Of a dead letter, which a delivery to a sink becomes that refuses it, too."""
     detail: str | None
+    """What exactly went wrong, as far as it may be shown; of what is too long the dead letter has all."""
 
 
 class SampledTold(Said):

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from connectors import memory
 from router.daemon import Daemon
+from router.testing import until
 
 BIG: JsonValue = {"type": "order", "amount": 900, "plan": "pro"}
 VISIT: JsonValue = {"type": "visit", "amount": 0, "plan": "free"}
@@ -74,6 +75,27 @@ async def test_a_record_tells_what_came_each_value_and_what_left(open_console: O
         await expect(left.get_by_role("listitem").first).to_contain_text('"tier": "gold"')
         await expect(console.page.locator(".times")).to_contain_text("settled")
         await console.is_accessible()
+
+
+async def test_a_record_that_a_sink_refused_is_no_success_and_leads_to_its_letters(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    memory.sink("vip").on_write = lambda batch: memory.refuse(batch, *batch.values, reason="the index is read-only")
+    async with shop(tmp_path, BIG) as daemon:
+        await until(lambda: daemon.store.counts().get("shop") and daemon.samples.sample("shop")[0].fate.settled)
+        console = await open_console(daemon, "#/flows/shop")
+        row = console.get("list", "Sampled records").get_by_role("link").first
+        await expect(row.locator(".end-tag.bad")).to_have_text("→ vip: dead letter")
+        await expect(row.locator(".end-tag.good")).to_have_text("→ archive")
+        await row.click()
+        ends = console.get("region", "What left").get_by_role("listitem")
+        refused, delivered = ends.filter(has_text="vip"), ends.filter(has_text="archive")
+        await expect(delivered).to_contain_text("delivered")
+        await expect(refused).to_contain_text("the index is read-only")
+        await expect(refused).not_to_contain_text("delivered")
+        await console.is_accessible()
+        await refused.get_by_role("link", name="Dead letters").click()
+        await expect(console.get("list", "Dead letters").get_by_role("listitem")).to_have_count(1)
 
 
 async def test_what_a_reload_changed_is_said(open_console: OpenConsole, tmp_path: Path) -> None:

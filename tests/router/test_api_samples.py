@@ -9,8 +9,16 @@ from typing import Any
 
 from api_daemons import ORDERS, SECRET, Client, client_of, project
 
+from connectors import memory
+from router import Batch
+
 OPEN = ORDERS.replace("contract: {sensitive: [event.user.email]}\n", "")
 """The same flow, in which nothing is sensitive."""
+
+
+def refuse(batch: Batch) -> None:
+    """The sink takes nothing, and names what is sensitive."""
+    memory.refuse(batch, *batch.values, reason=f"no {SECRET} here")
 
 
 async def sample(client: Client, **wanted: Any) -> dict[str, Any]:
@@ -33,6 +41,31 @@ async def test_a_record_is_told_with_its_explanation_its_times_and_what_went_out
         [end] = found["ends"]
         assert end["changed"]
         assert json.loads(end["out"])["contact"] == SECRET
+
+
+async def test_a_delivery_that_its_sink_refused_is_told_as_a_dead_letter_with_what_the_sink_said(
+    tmp_path: Path,
+) -> None:
+    memory.sink("keyed").on_write = refuse
+    async with client_of(project(tmp_path, orders=OPEN)) as client:
+        [end] = (await sample(client, to="keyed"))["ends"]
+        assert end["became"] == "dead_letter"
+        assert end["reason"] == "refused"
+        assert SECRET in end["detail"]
+        memory.sink("keyed").on_write = None
+        async with asyncio.timeout(15):
+            while (await sample(client, to="keyed"))["ends"][0]["became"] != "delivered":
+                await asyncio.sleep(0.1)
+        [end] = (await sample(client, to="dead_letter"))["ends"]
+        assert end["became"] == "dead_letter"
+
+
+async def test_what_a_sink_said_of_a_record_is_told_without_what_is_sensitive(tmp_path: Path) -> None:
+    memory.sink("keyed").on_write = refuse
+    async with client_of(project(tmp_path)) as client:
+        found = await sample(client, to="keyed")
+        assert found["ends"][0]["detail"] == "no *** here"
+        assert SECRET not in json.dumps(found)
 
 
 async def test_of_a_flow_with_sensitive_fields_no_value_of_them_is_told(tmp_path: Path) -> None:

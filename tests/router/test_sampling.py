@@ -9,6 +9,8 @@ import pytest
 from rulesets import lines_of
 
 from router.batch import Batch
+from router.fate import LONGEST_DETAIL, Loss
+from router.part import Origin, parts_of
 from router.sampling import (
     KEPT_RECORDS,
     LONGEST,
@@ -28,6 +30,13 @@ rules:
   - {name: noise, when: event.n == 7, to: drop}
   - {name: odd, when: event.n == 8, to: dead_letter}
   - {name: rest, set: {event.seen: true}, to: all}
+"""
+
+TWICE = """
+from: [orders]
+rules:
+  - {name: one, to: all, continue: true}
+  - {name: other, to: all}
 """
 
 
@@ -54,6 +63,36 @@ def test_a_sample_says_where_the_record_goes_and_why(ruleset: Ruleset) -> None:
     assert [(end.to, end.reason) for end in broken.ends] == [("dead_letter", "undecodable")]
     assert big.batch.values == [b'{"n":501}']
     assert big.version == ruleset.version
+
+
+def test_a_delivery_that_became_a_dead_letter_is_told_by_record_and_sink_and_others_cost_nothing(
+    ruleset: Ruleset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.sampling.KEPT_AT_ONCE", 1)
+    samples, batch = Samples(), Batch([b'{"n":%d}' % number for number in (501, 502, 503)])
+    decisions = ruleset.route(batch, "orders")
+    fate = samples.of("f").look(batch, decisions, "orders", ruleset)
+    assert fate is not None
+    parts = dict(parts_of(decisions, Origin(batch, flow="f", source="orders", version="v", fate=fate)))
+    for place in range(3):
+        parts["vip"].letter(place, sink="vip", reason="refused", detail=f"no {place}", attempts=1)
+    [sampled] = samples.sample("f")
+    assert sampled.losses() == [Loss("refused", f"no {sampled.index}"), None]
+    assert len(fate.losses) == 1
+    parts["all"].letter(sampled.index, sink="all", reason="refused", detail="x" * (LONGEST_DETAIL + 1), attempts=1)
+    assert sampled.losses()[1] == Loss("refused", "")
+
+
+def test_of_deliveries_of_one_record_to_one_sink_that_one_is_told_that_was_lost() -> None:
+    flow, faults = read_flow(TWICE, "rules.yaml", lambda _: b"")
+    assert flow is not None, faults
+    twice = compile_flow(flow, sinks={"all": SinkFacts("all")}, vars={}, models={})
+    samples, batch = Samples(), Batch([b'{"n":1}'])
+    decisions = twice.route(batch, "orders")
+    fate = samples.of("f").look(batch, decisions, "orders", twice)
+    [(_, part)] = parts_of(decisions, Origin(batch, flow="f", source="orders", version="v", fate=fate))
+    part.letter(1, sink="all", reason="refused", detail="", attempts=1)
+    assert samples.sample("f")[0].losses() == [None, Loss("refused", "")]
 
 
 def test_a_sample_of_lines_that_lie_in_blocks_says_the_same(ruleset: Ruleset) -> None:

@@ -293,6 +293,7 @@ export interface SampleEnd {
   rule: string | null;
   settings: Record<string, unknown>;
   changed: boolean;
+  became: "under_way" | "delivered" | "buffered" | "dead_letter" | "dropped";
   reason: string | null;
   detail: string | null;
   /** The payload as it went out, of one sample; null where it may not be shown, or went out as it came. */

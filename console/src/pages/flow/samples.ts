@@ -35,8 +35,9 @@ function SampleRow({ sampled }: { sampled: Sampled }) {
 }
 
 /** Where a record went, as a small word. */
-export function EndTag({ end }: { end: Pick<SampleEnd, "to"> }) {
-  const kind = end.to === "dead_letter" ? "bad" : end.to === "drop" ? "off" : "good";
-  const word = end.to === "dead_letter" ? "dead letter" : end.to === "drop" ? "dropped" : `→ ${end.to}`;
+function EndTag({ end }: { end: Pick<SampleEnd, "to" | "became"> }) {
+  const kind = end.became === "dead_letter" ? "bad" : end.to === "drop" ? "off" : "good";
+  const way = end.became === "dead_letter" ? `→ ${end.to}: dead letter` : `→ ${end.to}`;
+  const word = end.to === "dead_letter" ? "dead letter" : end.to === "drop" ? "dropped" : way;
   return html`<span class="end-tag ${kind}"><${Text} text=${word} longest=${40} /></span>`;
 }

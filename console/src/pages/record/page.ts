@@ -20,7 +20,7 @@ export function RecordPage({ flow, id }: { flow: string; id: string }) {
       <p class="none">${bytes(data.size)} · decided by version <code>${data.decided_by}</code></p></div><${Times} of=${data} /></header>
     ${isOld && html`<p class="because"><b>The rules have changed since.</b> Why it goes where it goes is told by those that run now,
       version <code>${data.runs}</code>; where it went is what those of then decided.</p>`}
-    <div class="record-columns"><div class="record-what"><${Came} of=${data} /><${Left} ends=${data.ends} settled=${data.settled} /></div>
+    <div class="record-columns"><div class="record-what"><${Came} of=${data} /><${Left} ends=${data.ends} settled=${data.settled} flow=${flow} /></div>
       <${Why} told=${data.explanation} flow=${flow} isOld=${isOld} /></div></div>`;
 }
 
@@ -47,22 +47,32 @@ function Came({ of }: { of: Sample }) {
   </section>`;
 }
 
-function Left({ ends, settled }: { ends: readonly SampleEnd[]; settled: number | null }) {
+function Left({ ends, settled, flow }: { ends: readonly SampleEnd[]; settled: number | null; flow: string }) {
   return html`<section class="panel" aria-labelledby="left"><h2 id="left">What left</h2>
-    <ul class="ends">${ends.map((end) => html`<${EndOf} end=${end} />`)}</ul>
+    <ul class="ends">${ends.map((end) => html`<${EndOf} end=${end} flow=${flow} />`)}</ul>
     ${settled === null && html`<p class="none">Not all of what was read with it is settled yet.</p>`}</section>`;
 }
 
-function EndOf({ end }: { end: SampleEnd }) {
-  const isLetter = end.to === "dead_letter";
-  const tone = isLetter ? "bad" : end.to === "drop" ? "none" : "good";
-  const what = isLetter ? "dead letter" : end.to === "drop" ? "dropped" : end.to;
+const BECAME: Partial<Record<SampleEnd["became"], string>> = {
+  under_way: "under way",
+  buffered: "delivered, or in its disk buffer",
+  delivered: "delivered",
+};
+
+function EndOf({ end, flow }: { end: SampleEnd; flow: string }) {
+  const isToSink = end.to !== "dead_letter" && end.to !== "drop";
+  const isLetter = end.became === "dead_letter";
+  const tone = isLetter ? "bad" : !isToSink ? "none" : end.became === "under_way" ? "busy" : "good";
+  const what = isToSink ? end.to : isLetter ? "dead letter" : "dropped";
+  const letters = href(["dead-letters"], isToSink ? { flow, sink: end.to } : { flow });
   const settings = Object.entries(end.settings);
-  return html`<li><p class="end-head"><${Sign} tone=${tone} /><b>${tone === "good" ? html`<a href=${href([], { at: `sink/${end.to}` })}>→ <${Text} text=${what} /></a>` : what}</b>
-      ${end.rule ? html`<span class="none">by <${Text} text=${end.rule} /></span>` : null}${end.reason && html`<span class="word bad">${end.reason.replaceAll("_", " ")}</span>`}</p>
+  return html`<li><p class="end-head"><${Sign} tone=${tone} /><b>${isToSink ? html`<a href=${href([], { at: `sink/${end.to}` })}>→ <${Text} text=${what} /></a>` : what}</b>
+      ${end.rule ? html`<span class="none">by <${Text} text=${end.rule} /></span>` : null}
+      ${isToSink && isLetter ? html`<span class="word bad">dead letter</span>` : BECAME[end.became] ? html`<span class="none">${BECAME[end.became]}</span>` : null}${end.reason && html`<span class="word bad">${end.reason.replaceAll("_", " ")}</span>`}</p>
     ${end.detail && html`<p class="why"><${Text} text=${end.detail} longest=${2000} /></p>`}
+    ${isLetter && html`<p><a href=${letters}>${isToSink ? `Dead letters of ${flow} to ${end.to}` : `Dead letters of ${flow}`}</a></p>`}
     ${settings.map(([name, value]) => html`<div class="setting"><span class="label">${name}</span><${Value} value=${value} longest=${300} /></div>`)}
-    ${tone === "good" && (end.changed ? html`<${Payload} ...${shown(end.out)} label=${`What went out to ${end.to}`} none="changed, and not shown" />`
+    ${isToSink && (end.changed ? html`<${Payload} ...${shown(end.out)} label=${`What ${isLetter ? "was to go" : "went"} out to ${end.to}`} none="changed, and not shown" />`
       : html`<p class="none">as it came</p>`)}</li>`;
 }
 
