@@ -117,3 +117,34 @@ async def test_a_record_that_is_kept_no_longer_leads_to_newer_ones(open_console:
         await console.get("link", "Newer ones of shop").click()
         await console.sees("Sampled records")
         console.complaints.clear()  # the browser says that there is no such page
+
+
+HUGE = (9007199254740993, 12345678901234567890123)
+"""Integers that are no float of 64 bits."""
+EXACT = """\
+flow: shop
+from: [web, app]
+rules:
+  - {name: none, when: "[event.id].exists(i, i == 0) || event.more == {}", to: vip}
+  - {name: rest, to: [{sink: archive, set: {event.tier: gold}}]}
+"""
+
+
+async def test_integers_of_any_size_are_shown_digit_for_digit(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path, shop=EXACT)) as daemon:
+        memory.source("web").push(memory.records({"id": HUGE[0], "more": {"n": HUGE[1]}, "small": 1.5}))
+        async with asyncio.timeout(10):
+            while not daemon.samples.sample("shop"):
+                await asyncio.sleep(0.02)
+        console = await open_console(daemon, "#/flows/shop")
+        listed = console.get("list", "Sampled records").get_by_role("link").first
+        await expect(listed).to_contain_text(f'{{"id":{HUGE[0]},"more":{{"n":{HUGE[1]}}},"small":1.5}}')
+        await listed.click()
+        await expect(console.get("region", "The event")).to_contain_text(f'"n": {HUGE[1]}')
+        await expect(console.get("region", "The event")).to_contain_text(f'"id": {HUGE[0]}')
+        why = console.get("region", "Why")
+        while await why.locator("details:not([open]) > summary:visible").count():
+            await why.locator("details:not([open]) > summary:visible").first.click()
+        for value in HUGE:
+            await expect(why.locator(".outcome, .label").filter(has_text=str(value)).first).to_be_visible()
+        await expect(console.get("region", "What went out to archive")).to_contain_text(f'"id": {HUGE[0]}')

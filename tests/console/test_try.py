@@ -197,6 +197,16 @@ async def test_what_would_move_is_counted_and_explained(open_console: OpenConsol
         await expect(preview).to_contain_text("Of an earlier text")
 
 
+async def test_integers_of_any_size_are_previewed_digit_for_digit(open_console: OpenConsole, tmp_path: Path) -> None:
+    huge: JsonValue = {"quantity": "two", "id": 9007199254740993, "more": [12345678901234567890123]}
+    async with at_work(open_console, tmp_path, "#/try/shop?on=dead", seen=[GOOD, huge]) as (_, console):
+        await mend(console)
+        await console.page.keyboard.press("Control+Enter")
+        preview = panel(console, "Preview")
+        await preview.get_by_text('"id":9007199254740993,"more":[12345678901234567890123]').first.click()
+        await expect(preview.get_by_role("region", name="Record")).to_contain_text('"id": 9007199254740993')
+
+
 async def test_what_is_applied_is_written_as_it_stands_and_runs(open_console: OpenConsole, tmp_path: Path) -> None:
     async with at_work(open_console, tmp_path, "#/try/shop", seen=SEEN) as (daemon, console):
         await mend(console)

@@ -1,5 +1,6 @@
 /** Asking the daemon: JSON in, JSON out, with the token when there is one. */
 import { signal } from "@preact/signals";
+import { parsed } from "./exact.ts";
 
 /** A place in a text, and what is wrong there. */
 export interface Fault {
@@ -80,7 +81,7 @@ async function asked<T>(method: string, path: string, body?: string, signal?: Ab
     throw new ApiError(0, "the daemon does not answer");
   }
   if (!response.ok) throw await refusal(response);
-  return (await response.json()) as T;
+  return parsed(await response.text()) as T;
 }
 
 /** What an answer that is no success says. */

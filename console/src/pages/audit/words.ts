@@ -66,5 +66,6 @@ function names(value: unknown): string[] {
 }
 
 function text(value: unknown): string {
-  return value === undefined || value === null ? "" : String(value);
+  if (value === undefined || value === null) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -1,10 +1,11 @@
 /** A record: what came, why it went where it went, what left, and how long it took. */
 import { ApiError, at } from "../../api/client.ts";
-import type { Explanation as Told, Sample, SampleEnd } from "../../api/types.ts";
+import type { Explanation as Told, Raw, Sample, SampleEnd } from "../../api/types.ts";
 import { href } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { Explanation } from "../../parts/explanation.ts";
 import { bytes, clock, duration, exactly } from "../../parts/format.ts";
+import { laidOut } from "../../parts/json_text.ts";
 import { Empty, Failure, Loading } from "../../parts/notes.ts";
 import { Payload, Text, Value } from "../../parts/payload.ts";
 import { Sign } from "../../parts/state.ts";
@@ -76,14 +77,10 @@ function EndOf({ end, flow }: { end: SampleEnd; flow: string }) {
       : html`<p class="none">as it came</p>`)}</li>`;
 }
 
-/** A payload that went out: as JSON where it is. */
-function shown(out: SampleEnd["out"]): { json?: unknown; raw?: SampleEnd["out"] } {
-  if (typeof out !== "string") return { raw: out ?? null };
-  try {
-    return { json: JSON.parse(out) };
-  } catch {
-    return { raw: out };
-  }
+/** A payload that went out: set out where it is JSON. */
+function shown(out: SampleEnd["out"]): { raw: Raw | null; isJson: boolean } {
+  const laid = typeof out === "string" ? laidOut(out) : null;
+  return { raw: laid ?? out ?? null, isJson: laid !== null };
 }
 
 function Why({ told, flow, isOld }: { told: Told | null; flow: string; isOld: boolean }) {

@@ -1,9 +1,11 @@
 /** What the texts would do otherwise with records that the daemon has seen. */
+import { parsed } from "../../api/exact.ts";
 import { href } from "../../app/route.ts";
 import type { Change, Raw } from "../../api/types.ts";
 import { html, type Child } from "../../html.ts";
 import { Explanation } from "../../parts/explanation.ts";
 import { count, plural } from "../../parts/format.ts";
+import { isJson, laidOut } from "../../parts/json_text.ts";
 import { Payload, Text, Value } from "../../parts/payload.ts";
 import { Sign, State, type Tone } from "../../parts/state.ts";
 import type { Count, Difference, Example, Group } from "./told.ts";
@@ -93,7 +95,7 @@ function Ends({ ends: told }: { ends: readonly string[] }) {
 /** One record, and why it goes where it would go. */
 function ExampleOf({ example, flow }: { example: Example; flow: string }) {
   const link = (rule: string) => href(["flows", flow], { rule });
-  return html`<details class="example"><summary><${Value} value=${parsed(example.record)} longest=${140} /></summary>
+  return html`<details class="example"><summary><${Value} value=${meant(example.record)} longest=${140} /></summary>
     <div class="example-whole"><${RecordOf} example=${example} />
       ${example.changes?.map((change) => html`<div class="part"><span class="label"><${Text} text=${`${change.to}: ${change.what}`} /></span>
         <${ChangeOf} change=${change} /></div>`)}
@@ -113,19 +115,18 @@ function ChangeOf({ change }: { change: NonNullable<Example["changes"]>[number] 
 
 /** The record, set out where it is JSON. */
 function RecordOf({ example: { name, record } }: { example: Example }) {
-  const label = `Record ${name}`;
-  const value = parsed(record);
-  return value === record ? html`<${Payload} raw=${record} label=${label} />` : html`<${Payload} json=${value} label=${label} />`;
+  const laid = isShort(record) ? laidOut(record) : null;
+  return html`<${Payload} raw=${laid ?? record} isJson=${laid !== null} label=${`Record ${name}`} />`;
 }
 
-const LONGEST_PARSED = 65_536;
+const LONGEST_READ = 65_536;
 
-/** What a payload means as JSON, where it is that and not too long; else itself. */
-function parsed(record: Raw | null): unknown {
-  if (typeof record !== "string" || record.length > LONGEST_PARSED) return record;
-  try {
-    return JSON.parse(record) as unknown;
-  } catch {
-    return record;
-  }
+/** Whether it is a text that is not too long to be looked at as JSON. */
+function isShort(record: Raw | null): record is string {
+  return typeof record === "string" && record.length <= LONGEST_READ;
+}
+
+/** What a payload means as JSON, where it is that and short; else itself. */
+function meant(record: Raw | null): unknown {
+  return isShort(record) && isJson(record) ? parsed(record) : record;
 }
