@@ -249,14 +249,46 @@ async def test_what_somebody_else_wrote_meanwhile_is_not_lost(open_console: Open
         theirs = RULES.replace("agreed with sales", "agreed with sales and legal")
         path.write_text(theirs)
         await console.page.keyboard.press("Control+s")
-        await console.get("button", "Write the file and reload").click()
-        conflict = console.get("alert", "Changed on disk")
+        question = console.get("dialog", "Apply")
+        conflict = question.get_by_role("alert", name="Changed on disk")
         await conflict.get_by_text("What changed on disk").click()
         await expect(conflict.locator(".cm-changedLine")).to_contain_text("and legal")
-        assert path.read_text() == theirs
+        await expect(question.get_by_role("button", name="Write")).to_have_count(0)
+        await console.is_accessible()
         await conflict.get_by_role("button", name="Load it").click()
+        await expect(question).to_contain_text("Nothing is left to be written")
+        await expect(question.get_by_role("button", name="Write")).to_be_disabled()
+        assert path.read_text() == theirs
+        await question.get_by_role("button", name="Not now").click()
         await expect(await text_of(console)).to_contain_text("agreed with sales and legal")
         await expect(await text_of(console)).to_contain_text("int(event.quantity) > 0")
+
+
+async def test_what_is_written_over_somebody_elses_text_is_told_against_it(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    path = tmp_path / "rules" / "shop.yaml"
+    async with at_work(open_console, tmp_path, "#/try/shop") as (daemon, console):
+        await mend(console)
+        path.write_text(RULES.replace("agreed with sales", "agreed with sales and legal"))
+        await daemon.reload("a test")
+        await expect(console.get("alert", "Changed on disk")).to_be_visible()
+        await console.page.keyboard.press("Control+s")
+        question = console.get("dialog", "Apply")
+        await expect(question.get_by_role("button", name="Write")).to_have_count(0)
+        await question.get_by_role("button", name="Keep mine").click()
+        await expect(question.locator(".cm-deletedLine").first).to_contain_text("and legal")
+        await expect(question).to_contain_text("type(event.quantity) == int")
+        # Once more while the question stands: it is asked again, not lost.
+        latest = RULES.replace("agreed with sales", "agreed with legal")
+        path.write_text(latest)
+        await question.get_by_role("button", name="Write the file and reload").click()
+        await expect(question.get_by_role("alert", name="Changed on disk")).to_be_visible()
+        assert path.read_text() == latest
+        await question.get_by_role("button", name="Keep mine").click()
+        await question.get_by_role("button", name="Write the file and reload").click()
+        await expect(console.get("status", "Applied")).to_be_visible()
+        assert path.read_text() == RULES.replace("int(event.quantity) > 0", "type(event.quantity) == int")
 
 
 async def test_what_somebody_else_wrote_is_shown_once_it_runs(open_console: OpenConsole, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async function refuse(error: unknown, close: () => void): Promise<void> {
   refused.value = error;
   if (!(error instanceof ApiError)) return;
   if (error.status === 409) await loadFiles();
-  if (error.status === 409 && conflicts.value.length) close();
+  if (conflicts.value.length) refused.value = null; // the dialog shows them
   if (error.faults.length) {
     checked.value = { ...checked.value, isOld: false, findings: error.faults.map((fault) => ({ ...fault, tone: "bad" as const })) };
     say("It was refused; nothing was changed", "bad");
@@ -75,7 +75,11 @@ export function ApplyDialog({ close, download }: { close: () => void; download: 
   const kept = Object.keys(current.value).map(fileOf).filter((file) => file?.read_only);
   const many = edited.value.length;
   const what = many === 1 ? "the file" : `${many} files`;
+  const isNothing = many === 0 && !isWriting.value;
+  if (conflicts.value.length) return html`<${Dialog} title="Apply" close=${shut}><div class="apply"><${Conflicts} />
+    <p class="none">Nothing is written before it is said whose text is to stand.</p></div><//>`;
   return html`<${Dialog} title="Apply" close=${shut}><div class="apply">
+    ${isNothing ? html`<p>Nothing is left to be written: the text is that on disk.</p>` : null}
     ${Object.entries(current.value).map(([path, { base, text }]) => html`<section aria-label=${shortPath(path)}>
       <h3><${Text} text=${shortPath(path)} /></h3><${TextDiff} before=${base} after=${text} label=${`What changes in ${shortPath(path)}`} /></section>`)}
     ${kept.map((file) => html`<p><${State} tone="off"><${Text} text=${`${shortPath(file?.path ?? "")} cannot be written here: ${file?.read_only}`} /><//></p>`)}
@@ -85,7 +89,7 @@ export function ApplyDialog({ close, download }: { close: () => void; download: 
     ${refused.value ? html`<${Failure} error=${refused.value} />` : null}
     ${(isReadOnly || kept.length > 0) && html`<p>The daemon cannot write it: where the configuration comes from a repository or a ConfigMap, put the text there.
       <button type="button" onClick=${download}>Download the text</button></p>`}
-    <p class="none">Writes ${what}, then reloads at once. If the reload is refused, ${many === 1 ? "the file is" : "they are"} as before.</p>
+    ${!isNothing && html`<p class="none">Writes ${what}, then reloads at once. If the reload is refused, ${many === 1 ? "the file is" : "they are"} as before.</p>`}
     <p class="actions"><button type="button" class="primary" disabled=${isFaulty || isWriting.value || !many || kept.length > 0} onClick=${() => void write(shut)}>
       ${isWriting.value ? "Writing …" : `Write ${what} and reload`}</button>
       <button type="button" onClick=${shut}>Not now</button></p></div><//>`;

@@ -69,10 +69,12 @@ function Workbench({ file }: { file: FileTold }) {
     if (line) goal.value = { line, column: 1, turn: (goal.value?.turn ?? 0) + 1 };
   }, [line, file.path]);
   const run = () => void preview(on, file.path, ids);
-  const apply = () => {
-    if (edited.value.length) isApplying.value = true;
+  // What lies on disk by now decides what the dialog shows: what would be written, or first whose text is to stand.
+  const apply = async () => {
+    if (edited.value.length) await loadFiles();
+    isApplying.value = edited.value.length > 0;
   };
-  useShortcuts(run, apply);
+  useShortcuts(run, () => void apply());
   const goTo = (named: string, at: number, column: number) => {
     const other = files.value?.find((each) => isOf(named, each.path));
     if (other && other.path !== file.path) location.hash = addressOf(other, { line: at });
@@ -84,7 +86,7 @@ function Workbench({ file }: { file: FileTold }) {
         <button type="button" disabled=${!isChanged} onClick=${() => discard(file.path)}>Discard</button>
         <button type="button" onClick=${run} title="Ctrl Enter" aria-keyshortcuts="Control+Enter">Preview</button>
         <button type="button" class="primary" disabled=${!edited.value.length} onClick=${apply} title="Ctrl S" aria-keyshortcuts="Control+S">Apply …</button></div></header>
-    <${Conflicts} /><${AppliedOf} />
+    ${!isApplying.value && html`<${Conflicts} />`}<${AppliedOf} />
     <div class="try-body"><section class="try-editor" aria-label="Text">
         <${Editor} path=${file.path} label=${`Text of ${shortPath(file.path)}`} textNow=${() => textOf(file.path)} isRules=${file.kind !== "schema"}
           isReadOnly=${file.text === "" && Boolean(file.read_only)} findings=${findings} facts=${facts} goal=${goal.value}
