@@ -6,8 +6,9 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from consoles import Console, OpenConsole, project
+from consoles import Console, Look, OpenConsole, project
 from daemons import daemon_of
 from playwright.async_api import expect
 from pydantic import JsonValue
@@ -36,13 +37,13 @@ WAYS_OUT: list[tuple[JsonValue, str]] = [
 """Payloads, and what is seen of each."""
 
 
-async def _kept(daemon: Daemon, value: bytes) -> Sampled:
+async def _kept(daemon: Daemon, value: bytes, flow: str = "any") -> Sampled:
     """A record with this payload, once one is kept: of those that come, not each is."""
     async with asyncio.timeout(10):
         while True:
             memory.source("web").push(Batch([value]))
             await asyncio.sleep(0.1)
-            for sampled in daemon.samples.sample("any"):
+            for sampled in daemon.samples.sample(flow):
                 if sampled.batch.values == [value]:
                     return sampled
 
@@ -109,6 +110,62 @@ async def test_what_a_sink_says_and_names_of_rules_are_text(open_console: OpenCo
         await console.go("#/flows/any")
         await expect(console.get("region", "Rules")).to_contain_text("<script>document.title")
         await _is_whole(console)
+
+
+ARABIC = """\
+flow: تحويل الطلبات
+from: [web, app]
+rules:
+  - name: قاعدة
+    to: [{sink: مخزن, set: {event.total: "${event['قيمة']}"}}, {sink: مخزن البيانات الكبير جدا جدا جدا}]
+"""
+LONG = "مخزن البيانات الكبير جدا جدا جدا"
+OWN_WAY = """names => {
+    const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    const wrong = [];
+    for (let node; (node = walk.nextNode());) {
+        const text = node.nodeValue;
+        if (!names.some(name => text.includes(name)) || !node.parentElement.checkVisibility()) continue;
+        const style = getComputedStyle(node.parentElement);
+        const isText = node.parentElement.closest("code, .code, option");
+        if (!isText && (style.unicodeBidi !== "isolate" || !names.includes(text))) wrong.push(text);
+        if (!isText && style.direction !== "rtl") wrong.push(`${style.direction}: ${text}`);
+    }
+    return wrong;
+}"""
+"""What of these names stands in one text with others, or does not read from the right."""
+
+
+async def test_names_that_read_from_the_right_turn_nothing_around_them(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    path = project(tmp_path, any=ARABIC)
+    more = f"  {LONG}: {{type: memory, channel: more}}\nflows"
+    path.write_text(path.read_text().replace("archive:", "مخزن:").replace("flows", more))
+    names = ["تحويل الطلبات", "قاعدة", "مخزن", LONG]
+    async with daemon_of(path) as daemon:
+        kept = await _kept(daemon, json.dumps({"قيمة": "ألف", "ب": 1}).encode(), names[0])
+        console = await open_console(daemon, "#/")
+        flow = quote(names[0])
+        for address, seen in (
+            ("#/", LONG), (f"#/?at=flow/{flow}", "Where it delivers"), (f"#/flows/{flow}", "Sampled records"),
+            (f"#/flows/{flow}?rule={quote(names[1])}", "Matched"), (f"#/flows/{flow}/samples/{kept.id}", "What left"),
+        ):  # fmt: skip
+            await console.go(address)
+            await console.sees(seen)
+            assert await console.page.evaluate(OWN_WAY, names) == [], address
+        # A key and its value stand in the order in which they are written.
+        spans = console.get("region", "The event").locator(".json-key, .json-string")
+        assert [await span.evaluate("span => getComputedStyle(span).unicodeBidi") for span in await spans.all()] == [
+            "isolate"
+        ] * 3
+        await console.look(Look("light", 1280))
+        await console.go("#/")
+        name = console.page.locator(".node-name .outside", has_text=LONG)
+        # What does not fit is cut at the end of the name: the left.
+        assert await name.evaluate(
+            "name => [name.scrollWidth > name.clientWidth, getComputedStyle(name).textOverflow]"
+        ) == [True, "ellipsis"]
 
 
 async def test_the_page_may_run_nothing_but_itself(open_console: OpenConsole, tmp_path: Path) -> None:

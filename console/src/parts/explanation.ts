@@ -24,7 +24,7 @@ export function Explanation({ told, link, ends = true }: { told: Told; link?: (r
   </ol>`;
 }
 
-function Head({ tone, name, word, link, place }: { tone: Tone; name: string; word: string; link?: string; place?: string }) {
+function Head({ tone, name, word, link, place }: { tone: Tone; name: string; word: Child; link?: string; place?: string }) {
   return html`<div class="step-head"><${Sign} tone=${tone} />
     ${link ? html`<a class="name" href=${link}><${Text} text=${name} /></a>`
       : html`<span class="name"><${Text} text=${name} /></span>`}
@@ -35,7 +35,7 @@ const FATES: Record<string, Tone> = { error: "bad", violated: "bad", matched: "g
 
 function StepOf({ step, link }: { step: Step; link?: string }) {
   const tone = step.error ? "bad" : (FATES[step.fate] ?? "none");
-  const word = step.missing ? `does not match: ${step.missing} is missing` : step.fate.replaceAll("_", " ");
+  const word = step.missing ? html`does not match: <${Text} text=${step.missing} /> is missing` : step.fate.replaceAll("_", " ");
   return html`<li class=${step.fate === "not_reached" ? "unreached" : ""}>
     <${Head} tone=${tone} name=${step.name} word=${word} link=${link} place=${step.place} />
     ${step.error && html`<p class="why"><${Text} text=${step.error} /></p>`}
@@ -90,7 +90,7 @@ export function EvaluationOf({ of, open = false }: { of: Evaluation; open?: bool
 function ElementOf({ element }: { element: Element }) {
   const variables = Object.entries(element.variables);
   return html`<div class="part ${element.decides ? "decides" : ""}"><span class="label">[${element.number}]
-    ${variables.map(([name, value]) => html` ${name} = <${Value} value=${value} longest=${60} />`)}</span>
+    ${variables.map(([name, value]) => html` <${Text} text=${name} /> = <${Value} value=${value} longest=${60} />`)}</span>
     ${element.parts.map((part) => html`<${EvaluationOf} of=${part} />`)}</div>`;
 }
 
@@ -112,7 +112,7 @@ function EndOf({ end }: { end: End }) {
   const word = isLetter ? `dead letter: ${end.reason ?? ""}` : end.to === "drop" ? "dropped" : "goes out";
   const settings = Object.entries(end.settings ?? {});
   return html`<li class="end"><${Head} tone=${isLetter ? "bad" : end.to === "drop" ? "none" : "good"} name=${end.to}
-      word=${end.by ? `${word}, by ${end.by}` : word} />
+      word=${end.by ? html`${word}, by <${Text} text=${end.by} />` : word} />
     ${end.detail && html`<p class="why"><${Text} text=${end.detail} longest=${2000} /></p>`}
     ${settings.map(([name, value]) => html`<div class="setting"><span class="label">${name}</span><${Value} value=${value} /></div>`)}
     ${end.changed && end.value !== undefined ? html`<${Payload} raw=${end.value} label=${`What goes out to ${end.to}`} />`

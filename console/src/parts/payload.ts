@@ -137,7 +137,12 @@ export function Value({ value, longest = 120 }: { value: unknown; longest?: numb
   return html`<code class="value">${shown({ text: cut, isJson: true })}</code>`;
 }
 
-/** Text from outside on one line. */
+/** Names from outside, one after the other; each reads in its own direction. */
+export function Names({ of }: { of: readonly string[] }) {
+  return html`${of.map((name, place) => html`${place ? ", " : ""}<${Text} text=${name} />`)}`;
+}
+
+/** Text from outside on one line. What is put beside it, arrows above all, stays out of it: it may turn the direction. */
 export function Text({ text, longest = 300 }: { text: string; longest?: number }) {
   return html`<bdi class="outside">${inert(text.length > longest ? `${text.slice(0, longest)}…` : text)}</bdi>`;
 }

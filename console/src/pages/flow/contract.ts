@@ -3,7 +3,7 @@ import type { FlowDetail, Target } from "../../api/types.ts";
 import { html } from "../../html.ts";
 import { Cel } from "../../parts/cel.ts";
 import { count } from "../../parts/format.ts";
-import { Payload, Text } from "../../parts/payload.ts";
+import { Names, Payload, Text } from "../../parts/payload.ts";
 import { Sign } from "../../parts/state.ts";
 
 /** What a record must satisfy before any rule sees it, and what the names of `let` stand for. */
@@ -17,10 +17,10 @@ export function Contract({ flow }: { flow: FlowDetail }) {
       ${contract.checks.map((check) => html`<div class="check"><p><${Sign} tone=${check.violations ? "warn" : "good"} />
         <b><${Text} text=${check.name} /></b>${violations(check.violations)}</p><${Cel} text=${check.expression} /></div>`)}
       ${bySchema.map(([name, many]) => html`<div class="check"><p><${Sign} tone="warn" /><b><${Text} text=${name} /></b>${violations(many)}</p></div>`)}
-      ${contract.sensitive.length > 0 && html`<p>Never shown: ${contract.sensitive.map((path, place) => html`${place ? ", " : ""}<code>${path}</code>`)}</p>`}
+      ${contract.sensitive.length > 0 && html`<p>Never shown: <code><${Names} of=${contract.sensitive} /></code></p>`}
       ${contract.schema !== null && html`<details><summary>JSON Schema</summary><${Payload} json=${contract.schema} label="JSON Schema" /></details>`}</section>
     ${Object.keys(flow.let).length > 0 && html`<section class="panel" aria-labelledby="let"><h2 id="let">Names</h2>
-      <dl class="lets">${Object.entries(flow.let).map(([name, text]) => html`<div><dt><code>${name}</code></dt><dd><${Cel} text=${text} /></dd></div>`)}</dl></section>`}
+      <dl class="lets">${Object.entries(flow.let).map(([name, text]) => html`<div><dt><code><${Text} text=${name} /></code></dt><dd><${Cel} text=${text} /></dd></div>`)}</dl></section>`}
 `;
 }
 
@@ -37,5 +37,5 @@ function violations(many: number) {
 function ends(to: Target[] | string | null) {
   if (to === null) return html`<span class="none">nothing is left for it</span>`;
   if (typeof to === "string") return to.replaceAll("_", " ");
-  return to.map((target) => target.sink.replaceAll("_", " ")).join(", ");
+  return html`<${Names} of=${to.map(({ sink }) => (sink === "dead_letter" ? "dead letter" : sink))} />`;
 }

@@ -7,7 +7,7 @@ import { html, type Child } from "../../html.ts";
 import { Cel, Written } from "../../parts/cel.ts";
 import { Chart } from "../../parts/chart.ts";
 import { count, perSecond } from "../../parts/format.ts";
-import { Text } from "../../parts/payload.ts";
+import { Names, Text } from "../../parts/payload.ts";
 import { Sparkline } from "../../parts/sparkline.ts";
 import { Sign } from "../../parts/state.ts";
 import { useInView } from "../../parts/use.ts";
@@ -60,15 +60,19 @@ function RuleRow({ rule, number, flow, isChosen, isNew, speed, values }: Row) {
       ${values && html`<${Sparkline} values=${values} width=${84} height=${18} label="the last hour" />`}</span></a></li>`;
 }
 
+function sinkName(sink: string): string {
+  return sink === "dead_letter" ? "dead letters" : sink;
+}
+
 /** In a few words, what a rule does with a record that it matches. */
 function Does({ rule }: { rule: Rule }) {
   const parts: Child[] = [];
   if (rule.split) parts.push("splits");
   if (rule.emit !== null) parts.push("emits");
   const shaped = Object.keys(rule.set).length + rule.unset.length;
-  if (shaped) parts.push(Object.keys(rule.set).length ? `sets ${Object.keys(rule.set).join(", ")}` : `unsets ${rule.unset.join(", ")}`);
+  if (shaped) parts.push(Object.keys(rule.set).length ? html`sets <${Names} of=${Object.keys(rule.set)} />` : html`unsets <${Names} of=${rule.unset} />`);
   for (const gate of rule.gates) parts.push(gate.kind);
-  if (rule.to.length) parts.push(html`<span class="to">→ ${rule.to.map((sink) => sink.replace("dead_letter", "dead letters")).join(", ")}</span>`);
+  if (rule.to.length) parts.push(html`<span class="to">→ <${Names} of=${rule.to.map(sinkName)} /></span>`);
   if (rule.continues) parts.push("continues");
   if (!rule.to.length) parts.push("goes on");
   return html`${parts.map((part, place) => html`${place ? " · " : ""}${part}`)}`;
@@ -97,12 +101,12 @@ export function RuleDetail({ rule, flow, history }: { rule: Rule; flow: FlowDeta
   return html`<section class="panel rule-detail" ref=${section} aria-label=${`Rule ${rule.name}`}><header class="section-head"><div><span class="eyebrow">rule · ${rule.place}</span>
       <h2><${Text} text=${rule.name} /></h2></div><a class="button quiet" href=${href(["flows", flow.name])} aria-label="Close the rule">✕</a></header>
     ${rule.when !== null && html`<div class="written"><span class="label">when</span><${Cel} text=${rule.when} /></div>`}
-    ${rule.split && html`<div class="written"><span class="label">split</span><span><${Cel} text=${rule.split.each} /> as <code>${rule.split.name}</code></span></div>`}
+    ${rule.split && html`<div class="written"><span class="label">split</span><span><${Cel} text=${rule.split.each} /> as <code><${Text} text=${rule.split.name} /></code></span></div>`}
     ${rule.expect.map((check) => html`<div class="written"><span class="label">expect</span><span><b><${Text} text=${check.name} /></b>
       ${" "}<${Cel} text=${check.expression} /> <span class=${check.violations ? "word warn" : "none"}>${count(check.violations)} broke it</span></span></div>`)}
     <${Shape} shape=${rule} />
     ${rule.gates.map((gate) => html`<${GateOf} gate=${gate} />`)}
-    ${rule.targets.map((target) => html`<div class="target"><p>→ <b><${Text} text=${target.sink.replace("dead_letter", "dead letters")} /></b></p>
+    ${rule.targets.map((target) => html`<div class="target"><p>→ <b><${Text} text=${sinkName(target.sink)} /></b></p>
       ${Object.entries(target.settings).map(([name, value]) => html`<div class="written"><span class="label">${name}</span><${Written} value=${value} /></div>`)}
       <${Shape} shape=${target} /></div>`)}
     <p class="none">${count(rule.records)} records · ${count(rule.errors)} errors${rule.dropped ? ` · ${count(rule.dropped)} dropped` : ""}
@@ -114,8 +118,8 @@ export function RuleDetail({ rule, flow, history }: { rule: Rule; flow: FlowDeta
 
 function Shape({ shape }: { shape: Pick<Target, "set" | "unset" | "emit"> }) {
   return html`${Object.entries(shape.set).map(([path, value]) => html`<div class="written"><span class="label">set</span>
-      <span><code>${path}</code> = <${Written} value=${value} /></span></div>`)}
-    ${shape.unset.map((path) => html`<div class="written"><span class="label">unset</span><code>${path}</code></div>`)}
+      <span><code><${Text} text=${path} /></code> = <${Written} value=${value} /></span></div>`)}
+    ${shape.unset.map((path) => html`<div class="written"><span class="label">unset</span><code><${Text} text=${path} /></code></div>`)}
     ${shape.emit !== null && html`<div class="written"><span class="label">emit</span><${Written} value=${shape.emit} /></div>`}`;
 }
 

@@ -35,9 +35,9 @@ function SampleRow({ sampled }: { sampled: Sampled }) {
 }
 
 /** Where a record went, as a small word. */
-function EndTag({ end }: { end: Pick<SampleEnd, "to" | "became"> }) {
-  const kind = end.became === "dead_letter" ? "bad" : end.to === "drop" ? "off" : "good";
-  const way = end.became === "dead_letter" ? `→ ${end.to}: dead letter` : `→ ${end.to}`;
-  const word = end.to === "dead_letter" ? "dead letter" : end.to === "drop" ? "dropped" : way;
-  return html`<span class="end-tag ${kind}"><${Text} text=${word} longest=${40} /></span>`;
+export function EndTag({ end }: { end: Pick<SampleEnd, "to" | "became"> }) {
+  const isLost = end.became === "dead_letter";
+  const kind = isLost ? "bad" : end.to === "drop" ? "off" : "good";
+  const word = end.to === "dead_letter" ? "dead letter" : end.to === "drop" ? "dropped" : null;
+  return html`<span class="end-tag ${kind}">${word ?? html`→ <${Text} text=${end.to} longest=${40} />${isLost && ": dead letter"}`}</span>`;
 }

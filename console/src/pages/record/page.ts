@@ -17,7 +17,7 @@ export function RecordPage({ flow, id }: { flow: string; id: string }) {
   if (!data) return error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} />`;
   const isOld = data.decided_by !== data.runs;
   return html`<div class="record"><header class="page-head"><div><nav class="crumbs" aria-label="Where this is">
-        <a href=${href(["flows", flow])}>‹ Flow ${flow}</a></nav><h1>A record of <${Text} text=${data.source} /></h1>
+        <a href=${href(["flows", flow])}>‹ Flow <${Text} text=${flow} /></a></nav><h1>A record of <${Text} text=${data.source} /></h1>
       <p class="none">${bytes(data.size)} · decided by version <code>${data.decided_by}</code></p></div><${Times} of=${data} /></header>
     ${isOld && html`<p class="because"><b>The rules have changed since.</b> Why it goes where it goes is told by those that run now,
       version <code>${data.runs}</code>; where it went is what those of then decided.</p>`}
@@ -27,7 +27,7 @@ export function RecordPage({ flow, id }: { flow: string; id: string }) {
 
 function Gone({ flow }: { flow: string }) {
   return html`<${Empty} isPage title="This record is not kept any more"><p>Of each flow some records are kept in memory, the last ones.</p>
-    <p><a class="button" href=${href(["flows", flow])}>Newer ones of ${flow}</a></p><//>`;
+    <p><a class="button" href=${href(["flows", flow])}>Newer ones of <${Text} text=${flow} /></a></p><//>`;
 }
 
 /** Read, decided, settled: when, and how long each took. */

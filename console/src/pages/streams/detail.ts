@@ -58,7 +58,7 @@ function OfSource({ name, source }: { name: string; source: Source }) {
   async function turn(): Promise<void> {
     try {
       await post(isPaused ? path`/api/sources/${name}/resume` : path`/api/sources/${name}/pause`);
-      say(isPaused ? `${name} is read again` : `${name} is paused`);
+      say(isPaused ? `Source ${name} is read again` : `Source ${name} is paused`);
     } catch (error) {
       complain(error);
     }

@@ -97,7 +97,7 @@ function ExampleOf({ example, flow }: { example: Example; flow: string }) {
   const link = (rule: string) => href(["flows", flow], { rule });
   return html`<details class="example"><summary><${Value} value=${meant(example.record)} longest=${140} /></summary>
     <div class="example-whole"><${RecordOf} example=${example} />
-      ${example.changes?.map((change) => html`<div class="part"><span class="label"><${Text} text=${`${change.to}: ${change.what}`} /></span>
+      ${example.changes?.map((change) => html`<div class="part"><span class="label"><${Text} text=${change.to} />: <${Text} text=${change.what} /></span>
         <${ChangeOf} change=${change} /></div>`)}
       ${example.new && html`<details class="why-then" open><summary>Why, by what is written here</summary><${Explanation} told=${example.new} /></details>`}
       ${example.old && html`<details class="why-now"><summary>Why, by what runs now</summary><${Explanation} told=${example.old} link=${link} /></details>`}
