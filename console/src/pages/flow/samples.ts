@@ -35,7 +35,7 @@ function SampleRow({ sampled }: { sampled: Sampled }) {
 }
 
 /** Where a record went, as a small word. */
-export function EndTag({ end }: { end: Pick<SampleEnd, "to" | "became"> }) {
+function EndTag({ end }: { end: Pick<SampleEnd, "to" | "became"> }) {
   const isLost = end.became === "dead_letter";
   const kind = isLost ? "bad" : end.to === "drop" ? "off" : "good";
   const word = end.to === "dead_letter" ? "dead letter" : end.to === "drop" ? "dropped" : null;
