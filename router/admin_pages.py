@@ -14,7 +14,7 @@ from aiohttp import web
 
 from router.admin import Subject
 from router.api import ENDPOINTS
-from router.api.guard import Guard
+from router.api.guard import GUARD, Guard
 from router.api.live import BROADCAST, Broadcast
 from router.api.server import MAX_BODY, Api
 from router.console import Console
@@ -28,9 +28,9 @@ class AdminPages:
 
     def __init__(self, subject: Subject, host: str) -> None:
         self._subject = subject
-        guard = Guard(host, self._token)
-        self._api = Api(subject, guard, ENDPOINTS)
-        self._console = Console(guard.refuses_page)
+        self._guard = Guard(host, self._token)
+        self._api = Api(subject, self._guard, ENDPOINTS)
+        self._console = Console(self._guard.refuses_page)
 
     def runner(self) -> web.AppRunner:
         """What serves them."""
@@ -40,6 +40,7 @@ class AdminPages:
         app.router.add_get("/readyz", self._readyz)
         self._api.mount(app)
         self._console.mount(app)
+        app[GUARD] = self._guard
         app[BROADCAST] = Broadcast(self._subject)
         app.on_shutdown.append(self._end_streams)
         # Bodies are read as they are sent: the API refuses those that are packed, and a false one fails nowhere else.

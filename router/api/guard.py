@@ -65,6 +65,9 @@ class Guard:
             return True
 
 
+GUARD = web.AppKey("guard", Guard)
+
+
 def _shows(request: web.Request, token: str) -> bool:
     given = request.headers.get("Authorization", "")
     return hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode())

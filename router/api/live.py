@@ -191,12 +191,13 @@ async def _live(_: Subject, call: Call) -> web.StreamResponse:
         raise Failed(429, f"there are {MAX_LISTENERS} listeners already; end one of them")
     broadcast.listeners += 1
     try:
-        answer = await stream.begin(call.request)
-        with contextlib.suppress(ConnectionError):  # whoever listened has gone
+        events = stream.Stream(call.request)
+        await events.begin()
+        with contextlib.suppress(ConnectionError):  # whoever listened has gone, or may not any more
             while not broadcast.closed.is_set():
-                await stream.write(answer, broadcast.text())
+                await events.write(broadcast.text())
                 await broadcast.next()
-        return answer
+        return events.answer
     finally:
         broadcast.listeners -= 1
 

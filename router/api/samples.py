@@ -173,10 +173,11 @@ async def _tap(subject: Subject, call: Call) -> web.StreamResponse:
     except TooManyTaps as error:
         raise Failed(429, str(error)) from error
     try:
-        answer = await stream.begin(call.request)
-        with contextlib.suppress(ConnectionError):  # whoever listened has gone
-            await _Listener(subject, tap, where, wanted.rate).tell(answer)
-        return answer
+        events = stream.Stream(call.request)
+        await events.begin()
+        with contextlib.suppress(ConnectionError):  # whoever listened has gone, or may not any more
+            await _Listener(subject, tap, where, wanted.rate).tell(events)
+        return events.answer
     finally:
         tap.close()
 
@@ -193,7 +194,7 @@ class _Listener:
         self._left = self._most
         self._told = self._written = time.monotonic()
 
-    async def tell(self, answer: web.StreamResponse) -> None:
+    async def tell(self, events: stream.Stream) -> None:
         """Write, some records at a time."""
         while not self._tap.ended:
             some = await self._tap.take(_GATHER_SECONDS, _TELL_SECONDS)
@@ -203,7 +204,7 @@ class _Listener:
                 text = ": nothing yet\n\n"  # what lies between ends a connection on which nothing happens
             if text:
                 self._written = now
-                await stream.write(answer, text)
+            await events.write(text)
 
     def _events(self, some: Sequence[Sampled], now: float) -> Iterator[str]:
         if not self._redaction.is_of(self._subject.configuration):  # a reload has taken place

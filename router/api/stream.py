@@ -9,27 +9,38 @@ from typing import Any
 
 from aiohttp import web
 
+from router.api.guard import GUARD
 from router.api.server import SAFE, masked
 
 WRITE_SECONDS = 30.0
 """Whoever takes nothing for so long is taken for gone."""
 
 
-async def begin(request: web.Request) -> web.StreamResponse:
-    """A stream that answers the request."""
-    stream = web.StreamResponse(headers=SAFE)
-    stream.content_type, stream.charset = "text/event-stream", "utf-8"
-    await stream.prepare(request)
-    return stream
+class Stream:
+    """A stream that answers a request, for as long as the request would be granted: a token may be changed."""
 
+    def __init__(self, request: web.Request) -> None:
+        self.answer = web.StreamResponse(headers=SAFE)
+        self._request = request
+        self._guard = request.app[GUARD]
 
-async def write(stream: web.StreamResponse, text: str) -> None:
-    """Write events, or comments. Raises ConnectionError when whoever listened has gone, or takes nothing any more."""
-    try:
-        async with asyncio.timeout(WRITE_SECONDS):
-            await stream.write(text.encode(errors="replace"))
-    except TimeoutError as error:
-        raise ConnectionError("it takes nothing") from error
+    async def begin(self) -> None:
+        """Answer."""
+        self.answer.content_type, self.answer.charset = "text/event-stream", "utf-8"
+        await self.answer.prepare(self._request)
+
+    async def write(self, text: str) -> None:
+        """Write events, or comments, or nothing. Raises ConnectionError when whoever listened has gone, takes nothing
+        any more, or may not listen any more."""
+        if self._guard.refuses(self._request) is not None:
+            raise ConnectionError("it is not granted any more")
+        if not text:
+            return
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self.answer.write(text.encode(errors="replace"))
+        except TimeoutError as error:
+            raise ConnectionError("it takes nothing") from error
 
 
 def event(name: str, data: Mapping[str, Any], mask: Callable[[str], str]) -> str:

@@ -114,6 +114,25 @@ async def test_a_token_is_asked_for_once(open_console: OpenConsole, tmp_path: Pa
         console.complaints.clear()  # the browser says that it was refused
 
 
+async def test_a_page_asks_for_the_new_token_when_the_one_that_it_has_is_changed(
+    open_console: OpenConsole, tmp_path: Path
+) -> None:
+    file = project(tmp_path, ", token: knock-knock")
+    async with daemon_of(file) as daemon:
+        console = await open_console(daemon)
+        await console.get("textbox", "Token").fill("knock-knock")
+        await console.get("button", "Continue").click()
+        await console.sees("All well")
+        file.write_text(file.read_text().replace("knock-knock", "who-is-there"))
+        await daemon.reload("api", "test")
+        await console.get("textbox", "Token").fill("who-is-there")
+        await console.get("button", "Continue").click()
+        await expect(console.get("dialog")).not_to_be_visible()
+        await console.sees("All well")
+        await expect(console.page.get_by_text("A token is needed")).not_to_be_visible()
+        console.complaints.clear()  # the browser says that it was refused
+
+
 async def test_the_keyboard_leads_everywhere(open_console: OpenConsole, tmp_path: Path) -> None:
     async with daemon_of(project(tmp_path)) as daemon:
         console = await open_console(daemon)

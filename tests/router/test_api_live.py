@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from api_daemons import SECRET, Client, client_of, project
 from pydantic import JsonValue
 
 from connectors import memory
 from router.api.live import MAX_LISTENERS, SECONDS, Live
+
+
+@pytest.fixture(autouse=True)
+def fresh_channels() -> Iterator[None]:
+    """Doubles of a test begin empty, and so do those of the tests that come after these."""
+    memory.forget()
+    yield
+    memory.forget()
 
 
 async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

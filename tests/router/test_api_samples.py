@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from api_daemons import ORDERS, SECRET, Client, client_of, project
 
 from connectors import memory
@@ -14,6 +16,14 @@ from router import Batch
 
 OPEN = ORDERS.replace("contract: {sensitive: [event.user.email]}\n", "")
 """The same flow, in which nothing is sensitive."""
+
+
+@pytest.fixture(autouse=True)
+def fresh_channels() -> Iterator[None]:
+    """Doubles of a test begin empty, and so do those of the tests that come after these."""
+    memory.forget()
+    yield
+    memory.forget()
 
 
 def refuse(batch: Batch) -> None:

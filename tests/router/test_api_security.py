@@ -66,6 +66,26 @@ async def test_a_reload_may_bring_another_token(tmp_path: Path) -> None:
         assert (await client.ask("GET", "/api/status", headers={"Authorization": "Bearer n3w"}))[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/api/live", "/api/flows/orders/tap"])
+async def test_a_stream_ends_when_the_token_that_opened_it_is_not_right_any_more(tmp_path: Path, path: str) -> None:
+    """And not when a reload leaves the token as it is."""
+    file = project(tmp_path, ", token: s3cret")
+    async with client_of(file) as client, client.session.get(client.url + path, headers=TOKEN) as answer:
+        assert await answer.content.readline()
+        assert (await client.ask("POST", "/api/reload", headers=TOKEN, json={}))[0] == 200
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2.5):
+                await answer.content.read()
+        file.write_text(file.read_text().replace("s3cret", "n3w"))
+        assert (await client.ask("POST", "/api/reload", headers=TOKEN, json={}))[0] == 200
+        async with asyncio.timeout(5):
+            await answer.content.read()
+        assert answer.content.at_eof()
+        new = {"Authorization": "Bearer n3w"}
+        async with client.session.get(client.url + path, headers=new) as other:
+            assert await other.content.readline()
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -49,7 +49,7 @@ export function listen(path: string, listener: Listener): () => void {
     void open();
   }
 
-  const stopToken = token.subscribe(() => attempt && again());
+  const stopToken = token.subscribe(() => (attempt || timer) && again());
   document.addEventListener("visibilitychange", again);
   void open();
   return () => {
