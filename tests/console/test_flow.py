@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from consoles import OpenConsole, project
+from consoles import SHOP, OpenConsole, project
 from daemons import daemon_of
 from playwright.async_api import expect
 from pydantic import JsonValue
@@ -23,9 +23,9 @@ NEGATIVE: JsonValue = {"type": "order", "amount": -1, "plan": "free"}
 
 
 @asynccontextmanager
-async def shop(folder: Path, *values: JsonValue) -> AsyncIterator[Daemon]:
+async def shop(folder: Path, *values: JsonValue, rules: str = SHOP) -> AsyncIterator[Daemon]:
     """A daemon through which these have gone."""
-    async with daemon_of(project(folder)) as daemon:
+    async with daemon_of(project(folder, shop=rules)) as daemon:
         memory.source("web").push(memory.records(*values))
         async with asyncio.timeout(10):
             while not daemon.samples.sample("shop"):
@@ -96,6 +96,16 @@ async def test_a_record_that_a_sink_refused_is_no_success_and_leads_to_its_lette
         await console.is_accessible()
         await refused.get_by_role("link", name="Dead letters").click()
         await expect(console.get("list", "Dead letters").get_by_role("listitem")).to_have_count(1)
+
+
+async def test_deliveries_to_one_sink_are_told_apart(open_console: OpenConsole, tmp_path: Path) -> None:
+    rules = SHOP.replace("to: archive}", "to: [{sink: vip, set: {event.tier: all}}]}")
+    async with shop(tmp_path, BIG, rules=rules) as daemon:
+        console = await open_console(daemon, "#/flows/shop")
+        await console.get("list", "Sampled records").get_by_role("link").first.click()
+        await expect(console.get("region", "What went out to vip, 1")).to_contain_text("gold")
+        await expect(console.get("region", "What went out to vip, 2")).to_contain_text("all")
+        await console.is_accessible()
 
 
 async def test_what_a_reload_changed_is_said(open_console: OpenConsole, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import type {
   Change, Check, Element, End, Evaluation, Explanation as Told, Shaping, Step,
 } from "../api/types.ts";
 import { html, type Child } from "../html.ts";
+import { endNames } from "./format.ts";
 import { Payload, Text, Value } from "./payload.ts";
 import { Sign, State, type Tone } from "./state.ts";
 
@@ -10,6 +11,7 @@ import { Sign, State, type Tone } from "./state.ts";
  * left out, as somewhere else on the page. */
 export function Explanation({ told, link, ends = true }: { told: Told; link?: (rule: string) => string; ends?: boolean }) {
   const contract = told.contract;
+  const names = endNames(told.goes_to);
   return html`<ol class="explanation">
     ${told.undecodable && html`<li><${Head} tone="bad" name="decode" word="cannot be decoded" />
       <p class="why"><${Text} text=${told.undecodable.detail || told.undecodable.reason} /></p></li>`}
@@ -20,7 +22,7 @@ export function Explanation({ told, link, ends = true }: { told: Told; link?: (r
       ${contract.expect?.map((check) => html`<${CheckOf} check=${check} />`)}</li>`}
     ${told.rules.map((step) => html`<${StepOf} step=${step} link=${link?.(step.name)} />`)}
     ${told.otherwise?.map((step) => html`<${StepOf} step=${step} />`)}
-    ${ends && told.goes_to.map((end) => html`<${EndOf} end=${end} />`)}
+    ${ends && told.goes_to.map((end, place) => html`<${EndOf} end=${end} of=${names[place]} />`)}
   </ol>`;
 }
 
@@ -107,7 +109,7 @@ function Outcome({ of }: { of: Evaluation }) {
 }
 
 /** Where it went, and what went out. */
-function EndOf({ end }: { end: End }) {
+function EndOf({ end, of }: { end: End; of: string }) {
   const isLetter = end.to === "dead_letter";
   const word = isLetter ? `dead letter: ${end.reason ?? ""}` : end.to === "drop" ? "dropped" : "goes out";
   const settings = Object.entries(end.settings ?? {});
@@ -115,6 +117,6 @@ function EndOf({ end }: { end: End }) {
       word=${end.by ? html`${word}, by <${Text} text=${end.by} />` : word} />
     ${end.detail && html`<p class="why"><${Text} text=${end.detail} longest=${2000} /></p>`}
     ${settings.map(([name, value]) => html`<div class="setting"><span class="label">${name}</span><${Value} value=${value} /></div>`)}
-    ${end.changed && end.value !== undefined ? html`<${Payload} raw=${end.value} label=${`What goes out to ${end.to}`} />`
+    ${end.changed && end.value !== undefined ? html`<${Payload} raw=${end.value} label=${`What goes out to ${of}`} />`
       : end.type && html`<p class="none">${end.changed ? "changed" : "as it came"}</p>`}</li>`;
 }

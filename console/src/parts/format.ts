@@ -83,3 +83,14 @@ function asDate(time: number | string | null | undefined): Date | null {
 function digits(value: number): string {
   return value < 10 ? value.toFixed(1).replace(/\.0$/, "") : String(Math.round(value));
 }
+
+/** What tells the ends of a record apart where several lead to one place: its name, with a number behind it. */
+export function endNames(ends: readonly { to: string }[]): string[] {
+  const alike = Map.groupBy(ends, ({ to }) => to);
+  const seen = new Map<string, number>();
+  return ends.map(({ to }) => {
+    const number = (seen.get(to) ?? 0) + 1;
+    seen.set(to, number);
+    return (alike.get(to)?.length ?? 0) > 1 ? `${to}, ${number}` : to;
+  });
+}

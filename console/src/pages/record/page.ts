@@ -4,7 +4,7 @@ import type { Explanation as Told, Raw, Sample, SampleEnd } from "../../api/type
 import { href } from "../../app/route.ts";
 import { html } from "../../html.ts";
 import { Explanation } from "../../parts/explanation.ts";
-import { bytes, clock, duration, exactly } from "../../parts/format.ts";
+import { bytes, clock, duration, endNames, exactly } from "../../parts/format.ts";
 import { laidOut } from "../../parts/json_text.ts";
 import { Empty, Failure, Loading } from "../../parts/notes.ts";
 import { Payload, Text, Value } from "../../parts/payload.ts";
@@ -49,8 +49,9 @@ function Came({ of }: { of: Sample }) {
 }
 
 function Left({ ends, settled, flow }: { ends: readonly SampleEnd[]; settled: number | null; flow: string }) {
+  const names = endNames(ends);
   return html`<section class="panel" aria-labelledby="left"><h2 id="left">What left</h2>
-    <ul class="ends">${ends.map((end) => html`<${EndOf} end=${end} flow=${flow} />`)}</ul>
+    <ul class="ends">${ends.map((end, place) => html`<${EndOf} end=${end} name=${names[place]} flow=${flow} />`)}</ul>
     ${settled === null && html`<p class="none">Not all of what was read with it is settled yet.</p>`}</section>`;
 }
 
@@ -60,7 +61,7 @@ const BECAME: Partial<Record<SampleEnd["became"], string>> = {
   delivered: "delivered",
 };
 
-function EndOf({ end, flow }: { end: SampleEnd; flow: string }) {
+function EndOf({ end, name, flow }: { end: SampleEnd; name: string; flow: string }) {
   const isToSink = end.to !== "dead_letter" && end.to !== "drop";
   const isLetter = end.became === "dead_letter";
   const tone = isLetter ? "bad" : !isToSink ? "none" : end.became === "under_way" ? "busy" : "good";
@@ -73,7 +74,7 @@ function EndOf({ end, flow }: { end: SampleEnd; flow: string }) {
     ${end.detail && html`<p class="why"><${Text} text=${end.detail} longest=${2000} /></p>`}
     ${isLetter && html`<p><a href=${letters}>${isToSink ? `Dead letters of ${flow} to ${end.to}` : `Dead letters of ${flow}`}</a></p>`}
     ${settings.map(([name, value]) => html`<div class="setting"><span class="label">${name}</span><${Value} value=${value} longest=${300} /></div>`)}
-    ${isToSink && (end.changed ? html`<${Payload} ...${shown(end.out)} label=${`What ${isLetter ? "was to go" : "went"} out to ${end.to}`} none="changed, and not shown" />`
+    ${isToSink && (end.changed ? html`<${Payload} ...${shown(end.out)} label=${`What ${isLetter ? "was to go" : "went"} out to ${name}`} none="changed, and not shown" />`
       : html`<p class="none">as it came</p>`)}</li>`;
 }
 
