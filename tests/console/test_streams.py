@@ -103,6 +103,7 @@ async def test_what_is_sought_is_shown_with_what_it_has_to_do_with(open_console:
 async def test_a_token_is_asked_for_once(open_console: OpenConsole, tmp_path: Path) -> None:
     async with daemon_of(project(tmp_path, ", token: knock-knock")) as daemon:
         console = await open_console(daemon)
+        await expect(console.get("textbox", "Token")).to_be_focused()
         await console.get("textbox", "Token").fill("wrong")
         await console.get("button", "Continue").click()
         await console.sees("The token that was given is not it.")
@@ -146,6 +147,31 @@ async def test_the_keyboard_leads_everywhere(open_console: OpenConsole, tmp_path
         await expect(console.get("dialog", "Keys")).to_be_visible()
         await console.page.keyboard.press("Escape")
         await expect(console.get("dialog", "Keys")).not_to_be_visible()
+
+
+async def test_on_another_page_the_keyboard_is_at_its_heading(open_console: OpenConsole, tmp_path: Path) -> None:
+    async with daemon_of(project(tmp_path)) as daemon:
+        memory.source("web").push(memory.records({"type": "order", "amount": -1}, VISIT))
+        await until(lambda: daemon.samples.sample("shop"))
+        console = await open_console(daemon)
+        await console.sees("1 dead letter")
+        focused = "document.activeElement.tagName"
+        assert await console.page.evaluate(focused) == "BODY"
+        for address, level, name in (
+            ("#/flows/shop", 1, "shop"), ("#/dead-letters", 1, "Dead letters"),
+            ("#/dead-letters/1", 2, "Dead letter 1"), ("#/history", 1, "Audit"),
+            ("#/try/shop", 1, "Try it"), ("#/configuration", 1, "Configuration"),
+            ("#/nowhere", 1, "There is no such page"), ("#/", 1, "Streams"),
+        ):  # fmt: skip
+            await console.go(address)
+            await expect(console.get("heading", name, level=level, exact=True)).to_be_focused()
+        # What is told once a second takes the focus from nobody.
+        await console.get("link", "Audit").focus()
+        await console.page.wait_for_timeout(2_200)
+        await expect(console.get("link", "Audit")).to_be_focused()
+        # A text that is there to be edited is where the keyboard is.
+        await console.go("#/try/shop?line=8")
+        await expect(console.get("textbox", "Text of rules/shop.yaml")).to_be_focused()
 
 
 async def test_a_page_that_is_hidden_listens_to_nothing_and_catches_up_when_it_is_seen(

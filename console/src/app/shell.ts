@@ -8,6 +8,7 @@ import { problems } from "../pages/streams/problems.ts";
 import { clock, count } from "../parts/format.ts";
 import { Dialog, Notes } from "../parts/notes.ts";
 import { Sign, State } from "../parts/state.ts";
+import { useHeadingFocus } from "./focus.ts";
 import { known, useKeys } from "./keys.ts";
 import { go, href, route } from "./route.ts";
 import { switchTheme, theme } from "./theme.ts";
@@ -40,6 +41,7 @@ export function Shell({ children }: { children: Child }) {
     scrollTo(0, 0);
     document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [route.value.path.join("/")]);
+  useHeadingFocus(pageOf(route.value.path));
   return html`<a class="skip" href="#page" onClick=${toPage}>To the page</a>
     <header class="bar"><a class="mark" href=${href([])} aria-label="Sluiceway: streams"><${Mark} /><span>Sluiceway</span></a>
       <${Navigation} /><${Health} />
@@ -51,6 +53,11 @@ export function Shell({ children }: { children: Child }) {
     <${Notes} />
     ${help.value && html`<${Keys} close=${() => (help.value = false)} />`}
     ${needsToken.value && !isPutAway.value && html`<${Token} />`}`;
+}
+
+/** What counts as a page: the files that are tried are chosen on one. */
+function pageOf(path: readonly string[]): string {
+  return path[0] === "try" ? "try" : path.join("/");
 }
 
 function toPage(event: Event): void {
@@ -125,7 +132,7 @@ function Token() {
     <p>This daemon shows nothing without the token that <code>http.token</code> of its configuration sets. It is kept in
       this tab until it is closed.</p>
     ${isWrong && html`<p class="why" role="alert">The token that was given is not it.</p>`}
-    <label>Token <input ref=${field} type="password" autocomplete="off" required spellcheck=${false} /></label>
+    <label>Token <input ref=${field} type="password" autofocus autocomplete="off" required spellcheck=${false} /></label>
     <button type="submit" class="primary">Continue</button></form><//>`;
 }
 

@@ -186,7 +186,7 @@ function One({ id, turn, loaded }: OfOne) {
     });
   return html`<article class="letter" aria-label="Dead letter ${id}"><header class="letter-head">
       <a class="button quiet back" href=${href(["dead-letters"], within())} aria-label="Close the letter">✕</a>
-      <h2>Dead letter ${id}</h2>
+      <h2 data-heading>Dead letter ${id}</h2>
       ${data && !isGone && !isEdited && html`<p class="actions">
         <button type="button" class="primary" onClick=${replayOne}>Replay</button>
         ${isOutgoing(data) && html`<button type="button" onClick=${byRules}>Replay by the rules of now</button>`}
