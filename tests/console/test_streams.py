@@ -106,7 +106,11 @@ async def test_a_token_is_asked_for_once(open_console: OpenConsole, tmp_path: Pa
         await expect(console.get("textbox", "Token")).to_be_focused()
         await console.get("textbox", "Token").fill("wrong")
         await console.get("button", "Continue").click()
-        await console.sees("The token that was given is not it.")
+        # At once, and the field stays, to be typed into again.
+        told = console.get("dialog", "A token is needed").get_by_role("alert")
+        await expect(told).to_have_text("The token that was given is not it.", timeout=1_000)
+        await expect(console.get("textbox", "Token")).to_be_visible(timeout=1)
+        assert await console.page.get_by_text("Not connected").count() == 0
         await console.get("textbox", "Token").fill("knock-knock")
         await console.get("button", "Continue").click()
         await console.sees("All well")

@@ -30,10 +30,17 @@ export const token = signal(sessionStorage.getItem(KEY) ?? "");
 /** Whether the daemon wants a token that we do not have. */
 export const needsToken = signal(false);
 
-/** Take a token; everything is asked for again. */
+/** The token that the daemon said is not it. */
+export const refusedToken = signal("");
+
+/** Take a token; everything is asked for again. Whether it is the right one, the next answer says. */
 export function giveToken(text: string): void {
   sessionStorage.setItem(KEY, text);
   token.value = text;
+}
+
+/** The daemon has answered: it wants no other token. */
+export function accepted(): void {
   needsToken.value = false;
 }
 
@@ -81,12 +88,16 @@ async function asked<T>(method: string, path: string, body?: string, signal?: Ab
     throw new ApiError(0, "the daemon does not answer");
   }
   if (!response.ok) throw await refusal(response);
+  accepted();
   return parsed(await response.text()) as T;
 }
 
 /** What an answer that is no success says. */
 export async function refusal(response: Response): Promise<ApiError> {
-  if (response.status === 401) needsToken.value = true;
+  if (response.status === 401) {
+    refusedToken.value = token.value;
+    needsToken.value = true;
+  }
   const told = (await response.json().catch(() => null)) as { error?: string; faults?: Fault[] } | null;
   const faults = told?.faults ?? [];
   const first = faults[0];

@@ -2,7 +2,7 @@
  * Server-sent events, read through `fetch` (an EventSource cannot show a token). Comes back by itself when the stream
  * ends or falls silent, waiting longer each time; closed while the page is hidden.
  */
-import { ApiError, headers, refusal, token } from "./client.ts";
+import { accepted, ApiError, headers, refusal, token } from "./client.ts";
 
 export interface Listener {
   /** An event, with its data as JSON. */
@@ -35,7 +35,8 @@ export function listen(path: string, listener: Listener): () => void {
     } catch (error) {
       why = error instanceof ApiError ? error : new ApiError(0, "the daemon does not answer");
     }
-    if (attempt === own) attempt = null;
+    if (attempt !== own) return; // it was given up for another one
+    attempt = null;
     if (closed || document.hidden) return;
     listener.onState?.("lost", why);
     timer = window.setTimeout(open, wait * (0.75 + Math.random() / 2));
@@ -49,9 +50,8 @@ export function listen(path: string, listener: Listener): () => void {
     void open();
   }
 
-  const stopToken = token.subscribe(() => (attempt || timer) && again());
+  const stopToken = token.subscribe(again); // which opens it, too
   document.addEventListener("visibilitychange", again);
-  void open();
   return () => {
     closed = true;
     clearTimeout(timer);
@@ -66,6 +66,7 @@ type OnEvent = (name: string, data: unknown) => void;
 async function read(path: string, own: AbortController, onEvent: OnEvent, onOpen: () => void): Promise<void> {
   const response = await fetch(path, { headers: headers(), signal: own.signal, cache: "no-store" });
   if (!response.ok) throw await refusal(response);
+  accepted();
   if (!response.body) return;
   onOpen();
   const parser = new Parser(onEvent);

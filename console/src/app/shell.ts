@@ -1,7 +1,7 @@
 /** What is around every page: where we are, how the daemon is, theme, token, keyboard. */
 import { effect, signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { giveToken, needsToken, token } from "../api/client.ts";
+import { giveToken, needsToken, refusedToken, token } from "../api/client.ts";
 import { connection, live } from "../api/live.ts";
 import { html, type Child } from "../html.ts";
 import { problems } from "../pages/streams/problems.ts";
@@ -123,7 +123,9 @@ const isPutAway = signal(false);
 
 function Token() {
   const field = useRef<HTMLInputElement>(null);
-  const isWrong = token.value !== "";
+  const isGiven = token.value !== "";
+  const isWrong = isGiven && refusedToken.value === token.value;
+  useEffect(() => field.current?.select(), [isWrong]);
   const give = (event: Event) => {
     event.preventDefault();
     giveToken(field.current?.value.trim() ?? "");
@@ -133,7 +135,7 @@ function Token() {
       this tab until it is closed.</p>
     ${isWrong && html`<p class="why" role="alert">The token that was given is not it.</p>`}
     <label>Token <input ref=${field} type="password" autofocus autocomplete="off" required spellcheck=${false} /></label>
-    <button type="submit" class="primary">Continue</button></form><//>`;
+    <button type="submit" class="primary">${isGiven && !isWrong ? "Asking …" : "Continue"}</button></form><//>`;
 }
 
 function Mark() {
