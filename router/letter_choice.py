@@ -8,18 +8,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from msgspec.structs import replace
 
 from router.config import Configuration
 from router.deadletters import PAGE_LETTERS, DeadLetters
 from router.letter import Letter, Stage, batch_of, time_text
-from router.letter_filter import Where
+from router.letter_filter import BadChoice, Where
+from router.redaction import Redaction, format_of
 from router.units import parse_duration
 from rules import cel
 from rules.cel.budget import bounded
-from rules.codecs import Format, Json
 from rules.inference import describe, type_alone
 from rules.inference.kinds import STRING, of
 from rules.meta import meta_of
@@ -35,15 +35,6 @@ _LAST = (1 << 63) - 1
 """The last of the Unix nanoseconds that SQLite can hold, in the year 2262."""
 
 
-class BadChoice(ValueError):
-    """One of the filters means nothing: its name, and what would be right."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name}: {why}")
-        self.name = name
-        self.why = why
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The letters that filters name. ``steps`` bounds what the condition may cost of each letter."""
@@ -51,6 +42,9 @@ class Choice:
     where: Where = field(default_factory=Where)
     when: cel.Expression | None = None
     steps: int | None = None
+
+    is_owners: ClassVar[bool] = False
+    """Whether it is the owner of the state folder who asks, and may be shown every record."""
 
     @classmethod
     def by(
@@ -80,7 +74,7 @@ class Choice:
 
     def judge(self, configuration: Configuration) -> Judge | None:
         """What evaluates the condition over letters; None without one."""
-        return None if self.when is None else Judge(self.when, self.steps, configuration)
+        return None if self.when is None else Judge(self, self.when, configuration)
 
     async def find(
         self, letters: DeadLetters, configuration: Configuration, tell: Callable[[str], None] = lambda _: None
@@ -121,14 +115,21 @@ class Choice:
 
 
 class Judge:
-    """Evaluates a condition over letters, and remembers where it could not."""
+    """Evaluates the condition of a choice over letters, and remembers where it could not.
 
-    def __init__(self, when: cel.Expression, steps: int | None, configuration: Configuration) -> None:
+    What is shown to nobody is known to no condition, which would tell it by what it takes: it sees the ``detail`` that
+    is shown, and but for the owner no record of a flow that is there no more.
+    """
+
+    def __init__(self, choice: Choice, when: cel.Expression, configuration: Configuration) -> None:
+        steps = choice.steps
         self._variables = when.variables
         self._evaluate: Callable[[Mapping[str, object]], object] = (
             when.evaluate if steps is None else bounded(when.node, steps)
         )
         self._configuration = configuration
+        self._redaction = Redaction(configuration)
+        self._flows = None if choice.is_owners else {flow.name for flow in configuration.flows}
         self.judged = 0
         self.failed = 0
         self.example = ""
@@ -162,6 +163,10 @@ class Judge:
         found: dict[str, object] = {name: getattr(letter, name) for name in _PLAIN}
         found["time"] = cel.Timestamp.from_nanos(letter.time)
         found["vars"] = self._configuration.vars
+        if "detail" in self._variables:
+            found["detail"] = self._redaction.detail(letter)
+        if self._flows is not None and letter.flow not in self._flows:
+            return found
         batch = batch_of(letter)
         if "meta" in self._variables:
             found["meta"] = meta_of(batch, 0, letter.source)
@@ -169,15 +174,6 @@ class Judge:
             with contextlib.suppress(ValueError):  # a letter of stage decode has no event
                 found["event"] = format_of(letter, self._configuration).codec.decode_at(batch, 0)
         return found
-
-
-def format_of(letter: Letter, configuration: Configuration) -> Format:
-    """The format of a letter's source; of one that is gone, that of the first source of its flow, as a replay takes
-    it."""
-    sources = configuration.sources
-    flows = (flow for flow in configuration.flows if flow.name == letter.flow)
-    names = [letter.source, *(name for flow in flows for name, _ in flow.sources)]
-    return next((sources[name].decode for name in names if name in sources), Json())
 
 
 def condition(text: str, known: tuple[str, ...], what: str, name: str = "when") -> cel.Expression:

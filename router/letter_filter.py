@@ -11,6 +11,15 @@ from router.letter_rows import KIND
 from router.storable import tame_text
 
 
+class BadChoice(ValueError):
+    """One of the filters means nothing: its name, and what would be right."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
 class Where(Struct, frozen=True, kw_only=True):
     """Which letters: those that agree with everything given, where several texts are given with any of them. ``since``
     and ``until`` (exclusive) are Unix nanoseconds; ``limit`` takes the oldest, of those with an id above ``after``."""

@@ -21,7 +21,7 @@ from router.config.secrets import MASK
 from router.fate import Fate, Loss
 from router.hidden_texts import hidden_texts, texts_in, without, without_words
 from router.letter import Letter, as_json, batch_of, plain
-from router.letter_choice import BadChoice, format_of
+from router.letter_filter import BadChoice
 from router.pace import SLICE_SECONDS
 from router.part import Part
 from router.sampling import End, Sampled
@@ -29,6 +29,7 @@ from rules.cel import Expression
 from rules.cel.errors import CelError
 from rules.cel.output import to_json
 from rules.codecs import Format
+from rules.codecs import Json as JsonFormat
 from rules.flow import DEAD_LETTER, DROP, ENDS, Flow
 from rules.plan import SinkFacts
 from rules.sensitive import HIDDEN, NOTHING, Sensitive, hidden_settings, sensitive_of
@@ -227,6 +228,15 @@ class Redaction:
         settings = shown["out_settings"]
         shown["out_settings"] = {name: MASK if name in hidden else value for name, value in settings.items()}
         return shown
+
+
+def format_of(letter: Letter, configuration: Configuration) -> Format:
+    """The format of a letter's source; of one that is gone, that of the first source of its flow, as a replay takes
+    it."""
+    sources = configuration.sources
+    flows = (flow for flow in configuration.flows if flow.name == letter.flow)
+    names = [letter.source, *(name for flow in flows for name, _ in flow.sources)]
+    return next((sources[name].decode for name in names if name in sources), JsonFormat())
 
 
 def _without_original(shown: Json) -> Json:

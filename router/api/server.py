@@ -17,7 +17,7 @@ from router.admin import Subject
 from router.api.endpoint import Answer, Call, Endpoint, Error, Failed, Faults, FaultTold, NoQuery
 from router.api.guard import NO_TOKEN, Guard
 from router.errors import StateError
-from router.letter_choice import BadChoice
+from router.letter_filter import BadChoice
 from rules.faults import Refused
 from rules.model import Model, Outside
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import typer
 
@@ -12,7 +12,8 @@ from router import letter_choice
 from router.config import Configuration
 from router.deadletters import DeadLetters
 from router.letter import Letter
-from router.letter_choice import BadChoice, Choice
+from router.letter_choice import Choice
+from router.letter_filter import BadChoice
 
 
 def _tell(why: str) -> None:
@@ -23,6 +24,7 @@ class Chosen(Choice):
     """The letters that the options name. What the condition fails on is told on stderr."""
 
     __slots__ = ()
+    is_owners: ClassVar[bool] = True
 
     @classmethod
     def by(

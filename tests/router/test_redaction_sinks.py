@@ -19,6 +19,7 @@ from connectors import memory
 from router import EndOfStream
 from router.batch import Batch
 from router.errors import Unavailable, WriteError
+from tests.commands import sluiceway
 
 FLOW = """\
 flow: orders
@@ -183,3 +184,47 @@ async def test_of_a_payload_that_cannot_be_decoded_no_word_is_repeated(tmp_path:
         shown = await error_of(client, "cannot take this: ")
         assert_hidden(shown["error"])
         failing.clear()
+
+
+async def refused(client: Client) -> None:
+    """Wait until the sink has refused a record, whose dead letter says why."""
+    async with asyncio.timeout(10):
+        while not (await client.get("/api/dead_letters"))["letters"]:
+            await asyncio.sleep(0.01)
+
+
+def refuse(batch: Batch) -> None:
+    raise WriteError({0: f"refused, as {SECRET} is"}, retryable=False)
+
+
+async def test_no_condition_sees_more_of_the_detail_of_a_dead_letter_than_is_shown(tmp_path: Path) -> None:
+    memory.sink("out").on_write = refuse
+    memory.source("orders").push(memory.records(RECORD))
+    path = project(tmp_path, "type: memory, channel: out")
+    async with client_of(path) as client:
+        await refused(client)
+        probe = 'detail.contains("ada")'
+        assert (await client.get("/api/dead_letters", when=probe))["letters"] == []
+        assert (await client.post("/api/dead_letters/replay", when=probe))["requested"] == 0
+        assert (await client.post("/api/dead_letters/purge", when=probe)) == {"purged": 0}
+        (letter,) = (await client.get("/api/dead_letters", when='detail == "refused, as *** is"'))["letters"]
+        assert letter["detail"] == "refused, as *** is"
+    for condition, found in ((probe, 0), ('detail.contains("***")', 1)):
+        done = sluiceway("dead", "list", path, "--when", condition, cwd=tmp_path)
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, found), done.stderr
+
+
+async def test_no_condition_sees_the_record_of_a_flow_that_is_no_more(tmp_path: Path) -> None:
+    """But that of the owner of the state folder."""
+    memory.sink("out").on_write = refuse
+    memory.source("orders").push(memory.records(RECORD))
+    path = project(tmp_path, "type: memory, channel: out")
+    async with client_of(path) as client:
+        await refused(client)
+    (tmp_path / "orders.yaml").write_text("flow: other\nfrom: [orders]\nrules: [{to: out}]\n")
+    async with client_of(path) as client:
+        for condition in ("event.user.email.startsWith('ada')", "meta.raw != b''"):
+            assert (await client.get("/api/dead_letters", when=condition))["letters"] == []
+        assert len((await client.get("/api/dead_letters", when="flow == 'orders'"))["letters"]) == 1
+    done = sluiceway("dead", "list", path, "--when", "event.user.email.startsWith('ada')", cwd=tmp_path)
+    assert len(done.stdout.splitlines()) == 1, done.stderr
