@@ -69,8 +69,9 @@ GUARD = web.AppKey("guard", Guard)
 
 
 def _shows(request: web.Request, token: str) -> bool:
-    given = request.headers.get("Authorization", "")
-    return hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode())
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    is_token = hmac.compare_digest(given.lstrip(" ").encode(errors="replace"), token.encode())
+    return is_token and scheme.lower() == "bearer"  # RFC 9110, section 11.1
 
 
 def _is_loopback(name: str) -> bool:

@@ -40,7 +40,8 @@ async def test_without_the_token_nothing_is_told_and_nothing_changes(tmp_path: P
     async with client_of(project(tmp_path, ", token: s3cret")) as client:
         await letters_there(client)
         before = await state(client)
-        wrong: list[dict[str, str]] = [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic s3cret"}]
+        given = ("Bearer wrong", "Basic s3cret", "s3cret", "Bearer", "Bearers3cret", "bearer S3CRET")
+        wrong: list[dict[str, str]] = [{}, *({"Authorization": text} for text in given)]
         for headers in wrong:
             for endpoint in ENDPOINTS:
                 asked: dict[str, Any] = {"json": {"all": True}} if endpoint.method == "POST" else {}
@@ -51,6 +52,12 @@ async def test_without_the_token_nothing_is_told_and_nothing_changes(tmp_path: P
         # By whatever name a token is shown, it is good; for a page of another origin, never.
         assert (await client.ask("GET", "/api/status", headers={**TOKEN, "Host": "sluiceway.example"}))[0] == 200
         assert (await client.ask("GET", "/api/status", headers={**TOKEN, **FOREIGN}))[0] == 403
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+async def test_the_scheme_of_a_token_is_no_matter_of_case(tmp_path: Path, scheme: str) -> None:
+    async with client_of(project(tmp_path, ", token: s3cret")) as client:
+        assert (await client.ask("GET", "/api/status", headers={"Authorization": f"{scheme} s3cret"}))[0] == 200
 
 
 async def test_a_reload_may_bring_another_token(tmp_path: Path) -> None:
