@@ -541,9 +541,13 @@ class Outlet:
         return None
 
     def _set_down(self, why: str) -> None:
+        self._disconnected()
+        self.error = why
+
+    def _disconnected(self) -> None:
         if self.connected:
             self.since = time.time()
-        self.connected, self.error = False, why
+        self.connected = False
         self._metrics.connected.set(0)
 
     async def _close_sink(self, sink: Sink) -> None:
@@ -552,8 +556,7 @@ class Outlet:
                 await sink.close()
         except Exception as error:  # noqa: BLE001 - what cannot be closed is left behind
             log.warning("sink %s: close failed: %s", self.name, await self._said(str(error)))
-        self.connected = False
-        self._metrics.connected.set(0)
+        self._disconnected()
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -397,6 +398,19 @@ async def test_a_sink_that_is_down_can_be_replaced_under_its_queue(books: Books)
         await receipt
     assert mended.values == [b"1"]
     assert broken.closes
+
+
+async def test_a_sink_whose_replacement_is_away_is_away_since_it_was_replaced(books: Books) -> None:
+    dead = new_sink()
+    dead.down = True
+    outlet = outlet_to(new_sink(), books, backoff=30.0)
+    async with running(outlet.run):
+        await until(lambda: outlet.connected)
+        connected, replaced = outlet.since, time.time()
+        outlet.replace(dead)
+        await until(lambda: dead.opens and outlet.error)
+        assert not outlet.connected
+        assert connected < replaced <= outlet.since <= time.time()
 
 
 async def test_a_revoked_lease_is_not_written(books: Books) -> None:
