@@ -8,7 +8,9 @@ new rulesets to the new sinks. What is taken away ends by itself, once nothing i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct, field
@@ -16,7 +18,7 @@ from msgspec import Struct, field
 from router.assembly import Assembly, Workshop, is_sink_changed, is_source_changed
 from router.buffer import BufferedOutlet
 from router.config import Configuration
-from router.diskbuffer import DiskBuffer
+from router.diskbuffer import DiskBuffer, delete, file_of
 from router.exit import Exit, Surroundings, until_true
 from router.gatekeeper import Gatekeeper, gatekeepers
 from router.intake import Intake
@@ -37,11 +39,20 @@ class Prepared(Struct):
     gates: dict[str, Gatekeeper] = field(default_factory=dict)
     sinks: dict[str, Sink] = field(default_factory=dict)
     files: dict[str, DiskBuffer] = field(default_factory=dict)
+    made: list[Path] = field(default_factory=list)
+    """The files of those disk buffers that were not there before."""
 
     def close(self) -> None:
         """Let go of the disk buffers. Idempotent."""
         for file in self.files.values():
             file.close()
+
+    def remove(self) -> None:
+        """The same, and delete the disk buffers that were made for it: nothing is in them yet."""
+        self.close()
+        with contextlib.suppress(OSError):  # what stays is deleted at the next start
+            for path in self.made:
+                delete(path)
 
 
 class Fleet:
@@ -94,8 +105,8 @@ class Fleet:
         return prepared
 
     def discard(self, prepared: Prepared) -> None:
-        """Let go of what was prepared: it is not to run."""
-        prepared.close()
+        """Let go of what was prepared: it is not to run, and nothing remains of it."""
+        prepared.remove()
         for name, leaving in self._leaving.items():
             if self._retirements[name].cancelled():
                 self._retire(leaving)
@@ -131,6 +142,8 @@ class Fleet:
         for name, spec in prepared.assembly.configuration.sinks.items():
             known = self.exits.get(name) or self._leaving.get(name)
             if spec.buffer is not None and (known is None or known.buffer is None):
+                path = file_of(self._workshop.state.path, name)
+                prepared.made += [] if path.exists() else [path]
                 prepared.files[name] = DiskBuffer.open(self._workshop.state.path, name)
 
     def _obstacles(self, new: Configuration) -> list[Fault]:

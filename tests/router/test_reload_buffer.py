@@ -10,6 +10,7 @@ from daemons import daemon_of
 
 from connectors import memory
 from router.daemon import Daemon
+from router.diskbuffer import DiskBuffer
 from router.testing import until
 from rules.faults import Refused
 
@@ -74,6 +75,21 @@ async def test_a_sink_with_records_in_its_buffer_is_not_removed_until_they_are_d
         assert (vip.values, memory.sink("archive").values) == ([b"a", b"b"], [b"c"])
         assert vip.closes == vip.opens
         assert 'sink="vip"' not in daemon.metrics.page()[0].decode()
+
+
+async def test_of_a_reload_that_is_refused_no_buffer_remains_but_what_was_there_before(path: Path) -> None:
+    memory.sink("vip").down = True
+    async with daemon_of(path) as daemon:
+        await read(daemon, "a")
+        DiskBuffer.open(path.with_name("state"), "older").close()
+        renamed = "".join((SINK % BUFFER).replace("  vip", f"  {name}") for name in ("newer", "older"))
+        write(path, renamed, "[newer, older]")
+        with pytest.raises(Refused, match="disk buffer of `vip`"):
+            await daemon.reload("test")
+        assert sorted(buffers(path)) == ["buffer.older.db", "buffer.vip.db"]
+        assert not list(path.with_name("state").glob("buffer.newer*"))
+        memory.sink("vip").down = False
+        await until(lambda: memory.sink("vip").values == [b"a"])
 
 
 async def test_a_sink_that_is_down_is_repaired_behind_its_buffer(path: Path) -> None:
