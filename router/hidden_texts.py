@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from urllib.parse import quote
 
 from router.config.secrets import MASK, Secrets
@@ -17,9 +17,15 @@ _CUT = "…"
 _WORD = re.compile(r"[^\s\"'<>(){}\[\],;:=]{%d,}" % SHORTEST)  # noqa: UP031 - braces mean something here
 
 
-def without(texts: Collection[str], message: str) -> str:
-    """The message with none of these texts in it, as they are or as JSON, URLs and messages write them."""
-    found = {written for text in texts for written in _writings(text) if len(written) >= SHORTEST}
+def within(texts: Iterable[str], message: str) -> set[str]:
+    """What may be in the message of these texts, as they are or as JSON, URLs and messages write them."""
+    written = {writing for text in set(texts) for writing in _writings(text) if len(writing) >= SHORTEST}
+    is_cut = _CUT in message
+    return {text for text in written if text in message or (is_cut and text[:SHORTEST] in message)}
+
+
+def without(found: Collection[str], message: str) -> str:
+    """The message with nothing in it of what was found ``within`` it."""
     stem, cut, rest = Secrets(found).mask(message).rpartition(_CUT)
     return _without_beginning(found, stem) + cut + rest if cut else rest
 
@@ -57,8 +63,11 @@ def texts_in(value: object) -> Iterator[str]:
 
 
 def _writings(text: str) -> tuple[str, ...]:
+    if text.isascii() and text.isalnum():
+        return (text,)
     as_json = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
-    return text, *as_json, quote(text, safe="", errors="replace"), " ".join(text.split())
+    as_message = repr(text)[1:-1], " ".join(text.split())
+    return text, text.strip(), *as_json, *as_message, quote(text, safe="", errors="replace")
 
 
 def _without_beginning(texts: Collection[str], stem: str) -> str:

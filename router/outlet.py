@@ -40,6 +40,10 @@ CLOSE_SECONDS = 10.0
 """A sink that does not close in this time is left behind, so that stopping never hangs on it."""
 
 
+_REMEMBERED = 3
+"""Of so many texts it is remembered what may be shown of them, besides the last one."""
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """How deliveries to one sink are batched, bounded and retried. Times in seconds."""
 
@@ -54,6 +58,14 @@ class Policy(Struct, frozen=True, kw_only=True):
     when_full: str = "block"
     ordered: bool = True
     allow: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class _Tried(Struct):
+    """What was written last, and what may be shown of what the sink said of it: the same again and again."""
+
+    load: Load
+    indices: Sequence[int]
+    said: dict[str, str] = field(default_factory=dict)
 
 
 class Outlet:
@@ -105,7 +117,7 @@ class Outlet:
         # ever written, the sink may be away after all, and the search slows down so that it gives up little.
         self._condemned = False
         self._hurried = 0.0
-        self._tried: tuple[Load | None, Sequence[int]] = None, ()
+        self._tried: _Tried | None = None
         self._allowed: dict[tuple[str, str], bool] = {}
 
     def status(self) -> dict[str, object]:
@@ -236,7 +248,7 @@ class Outlet:
                 load = await self._next_load()
                 await self._deliver(load)
                 load.settle()
-                self._tried = None, ()
+                self._tried = None
                 self._release(load)
         except EndOfStream as end:
             self._finish(end)
@@ -316,7 +328,8 @@ class Outlet:
         if not segment.indices:
             return []
         batch, begun = load.take(segment), time.monotonic()
-        self._tried = load, segment.indices
+        if self._tried is None or self._tried.indices is not segment.indices:
+            self._tried = _Tried(load, segment.indices)
         try:
             async with asyncio.timeout(self.policy.timeout) as limit:
                 with _written_under(load.leases, limit):
@@ -440,8 +453,13 @@ class Outlet:
 
     async def _said(self, text: str) -> str:
         """What the sink gave as a reason, without what must not be shown of the records that it was to write."""
-        load, indices = self._tried
-        return text if load is None else await self._letters.said(text, self.name, map(load.part_of, indices))
+        tried = self._tried
+        if tried is None:
+            return text
+        if text not in tried.said:
+            shown = await self._letters.said(text, self.name, map(tried.load.part_of, tried.indices))
+            tried.said = {text: shown, **dict(list(tried.said.items())[:_REMEMBERED])}
+        return tried.said[text]
 
     async def _log_crash(self, error: Exception, message: str, *arguments: object) -> None:
         trace = await self._said("".join(traceback.format_exception(error)).rstrip())

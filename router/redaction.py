@@ -19,7 +19,7 @@ from router.batch import Batch
 from router.config import Configuration, SinkSpec
 from router.config.secrets import MASK
 from router.fate import Fate, Loss
-from router.hidden_texts import hidden_texts, texts_in, without, without_words
+from router.hidden_texts import hidden_texts, texts_in, within, without, without_words
 from router.letter import Letter, as_json, batch_of, plain
 from router.letter_filter import BadChoice
 from router.pace import SLICE_SECONDS
@@ -94,25 +94,26 @@ class Redaction:
         texts = self._texts(letter, known)
         if texts is None:
             return without_words(letter.value, letter.detail) if letter.stage == "sink" else letter.detail
-        return without(texts, letter.detail)
+        return without(within(texts, letter.detail), letter.detail)
 
     async def said(self, text: str, sink: str, records: Iterable[tuple[Part, int]]) -> str:
         """What a sink said of a write of these records, as far as it may be shown: it may name what is sensitive in any
         of them."""
-        texts, begun = set[str](), time.monotonic()
+        hidden, begun = set[str](), time.monotonic()
         for part, position in records if text else ():
             if not self.hides_in(part.origin.flow):
                 continue
             letter = part.letter(position, sink=sink, reason="", detail="", attempts=1)
             flow = self._flows.get(letter.flow)
-            found = None if flow is None else self._texts(letter, self._of(flow))
-            if found is None:
+            texts = None if flow is None else self._texts(letter, self._of(flow))
+            if texts is None:
                 text = without_words(letter.value, text)
-            texts.update(found or ())
+            else:
+                hidden |= within(texts, text)
             if time.monotonic() - begun > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 begun = time.monotonic()
-        return without(texts, text) if texts else text
+        return without(hidden, text)
 
     def sampled(self, sampled: Sampled, *, outgoing: bool = False) -> Json:
         """A sampled record as JSON values: what it is, where it came from, and its ``ends``; with ``outgoing``, each
@@ -275,8 +276,8 @@ def _event_texts(decode: Format, batch: Batch, sensitive: Sensitive) -> list[str
 def _record_texts(decode: Format, batch: Batch, source: str, sensitive: Sensitive) -> list[str] | None:
     """The same of a whole record, with what came beside its payload."""
     texts = _event_texts(decode, batch, sensitive)
-    if texts is None:
-        return None
+    if texts is None or not any(path[0] == "meta" for path in sensitive.paths):
+        return texts
     for name, value in _meta_values(batch, source).items():
         texts += hidden_texts(value, sensitive.redacted(value, ("meta", name)))
     return texts

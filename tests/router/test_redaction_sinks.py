@@ -228,3 +228,22 @@ async def test_no_condition_sees_the_record_of_a_flow_that_is_no_more(tmp_path: 
         assert len((await client.get("/api/dead_letters", when="flow == 'orders'"))["letters"]) == 1
     done = sluiceway("dead", "list", path, "--when", "event.user.email.startsWith('ada')", cwd=tmp_path)
     assert len(done.stdout.splitlines()) == 1, done.stderr
+
+
+async def test_what_is_said_of_a_write_of_many_shows_nothing_of_any_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = [True]
+
+    def fail(batch: Batch) -> None:
+        if failing:
+            raise Unavailable("away: " + ", ".join(value.decode() for value in batch.values[::-1]))
+
+    memory.sink("out").on_write = fail
+    names = [f"user-{number}@secret.example" for number in range(3000)]
+    memory.source("orders").push(memory.records(*[{"user": {"email": name}} for name in names]))
+    async with client_of(project(tmp_path, "type: memory, channel: out")) as client:
+        shown = await error_of(client, "away: ")
+        assert shown["error"].count('"email":"***"') == len(names)
+        assert "secret" not in shown["error"] + caplog.text
+        failing.clear()
