@@ -11,13 +11,13 @@ from router.letter import Letter
 from router.metrics import Metrics
 from router.part import Part
 
-Said = Callable[[str, str, Iterable[tuple[Part, int]]], Awaitable[str]]
-"""What may be shown of a text that a sink, of this name, gave of a write of these records: each a part, and an index
+Said = Callable[[Sequence[str], str, Iterable[tuple[Part, int]]], Awaitable[Sequence[str]]]
+"""What may be shown of texts that a sink, of this name, gave of a write of these records: each a part, and an index
 there."""
 
 
-async def _as_it_is(text: str, _sink: str, _records: Iterable[tuple[Part, int]]) -> str:
-    return text
+async def _as_it_is(texts: Sequence[str], _sink: str, _records: Iterable[tuple[Part, int]]) -> Sequence[str]:
+    return texts
 
 
 class LetterBox:
@@ -39,9 +39,9 @@ class LetterBox:
         self._store = store
         self._metrics = metrics
 
-    async def said(self, text: str, sink: str, records: Iterable[tuple[Part, int]]) -> str:
-        """What may be logged and shown of a text that a sink gave of a write of these records."""
-        return await self._said()(text, sink, records)
+    async def said(self, texts: Sequence[str], sink: str, records: Iterable[tuple[Part, int]]) -> Sequence[str]:
+        """What may be logged and shown of texts that a sink gave of a write of these records."""
+        return await self._said()(texts, sink, records)
 
     async def put(self, letters: Sequence[Letter], *, replayed: Collection[int] = ()) -> None:
         """Keep these, in the place of those whose replay has ended; they are durable when it returns.

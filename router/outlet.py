@@ -12,7 +12,7 @@ import logging
 import math
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
@@ -391,9 +391,9 @@ class Outlet:
         attempts = segment.attempts + 1
         again = {segment.indices[i]: reason for i, reason in failed.items() if error.is_retryable(i)}
         refused = {segment.indices[i]: reason for i, reason in failed.items() if not error.is_retryable(i)}
-        await self._dead_letter(load, refused, reason="refused", attempts=attempts)
+        await self._dead_letter_said(load, refused, reason="refused", attempts=attempts)
         if attempts >= self.policy.attempts:
-            await self._dead_letter(load, again, reason="attempts_exhausted", attempts=attempts)
+            await self._dead_letter_said(load, again, reason="attempts_exhausted", attempts=attempts)
             return []
         if not again:
             return []
@@ -412,7 +412,7 @@ class Outlet:
         if len(left) == len(batch):
             return segment
         reasons = {segment.indices[index]: reason for index, reason in refused.items()}
-        await self._dead_letter(load, reasons, reason="refused", attempts=segment.attempts + 1)
+        await self._dead_letter_said(load, reasons, reason="refused", attempts=segment.attempts + 1)
         if written := len(batch) - len(left) - len(refused):
             self._written(written, batch.bytes - sum(len(batch.values[index]) for index in (*left, *refused)))
         return replace(segment, indices=[segment.indices[index] for index in left], strikes=0)
@@ -457,7 +457,7 @@ class Outlet:
         if tried is None:
             return text
         if text not in tried.said:
-            shown = await self._letters.said(text, self.name, map(tried.load.part_of, tried.indices))
+            (shown,) = await self._letters.said([text], self.name, map(tried.load.part_of, tried.indices))
             tried.said = {text: shown, **dict(list(tried.said.items())[:_REMEMBERED])}
         return tried.said[text]
 
@@ -496,6 +496,16 @@ class Outlet:
             letter = part.letter(position, sink=self.name, reason=reason, detail=detail, attempts=max(1, attempts))
             (letters if part.origin.held is None else part.origin.held).append(letter)
         await self._letters.put(letters)
+
+    async def _dead_letter_said(self, load: Load, reasons: Mapping[int, str], *, reason: str, attempts: int) -> None:
+        """The same for reasons that the sink gave. What it said of several records shows in the letter of none what
+        must not be shown of the others; what that is in its own record, the letter itself tells."""
+        shared = [text for text, times in Counter(reasons.values()).items() if times > 1]
+        if shared and (tried := self._tried) is not None:
+            said = await self._letters.said(shared, self.name, map(tried.load.part_of, tried.indices))
+            shown = dict(zip(shared, said, strict=True))
+            reasons = {index: shown.get(text, text) for index, text in reasons.items()}
+        await self._dead_letter(load, reasons, reason=reason, attempts=attempts)
 
     async def _refuse_disallowed(self, load: Load) -> None:
         """Dead-letter what a record chose and ``allow`` does not permit; what remains is the load."""

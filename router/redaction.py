@@ -96,24 +96,24 @@ class Redaction:
             return without_words(letter.value, letter.detail) if letter.stage == "sink" else letter.detail
         return without(within(texts, letter.detail), letter.detail)
 
-    async def said(self, text: str, sink: str, records: Iterable[tuple[Part, int]]) -> str:
+    async def said(self, said: Sequence[str], sink: str, records: Iterable[tuple[Part, int]]) -> list[str]:
         """What a sink said of a write of these records, as far as it may be shown: it may name what is sensitive in any
         of them."""
-        hidden, begun = set[str](), time.monotonic()
-        for part, position in records if text else ():
+        hidden, begun, every = set[str](), time.monotonic(), "\n".join(said)
+        for part, position in records if every else ():
             if not self.hides_in(part.origin.flow):
                 continue
             letter = part.letter(position, sink=sink, reason="", detail="", attempts=1)
             flow = self._flows.get(letter.flow)
             texts = None if flow is None else self._texts(letter, self._of(flow))
             if texts is None:
-                text = without_words(letter.value, text)
+                said = [without_words(letter.value, text) for text in said]
             else:
-                hidden |= within(texts, text)
+                hidden |= within(texts, every)
             if time.monotonic() - begun > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 begun = time.monotonic()
-        return without(hidden, text)
+        return [without(hidden, text) for text in said]
 
     def sampled(self, sampled: Sampled, *, outgoing: bool = False) -> Json:
         """A sampled record as JSON values: what it is, where it came from, and its ``ends``; with ``outgoing``, each

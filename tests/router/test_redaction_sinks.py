@@ -240,10 +240,26 @@ async def test_what_is_said_of_a_write_of_many_shows_nothing_of_any_of_them(
             raise Unavailable("away: " + ", ".join(value.decode() for value in batch.values[::-1]))
 
     memory.sink("out").on_write = fail
-    names = [f"user-{number}@secret.example" for number in range(3000)]
-    memory.source("orders").push(memory.records(*[{"user": {"email": name}} for name in names]))
+    names = [f"user-{number}@secret.example" for number in range(500)]
+    records: list[Any] = [{"user": {"email": name}} for name in names]
+    memory.source("orders").push(memory.records(*records))
     async with client_of(project(tmp_path, "type: memory, channel: out")) as client:
         shown = await error_of(client, "away: ")
         assert shown["error"].count('"email":"***"') == len(names)
         assert "secret" not in shown["error"] + caplog.text
         failing.clear()
+
+
+async def test_a_dead_letter_shows_nothing_of_the_other_records_of_its_request(tmp_path: Path) -> None:
+    def echo(asked: Asked) -> web.Response:
+        return web.Response(status=404, body=asked.body)
+
+    records: list[Any] = [{"user": {"email": f"user-{number}@secret.example"}} for number in range(3)]
+    memory.source("orders").push(memory.records(*records))
+    async with serving(echo) as server, client_of(project(tmp_path, f"type: http, url: '{server.url}'")) as client:
+        await refused(client)
+        letters = (await client.get("/api/dead_letters"))["letters"]
+        assert len(letters) == len(records)
+        for letter in letters:
+            assert letter["detail"].count("***") >= len(records)
+            assert "secret.example" not in json.dumps(letter)
