@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -89,6 +90,44 @@ def test_commands_run_on_the_host_after_the_lines_that_the_page_says(command: st
         check=False,
         env={"PATH": os.environ["PATH"]},
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_as_the_service() -> tuple[list[str], list[str]]:
+    """The properties, and the command, that the page gives systemd-run."""
+    text = PAGE.read_text()
+    block = text[text.index("    systemd-run ") :].partition("\n\n")[0]
+    words = iter(shlex.split(block.replace("\\\n", " ")))
+    properties: list[str] = []
+    others: list[str] = []
+    for word in words:
+        (properties if word == "-p" else others).append(next(words) if word == "-p" else word)
+    return properties, others[others.index("--collect") + 1 :]
+
+
+def test_a_command_that_runs_as_the_service_has_what_the_unit_says_of_its_user_and_secrets() -> None:
+    """All that says who it is, where it writes, and what it knows."""
+    given = {"DynamicUser", "User", "UMask", "StateDirectory", "StateDirectoryMode", "WorkingDirectory"}
+    given |= {"EnvironmentFile", "LoadCredential"}
+    unit = [f"{name}={value}" for _, name, value in lines_of(SYSTEMD / UNITS[0]) if name in given]
+    assert sorted(run_as_the_service()[0]) == sorted(unit)
+
+
+@needs_systemd
+def test_systemd_takes_what_runs_as_the_service(tmp_path: Path) -> None:
+    properties, (_, *arguments) = run_as_the_service()
+    lines = ["[Service]", *properties, f"ExecStart={shlex.join([SLUICEWAY, *arguments])}"]
+    (tmp_path / "replay.service").write_text("\n".join(lines))
+    done = analyze("verify", "--man=no", tmp_path / "replay.service")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_runs_as_the_service_replays_without_a_daemon(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.install()
+    environment = host.started(UNITS[0]).environment
+    _, (_, *arguments) = run_as_the_service()
+    done = sluiceway(*map(host.below, arguments), cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
