@@ -105,6 +105,12 @@ def test_a_service_has_no_rights_and_listens_on_this_machine_alone(service: str)
     assert all(port.startswith("127.0.0.1:") for port in found.get("ports", []))
 
 
+def test_kafka_keeps_its_topics_in_its_volume() -> None:
+    kafka = compose()["services"]["kafka"]
+    (volume,) = kafka["volumes"]
+    assert (volume["type"], volume["target"]) == ("volume", kafka["environment"]["KAFKA_LOG_DIRS"])
+
+
 def test_what_is_mounted_is_there() -> None:
     services = compose()["services"].values()
     bound = [
