@@ -5,9 +5,16 @@ from __future__ import annotations
 
 import sys
 
-from scripts import api_docs, connector_docs, dashboard, format_docs, function_docs
+from scripts import api_docs, connector_docs, dashboard, format_docs, function_docs, prometheus_rule
 
-MAKERS = (connector_docs.main, format_docs.PART.main, function_docs.PART.main, dashboard.main, api_docs.PART.main)
+MAKERS = (
+    connector_docs.main,
+    format_docs.PART.main,
+    function_docs.PART.main,
+    dashboard.main,
+    prometheus_rule.main,
+    api_docs.PART.main,
+)
 
 
 def main(arguments: list[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from router.daemon import MOVE_SECONDS
 from tests.commands import sluiceway
-from tests.deploy.manifests import DEPLOY, built, faults, needs_tools
+from tests.deploy.manifests import DEPLOY, built, documents, faults, needs_tools
 
 KUBERNETES = DEPLOY / "kubernetes"
 OVERLAYS = ["production", "stateless"]
@@ -44,7 +44,8 @@ def test_the_schemas_refuse_what_they_do_not_know() -> None:
     of_kind(wrong, "ScaledObject")["spec"]["pollingInterval"] = "soon"
     of_kind(wrong, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["pth"] = "/metrics"
     of_kind(wrong, "PodDisruptionBudget")["spec"]["maxUnavailable"] = [1]
-    assert len({fault.split()[0] for fault in faults(wrong)}) == 4
+    of_kind(wrong, "PrometheusRule")["spec"]["groups"][0]["rules"][0]["exp"] = "up == 0"
+    assert len({fault.split()[0] for fault in faults(wrong)}) == 5
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -138,6 +139,16 @@ def test_what_scales_the_pods_names_them_and_their_group(overlay: str, tmp_path:
     assert f"${{env:GROUP:-{trigger['consumerGroup']}}}" in config
     assert f"${{env:ORDERS:-{trigger['topic']}}}" in config
     assert f"${{env:BROKERS:-{trigger['bootstrapServers']}}}" in config
+
+
+def test_the_operator_gets_the_rules_that_prometheus_gets() -> None:
+    """Under the name of the job that they ask for."""
+    manifests = built(KUBERNETES / "overlays" / "production")
+    (rules,) = documents((DEPLOY / "prometheus" / "sluiceway.rules.yaml").read_text())
+    assert of_kind(manifests, "PrometheusRule")["spec"] == rules
+    label = of_kind(manifests, "PodMonitor")["spec"]["jobLabel"]
+    pods = of_kind(manifests, "StatefulSet")["spec"]["template"]["metadata"]
+    assert f'job="{pods["labels"][label]}"' in str(rules)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
