@@ -126,6 +126,12 @@ class DeadLetters:
             self._busy.update(letter.id for letter in letters)
             return letters
 
+    async def spare(self, write: Callable[[sqlite3.Connection, Collection[int]], int]) -> int:
+        """What ``write`` returns, which is given the letters that are taken, to spare them."""
+        async with self._taking:
+            taken = list(self._busy)
+            return await self.state.write(lambda connection: write(connection, taken))
+
     def release(self, ids: Iterable[int]) -> None:
         """These letters are not taken any more."""
         self._busy.difference_update(ids)

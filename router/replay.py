@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from router.audit import Audit
 from router.batch import Batch
 from router.deadletters import PAGE_LETTERS, DeadLetters
-from router.errors import EndOfStream, NotConnected
+from router.errors import EndOfStream, NotConnected, StateError
 from router.gatekeeper import Gatekeeper
 from router.letter import Letter
 from router.letterbox import LetterBox
@@ -116,6 +116,7 @@ class Replayer:
     async def _launch(self, replays: asyncio.TaskGroup) -> int:
         """Send out what may go now; how many letters."""
         launched = 0
+        await self._leave()
         waiting = self._jobs.waiting()
         self._paces = {each.job: self._paces.get(each.job) or Pace(each.rate) for each in waiting if each.rate}
         for each in waiting:
@@ -129,6 +130,12 @@ class Replayer:
                 self._send(letters, replays, through_flow=each.through_flow)
                 launched += len(letters)
         return launched
+
+    async def _leave(self) -> None:
+        try:
+            await self._jobs.leave()
+        except StateError as error:
+            log.error("what was withdrawn from a replay cannot be written down yet: %s", error)
 
     def _send(self, claimed: Sequence[Letter], replays: asyncio.TaskGroup, *, through_flow: bool) -> None:
         groups: defaultdict[tuple[str, str, str, str], list[Letter]] = defaultdict(list)

@@ -28,14 +28,16 @@ _KEPT_SECONDS = 7 * 86_400
 """So long a job that has ended is kept for whoever asks how it ended."""
 _REQUESTED = (
     "replays CROSS JOIN letters USING (id) CROSS JOIN kinds ON kinds.id = kind "
-    "WHERE job = ? AND replays.id NOT IN (SELECT value FROM json_each(?)) ORDER BY replays.id"
+    "WHERE job = ? AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job AND rate = 0) "
+    "AND replays.id NOT IN (SELECT value FROM json_each(?)) ORDER BY replays.id"
 )
+_LEFT = "requested > delivered + again + gone"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How a job stands, in letters: so many were requested, of which so many were delivered, became letters again, or
-    are gone (purged, or taken over by another job)."""
+    are gone (purged, withdrawn, or taken over by another job)."""
 
     requested: int
     delivered: int
@@ -96,9 +98,20 @@ class ReplayJobs:
                 return
 
     async def withdraw(self, job: int) -> None:
-        """What is not on its way yet stays where it is. Cancelled, or failed, some may still be replayed."""
-        while await self._state.write(partial(_withdraw, job=job)):
-            pass
+        """What is not on its way yet stays where it is; the rest is counted as what becomes of it.
+
+        What is on its way, only who holds the state folder can tell: where that is another process, the letters wait
+        until it next calls ``leave``, but none of them goes.
+        """
+        await self._state.write(partial(_withdraw, job=job))
+        if self._state.is_held:
+            await self.leave()
+
+    async def leave(self) -> None:
+        """No withdrawn job waits any more for what is not on its way."""
+        for (job,) in self._state.look_up(f"SELECT id FROM jobs WHERE rate = 0 AND {_LEFT}"):  # noqa: S608 - constants
+            while await self._letters.spare(partial(_leave, job=job)):
+                pass
 
     def find(self, job: int) -> Progress | None:
         """How it stands; None when there is no such job. Takes microseconds."""
@@ -111,9 +124,9 @@ class ReplayJobs:
         return self.find(job) or Progress(0, 0, 0, 0)
 
     def waiting(self) -> list[Waiting]:
-        """The jobs whose letters wait. Takes microseconds."""
-        left = "requested > delivered + again + gone"
-        query = f"SELECT id, rate, through_flow FROM jobs WHERE {left} ORDER BY id"  # noqa: S608 - constants
+        """The jobs whose letters wait, and are to go. Takes microseconds."""
+        goes = f"{_LEFT} AND rate IS NOT 0"
+        query = f"SELECT id, rate, through_flow FROM jobs WHERE {goes} ORDER BY id"  # noqa: S608 - constants
         return [Waiting(job, rate, bool(through_flow)) for job, rate, through_flow in self._state.look_up(query)]
 
     async def claim(self, job: int, limit: int = PAGE_LETTERS, size: int = PAGE_BYTES) -> list[Letter]:
@@ -162,9 +175,15 @@ def _tell_end(
     return write(connection) if is_open else None
 
 
-def _withdraw(connection: sqlite3.Connection, *, job: int) -> int:
+def _withdraw(connection: sqlite3.Connection, *, job: int) -> None:
+    connection.execute("UPDATE jobs SET rate = 0 WHERE id = ?", (job,))  # nothing more of it is to go
+
+
+def _leave(connection: sqlite3.Connection, taken: Collection[int], *, job: int) -> int:
     gone = connection.execute(
-        "DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE job = ? LIMIT ?)", (job, PAGE_LETTERS)
+        "DELETE FROM replays WHERE id IN (SELECT id FROM replays WHERE job = ? "
+        "AND id NOT IN (SELECT value FROM json_each(?)) LIMIT ?)",
+        (job, json.dumps(list(taken)), PAGE_LETTERS),
     ).rowcount
     connection.execute("UPDATE jobs SET gone = gone + ? WHERE id = ?", (gone, job))
     return gone

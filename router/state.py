@@ -161,6 +161,11 @@ class StateDir:
             raise StateError(f"the state folder {folder} is empty: no instance has run with it yet")
         return cls(folder, None)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process is the one that holds the folder."""
+        return self._lock is not None
+
     def positions(self, source: str) -> Positions:
         """What the source of this name remembers."""
         return _SourcePositions(self, source)

@@ -186,6 +186,10 @@ class _Replay:
     async def _result(self, job: int) -> _Replayed:
         if self._stop.is_set():
             await self._jobs.withdraw(job)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAND_SECONDS):
+                    while self._jobs.progress(job).waiting:  # noqa: ASYNC110 - it is another process that tells
+                        await asyncio.sleep(POLL_SECONDS)
         await self._jobs.tell_ends(self._audit)
         return _Replayed(self._jobs.progress(job), self._stop.is_set())
 

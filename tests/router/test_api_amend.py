@@ -139,6 +139,7 @@ async def test_one_that_is_on_its_way_is_left_as_it_is_and_taken_again_when_it_i
         with pytest.raises(OnItsWay):
             await books.store.amend(1, Amendment(b"new"))
         books.store.release([claimed.id])
+        await jobs.leave()
         assert (await books.store.amend(1, Amendment(b"new"))).out_value == b"new"
     finally:
         books.close()

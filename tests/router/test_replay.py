@@ -143,6 +143,27 @@ async def test_what_has_no_place_any_more_says_so(books: Books, changed: dict[st
     assert b"sluiceway_dead_letters_total{" not in books.metrics.page()[0]
 
 
+async def test_of_a_replay_that_is_withdrawn_all_that_is_delivered_is_counted_so(books: Books) -> None:
+    """What is on its way to a sink that is away is neither delivered nor left yet."""
+    await books.store.add_many(letters(100))
+    job, jobs, there = await job_of(books, rate=50.0), ReplayJobs(books.store), sink()
+    there.down = True
+    outlet = books.outlet("sink", there)
+    replayer = Replayer(
+        books.store, {"sink": outlet}, lambda *_: None, {}, letters=books.box, metrics=books.metrics, audit=books.audit
+    )
+    async with running(outlet.run, replayer.run):
+        await until(lambda: outlet.queued_records > 5)
+        await jobs.withdraw(job)
+        on_its_way = jobs.progress(job).waiting
+        assert 5 < on_its_way < 100
+        there.down = False
+        await until(lambda: not jobs.progress(job).waiting)
+    assert len(there.values) == on_its_way
+    assert jobs.progress(job) == Progress(requested=100, delivered=on_its_way, again=0, gone=100 - on_its_way)
+    assert len(await books.letters()) == 100 - on_its_way
+
+
 async def test_a_drain_that_is_stopped_finishes_what_is_on_its_way(books: Books) -> None:
     """Nothing more is sent, and what was sent is settled."""
     await books.store.add_many(letters(50))

@@ -114,6 +114,56 @@ async def test_what_is_withdrawn_stays_where_it_is(jobs: ReplayJobs, store: Dead
     assert store.counts() == {"f": 1200}
 
 
+async def test_what_is_on_its_way_when_a_job_is_withdrawn_is_counted_as_what_becomes_of_it(
+    jobs: ReplayJobs, store: DeadLetters
+) -> None:
+    await store.add_many(letters(1200))
+    job = await job_of(jobs, *range(1, 1201))
+    on_its_way = await claimed(jobs, job, limit=4)
+    await jobs.withdraw(job)
+    assert jobs.progress(job) == Progress(requested=1200, delivered=0, again=0, gone=1196)
+    assert jobs.waiting() == []
+    await store.add_many(letters(1, replaces=1), replayed=on_its_way[:3])
+    store.release(on_its_way)
+    assert await claimed(jobs, job) == []
+    await jobs.leave()
+    assert jobs.progress(job) == Progress(requested=1200, delivered=2, again=1, gone=1197)
+    assert store.counts() == {"f": 1198}
+
+
+async def test_what_a_command_withdraws_beside_the_daemon_does_not_go_and_the_daemon_counts_it(
+    jobs: ReplayJobs, store: DeadLetters, state: StateDir
+) -> None:
+    await store.add_many(letters(3))
+    with StateDir.visit(state.path) as visitor:
+        command = ReplayJobs(DeadLetters(visitor))
+        job = await job_of(command, 1, 2, 3)
+        assert await claimed(jobs, job, limit=1) == [1]
+        await command.withdraw(job)
+        assert await claimed(jobs, job) == []
+        assert command.progress(job).waiting == 3
+        await jobs.leave()
+        assert command.progress(job) == Progress(requested=3, delivered=0, again=0, gone=2)
+        await store.add_many([], replayed=[1])
+        assert command.progress(job) == Progress(requested=3, delivered=1, again=0, gone=2)
+
+
+async def test_what_was_withdrawn_on_its_way_does_not_go_after_a_kill(tmp_path: Path) -> None:
+    with StateDir.open(tmp_path) as state:
+        store = DeadLetters(state)
+        jobs = ReplayJobs(store)
+        await store.add_many(letters(2))
+        job = await job_of(jobs, 1, 2)
+        await claimed(jobs, job)
+        await jobs.withdraw(job)
+        assert jobs.progress(job).waiting == 2
+    with StateDir.open(tmp_path) as state:
+        jobs = ReplayJobs(DeadLetters(state))
+        assert await claimed(jobs, job) == []
+        await jobs.leave()
+        assert jobs.progress(job) == Progress(requested=2, delivered=0, again=0, gone=2)
+
+
 async def test_what_failed_again_waits_for_no_replay(jobs: ReplayJobs, store: DeadLetters) -> None:
     """The new letter is kept until it is asked for itself."""
     await store.add_many(letters(1))
