@@ -138,7 +138,9 @@ def test_what_scales_the_pods_names_them_and_their_group(overlay: str, tmp_path:
     config = of_kind(manifests, "ConfigMap")["data"]["sluiceway.yaml"]
     assert f"${{env:GROUP:-{trigger['consumerGroup']}}}" in config
     assert f"${{env:ORDERS:-{trigger['topic']}}}" in config
-    assert f"${{env:BROKERS:-{trigger['bootstrapServers']}}}" in config
+    broker, colon, port = trigger["bootstrapServers"].partition(f".{pods['metadata']['namespace']}.svc:")
+    assert f"${{env:BROKERS:-{broker}:{port}}}" in config
+    assert colon, "KEDA resolves it in the namespace of its operator"
 
 
 def test_the_operator_gets_the_rules_that_prometheus_gets() -> None:
