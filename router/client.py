@@ -167,7 +167,7 @@ class Client:
         if isinstance(error, http.client.HTTPException | ConnectionResetError):
             return f"{self.url} does not answer as a daemon does; with `http.tls` it is https:// ({error})"
         why = error.strerror or error
-        return f"no daemon answers at {self.url} ({why}); start it with `sluiceway run`, or say where it is: --url"
+        return f"no daemon answers at {self.url} ({why}); say where it is with --url, or start it with `sluiceway run`"
 
     def _refusal(self, status: int, text: str, path: str) -> NotGranted:
         said = _object(text)

@@ -1,8 +1,8 @@
 """Moves dead letters from the state folder to a sink, as JSON.
 
 They are in the store first, so a sink that is away holds nothing up and loses nothing; each goes when the sink has it.
-What the sink refuses stays in the store, and is offered to it once more when the daemon starts again: it never becomes
-a letter about a letter.
+What the sink refuses stays in the store, and is offered to it once more when its settings change or the daemon starts
+again: it never becomes a letter about a letter.
 """
 
 from __future__ import annotations

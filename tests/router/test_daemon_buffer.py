@@ -163,7 +163,9 @@ async def test_a_buffer_in_which_records_wait_is_not_forgotten(
         await Daemon(load([path])).run()
     for command in ("check", "run"):
         ran = sluiceway(command, cwd=tmp_path)
-        hint = f"should have its `buffer` until they are delivered; to give them up, move {file} away"
+        hint = (
+            f"should have its `buffer` until they are delivered; to give them up, stop the daemon and move {file} away"
+        )
         assert (ran.returncode, ran.stderr) == (2, f"{what}; {hint}\nrefused: 1 fault\n")
     memory.sink("vip").down = False
     async with daemon_of(config(tmp_path)):
