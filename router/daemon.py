@@ -27,7 +27,7 @@ from router.gatekeeper import gatekeepers
 from router.history import History
 from router.intake import Intake
 from router.keeper import Keeper
-from router.letterbox import LetterBox, Said
+from router.letterbox import LetterBox
 from router.metrics import Metrics, version
 from router.mover import Mover
 from router.moves import Moves
@@ -176,7 +176,7 @@ class Daemon:
         """
         with StateDir.open(self.configuration.state_dir) as state:
             self.store = DeadLetters(state, _retention(self.configuration))
-            self.letters = LetterBox(self.store, self.metrics, self.masked, self._said)
+            self.letters = LetterBox(self.store, self.metrics, self.masked, lambda: self._shown().said)
             self.audit = Audit(state, lambda: self.configuration.version, self.masked, self.metrics)
             if not await self._load_tables():
                 return True
@@ -206,7 +206,7 @@ class Daemon:
         """
         configuration = self.configuration
         store = DeadLetters(state, _retention(configuration))
-        letters = LetterBox(store, self.metrics, self.masked, self._said)
+        letters = LetterBox(store, self.metrics, self.masked, lambda: self._shown().said)
         workshop = Workshop(state, letters, self.metrics, stop.set)
         sinks = configuration.sinks
         outlets = {name: workshop.outlet(spec, workshop.sink(configuration, name)) for name, spec in sinks.items()}
@@ -253,7 +253,10 @@ class Daemon:
 
     def _made_mover(self, outlets: Mapping[str, Outlet]) -> Mover:
         moves = Moves(self.configuration.dead_letters.routes)
-        return Mover(self.store, moves, outlets, self.assembly.letters_rulesets(), metrics=self.metrics)
+        rulesets = self.assembly.letters_rulesets()
+        return Mover(
+            self.store, moves, outlets, rulesets, metrics=self.metrics, detail=lambda it: self._shown().detail(it)
+        )
 
     async def _start_admin(self, exits: contextlib.AsyncExitStack) -> None:
         http = self.configuration.http
@@ -508,11 +511,11 @@ class Daemon:
         """The text without what any configuration so far took from the environment and from files."""
         return self._secrets.mask(text)
 
-    def _said(self) -> Said:
+    def _shown(self) -> Redaction:
         """What takes out of what sinks say what the contracts that run now mark as sensitive."""
         if not self._redaction.is_of(self.configuration):
             self._redaction = Redaction(self.configuration)
-        return self._redaction.said
+        return self._redaction
 
     def status(self) -> dict[str, object]:
         """Every component's connection and figures, as JSON values."""

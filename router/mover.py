@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from router.batch import Batch
 from router.deadletters import DeadLetters
@@ -20,7 +20,7 @@ from router.errors import EndOfStream, NotConnected
 from router.letter import Letter, to_bytes
 from router.load import Receipt
 from router.metrics import Metrics
-from router.moves import Moves
+from router.moves import NAME, Moves
 from router.outlet import Outlet
 from router.part import Origin, parts_of
 from rules import cel
@@ -32,8 +32,6 @@ from rules.ruleset import Ruleset, SinkFacts, compile_flow
 
 log = logging.getLogger(__name__)
 
-NAME = "dead_letters"
-"""What letters come from, as far as their sink is concerned."""
 FULL_SECONDS = 0.25
 """So long a sink whose queue is full, and whose letters are not to wait for it, is left alone."""
 AGAIN_SECONDS = 60.0
@@ -44,7 +42,8 @@ HEADERS = ("stage", "flow", "reason")
 
 
 class Mover:
-    """Moves the letters of a store. ``run`` is its task; ``rulesets`` say how letters go out, by sink."""
+    """Moves the letters of a store. ``run`` is its task; ``rulesets`` say how letters go out, by sink;
+    ``detail``, what may be shown of why one did not."""
 
     def __init__(
         self,
@@ -54,8 +53,10 @@ class Mover:
         rulesets: Mapping[str, Ruleset],
         *,
         metrics: Metrics,
+        detail: Callable[[Letter], str],
     ) -> None:
         self._store = store
+        self._detail = detail
         self._moves = moves
         self._outlets = outlets
         self._rulesets = rulesets
@@ -158,7 +159,7 @@ class Mover:
             id_, letter = next(iter(stuck.items()))
             log.error(
                 "%d dead letter(s) stay in the state folder, since sink %s does not take them, such as %d: %s: %s",
-                *(len(stuck), sink, id_, letter.reason, letter.detail),
+                *(len(stuck), sink, id_, letter.reason, self._detail(letter)),
             )
 
 

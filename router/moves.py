@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+NAME = "dead_letters"
+"""What letters come from, as far as their sink is concerned."""
+
 
 class Moves(Struct, frozen=True):
     """Flows, and the sinks that their letters are moved to; None is every flow.

@@ -22,6 +22,7 @@ from router.fate import Fate, Loss
 from router.hidden_texts import hidden_texts, texts_in, within, without, without_words
 from router.letter import Letter, as_json, batch_of, plain
 from router.letter_filter import BadChoice
+from router.moves import NAME as MOVED
 from router.pace import SLICE_SECONDS
 from router.part import Part
 from router.sampling import End, Sampled
@@ -86,6 +87,9 @@ class Redaction:
         """What exactly went wrong with a letter, as far as it may be shown: what a sink said of a delivery may name
         what is sensitive."""
         flow = self._flows.get(letter.flow)
+        if flow is None and letter.flow == MOVED:  # what became of a letter that was to be moved to a sink
+            is_hidden = self.hides_in(_flow_within(letter.value))
+            return without_words(letter.value, letter.detail) if is_hidden else letter.detail
         if flow is None:
             return MASK if letter.detail else ""
         known = self._of(flow)
@@ -101,7 +105,7 @@ class Redaction:
         of them."""
         hidden, begun, every = set[str](), time.monotonic(), "\n".join(said)
         for part, position in records if every else ():
-            if not self.hides_in(part.origin.flow):
+            if not self.hides_in(_flow_of(part, position)):
                 continue
             letter = part.letter(position, sink=sink, reason="", detail="", attempts=1)
             flow = self._flows.get(letter.flow)
@@ -238,6 +242,16 @@ def format_of(letter: Letter, configuration: Configuration) -> Format:
     flows = (flow for flow in configuration.flows if flow.name == letter.flow)
     names = [letter.source, *(name for flow in flows for name, _ in flow.sources)]
     return next((sources[name].decode for name in names if name in sources), JsonFormat())
+
+
+def _flow_of(part: Part, position: int) -> str:
+    """The flow of a record on its way to a sink; of a dead letter that is moved there, that of the letter."""
+    origin = part.origin
+    return _flow_within(origin.batch.values[part.indices[position]]) if origin.flow == MOVED else origin.flow
+
+
+def _flow_within(letter: bytes) -> str:
+    return str(json.loads(letter)["flow"])
 
 
 def _without_original(shown: Json) -> Json:

@@ -263,3 +263,35 @@ async def test_a_dead_letter_shows_nothing_of_the_other_records_of_its_request(t
         for letter in letters:
             assert letter["detail"].count("***") >= len(records)
             assert "secret.example" not in json.dumps(letter)
+
+
+@pytest.mark.parametrize("is_sensitive", [True, False])
+async def test_a_sink_that_dead_letters_are_moved_to_shows_nothing_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_sensitive: bool
+) -> None:
+    """And all that it says, where nothing in them is sensitive."""
+    failing = [True]
+
+    def fail(batch: Batch) -> None:
+        if failing:
+            failing.clear()
+            raise Unavailable(f"the sink is away: {batch.values[0].decode()}")
+        raise WriteError({0: f"the sink refuses {batch.values[0].decode()}"}, retryable=False)
+
+    memory.sink("out").on_write = refuse
+    memory.sink("lost").on_write = fail
+    memory.source("orders").push(memory.records(RECORD))
+    path = project(tmp_path, "type: memory, channel: out}, lost: {type: memory, channel: lost")
+    path.write_text(path.read_text() + "dead_letters: {to: lost}\n")
+    if not is_sensitive:
+        (tmp_path / "orders.yaml").write_text("flow: orders\nfrom: [orders]\nrules: [{to: out}]\n")
+    async with client_of(path):
+        async with asyncio.timeout(10):
+            while "stay in the state folder" not in caplog.text:
+                await asyncio.sleep(0.01)
+    if is_sensitive:
+        assert "secret.example" not in caplog.text
+        assert "Quill" not in caplog.text
+    else:
+        assert caplog.text.count(SECRET) > 1
+        assert "the sink is away" in caplog.text
