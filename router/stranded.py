@@ -22,7 +22,8 @@ def stranded(configuration: Configuration) -> list[Fault]:
         if records and (spec is None or spec.buffer is None):
             gone = "is not among `sinks`" if spec is None else "has no `buffer`"
             what = f"{records} record(s) wait in the disk buffer of `{sink}`, which {gone} any more"
-            hint = f"should have its `buffer` until they are delivered; to give them up, stop the daemon and move {file} away"
+            how = f"to give them up, stop the daemon and move {file} away"
+            hint = f"should have its `buffer` until they are delivered; {how}"
             place = Place(str(configuration.files[0])) if spec is None else spec.place
             faults.append(Fault(place, what, hint))
     return faults
