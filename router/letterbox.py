@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
@@ -10,6 +11,8 @@ from router.keeper import count_expired
 from router.letter import Letter
 from router.metrics import Metrics
 from router.part import Part
+
+log = logging.getLogger(__name__)
 
 Said = Callable[[Sequence[str], str, Iterable[tuple[Part, int]]], Awaitable[Sequence[str]]]
 """What may be shown of texts that a sink, of this name, gave of a write of these records: each a part, and an index
@@ -40,8 +43,13 @@ class LetterBox:
         self._metrics = metrics
 
     async def said(self, texts: Sequence[str], sink: str, records: Iterable[tuple[Part, int]]) -> Sequence[str]:
-        """What may be logged and shown of texts that a sink gave of a write of these records."""
-        return await self._said()(texts, sink, records)
+        """What may be logged and shown of texts that a sink gave of a write of these records; nothing of them where
+        that cannot be found out: no record depends on it."""
+        try:
+            return await self._said()(texts, sink, records)
+        except Exception as error:  # noqa: BLE001 - who fails here would keep the outlet from trying again
+            log.error("sink %s: what it said cannot be shown: %s", sink, type(error).__name__)
+            return ["what it said cannot be shown"] * len(texts)
 
     async def put(self, letters: Sequence[Letter], *, replayed: Collection[int] = ()) -> None:
         """Keep these, in the place of those whose replay has ended; they are durable when it returns.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from rulesets import lines_of
 from connectors.memory import MemorySink, refuse
 from router.batch import Batch, Lease
 from router.errors import EndOfStream, NotConnected, Unavailable, WriteError
+from router.letterbox import LetterBox
 from router.outlet import Outlet, Policy
 from router.testing import Books, part, part_of, running, until
 
@@ -151,6 +152,27 @@ async def test_an_outage_uses_up_no_attempts(books: Books) -> None:
         await receipt
     assert sink.values == [b"1"]
     assert await books.letters() == []
+
+
+async def test_who_cannot_find_out_what_may_be_shown_holds_nothing_up(books: Books) -> None:
+    """What a sink said is then not shown at all, and the write is tried again all the same."""
+
+    async def fail(*_: object) -> Sequence[str]:
+        raise LookupError("s3cret")
+
+    sink, failures = new_sink(), iter([NotConnected("s3cret"), Unavailable("s3cret")])
+
+    def fail_twice(_batch: Batch) -> None:
+        for failure in failures:
+            raise failure
+
+    sink.on_write = fail_twice
+    box = LetterBox(books.store, books.metrics, said=lambda: fail)
+    outlet = Outlet("sink", sink, Policy(backoff=0.001), letters=box, metrics=books.metrics)
+    async with running(outlet.run):
+        await (await outlet.put(part(b"a")))
+        assert "s3cret" not in outlet.error
+    assert sink.values == [b"a"]
 
 
 async def test_a_refused_record_alone_is_dead_lettered_whole(books: Books) -> None:
