@@ -494,6 +494,7 @@ class Outlet:
         for index, detail in reasons.items():
             part, position = load.part_of(index)
             letter = part.letter(position, sink=self.name, reason=reason, detail=detail, attempts=max(1, attempts))
+            part.lost(position, self.name, reason, detail)
             (letters if part.origin.held is None else part.origin.held).append(letter)
         await self._letters.put(letters)
 

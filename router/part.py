@@ -78,11 +78,9 @@ class Part(Struct, frozen=True, eq=False):
 
     def letter(self, index: int, *, sink: str, reason: str, detail: str, attempts: int) -> Letter:
         """The dead letter of a delivery that could not be made: what came, and what should have gone out."""
-        out, fate, came = self.batch, self.origin.fate, self.indices[index]
-        if fate is not None and came in fate.sampled:
-            fate.lose(came, sink, index - bisect_left(self.indices, came), Loss(reason, detail))
+        out = self.batch
         return self.origin._letter(  # noqa: SLF001 - a part of the same thing
-            came,
+            self.indices[index],
             "sink",
             self.rules[index],
             reason,
@@ -94,6 +92,12 @@ class Part(Struct, frozen=True, eq=False):
             out_headers=out.headers[index] if out.headers is not None else None,
             out_settings={name: column[index] for name, column in out.settings.items()},
         )
+
+    def lost(self, index: int, sink: str, reason: str, detail: str) -> None:
+        """The delivery has become a dead letter: whoever sampled the record is told."""
+        fate, came = self.origin.fate, self.indices[index]
+        if fate is not None and came in fate.sampled:
+            fate.lose(came, sink, index - bisect_left(self.indices, came), Loss(reason, detail))
 
     def freed(self) -> Part | None:
         """The part without leases, for whoever answers for it from now on; without the records, too, whose lease is

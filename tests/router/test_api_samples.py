@@ -13,6 +13,7 @@ from api_daemons import ORDERS, SECRET, Client, client_of, project
 
 from connectors import memory
 from router import Batch
+from router.errors import NotConnected, Unavailable
 
 OPEN = ORDERS.replace("contract: {sensitive: [event.user.email]}\n", "")
 """The same flow, in which nothing is sensitive."""
@@ -76,6 +77,23 @@ async def test_what_a_sink_said_of_a_record_is_told_without_what_is_sensitive(tm
         found = await sample(client, to="keyed")
         assert found["ends"][0]["detail"] == "no *** here"
         assert SECRET not in json.dumps(found)
+
+
+async def test_a_delivery_that_took_a_second_try_is_delivered_though_what_the_sink_said_was_masked(
+    tmp_path: Path,
+) -> None:
+    failures = iter([NotConnected(f"lost {SECRET}"), Unavailable(f"busy with {SECRET}")])
+
+    def fail_at_first(_batch: Batch) -> None:
+        for failure in failures:
+            raise failure
+
+    memory.sink("keyed").on_write = fail_at_first
+    async with client_of(project(tmp_path)) as client:
+        await sample(client, to="keyed")
+        samples = (await client.get("/api/flows/orders/samples", to="keyed"))["samples"]
+        assert {end["became"] for found in samples for end in found["ends"]} <= {"delivered", "under_way"}
+    assert next(failures, None) is None
 
 
 async def test_of_a_flow_with_sensitive_fields_no_value_of_them_is_told(tmp_path: Path) -> None:

@@ -75,11 +75,13 @@ def test_a_delivery_that_became_a_dead_letter_is_told_by_record_and_sink_and_oth
     assert fate is not None
     parts = dict(parts_of(decisions, Origin(batch, flow="f", source="orders", version="v", fate=fate)))
     for place in range(3):
-        parts["vip"].letter(place, sink="vip", reason="refused", detail=f"no {place}", attempts=1)
+        parts["vip"].lost(place, "vip", "refused", f"no {place}")
     [sampled] = samples.sample("f")
     assert sampled.losses() == [Loss("refused", f"no {sampled.index}"), None]
     assert len(fate.losses) == 1
-    parts["all"].letter(sampled.index, sink="all", reason="refused", detail="x" * (LONGEST_DETAIL + 1), attempts=1)
+    parts["all"].letter(sampled.index, sink="all", reason="", detail="", attempts=1)  # as it would be, if it were one
+    assert sampled.losses()[1] is None
+    parts["all"].lost(sampled.index, "all", "refused", "x" * (LONGEST_DETAIL + 1))
     assert sampled.losses()[1] == Loss("refused", "")
 
 
@@ -91,7 +93,7 @@ def test_of_deliveries_of_one_record_to_one_sink_that_one_is_told_that_was_lost(
     decisions = twice.route(batch, "orders")
     fate = samples.of("f").look(batch, decisions, "orders", twice)
     [(_, part)] = parts_of(decisions, Origin(batch, flow="f", source="orders", version="v", fate=fate))
-    part.letter(1, sink="all", reason="refused", detail="", attempts=1)
+    part.lost(1, "all", "refused", "")
     assert samples.sample("f")[0].losses() == [None, Loss("refused", "")]
 
 
