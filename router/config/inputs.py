@@ -30,7 +30,7 @@ class TextFile(Struct, frozen=True):
     of: Path
 
 
-def see_that_it_ends(file: Path) -> None:
+def _see_that_it_ends(file: Path) -> None:
     """Raises OSError for a pipe, a socket or a device: to read one may take forever."""
     mode = file.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder, reading says what it is
@@ -61,7 +61,7 @@ class Inputs:
         daemon's own files, whoever names them may have reasons."""
         self.note(file)
         if kind != "main":
-            see_that_it_ends(file)
+            _see_that_it_ends(file)
         return file.read_bytes()
 
     def read_text(self, file: Path, kind: FileKind, of: Path | None = None) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from router.config.inputs import Inputs, see_that_it_ends
+from router.config.inputs import Inputs
 from router.config.secrets import Secrets
 from rules.document import Document, Node
 from rules.faults import Fault
@@ -215,7 +215,6 @@ class _Filler(Struct):
     def _file(self, node: Node, found: re.Match[str], path: Path) -> str | None:
         self.inputs.note(path)
         try:
-            see_that_it_ends(path)
             with path.open("rb") as file:
                 data = file.read(_LARGEST + 1)
             if len(data) > _LARGEST:
