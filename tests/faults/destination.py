@@ -93,6 +93,11 @@ class Destination:
 
     async def _shut(self) -> None:
         if self._server is not None:
+            # What is accepted while a server of Python 3.11 is closed is left open: nothing is, when it is.
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             self._server.close()
             self._server = None
         handlers = list(self._handlers)
