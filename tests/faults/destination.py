@@ -93,11 +93,12 @@ class Destination:
 
     async def _shut(self) -> None:
         if self._server is not None:
-            # What is accepted while a server of Python 3.11 is closed is left open: nothing is, when it is.
+            # What is being accepted while a server of Python 3.11 is closed is left open, and told of by the collector:
+            # no more is accepted, and what was becomes a handler in some turns of the loop.
             for listening in self._server.sockets:
                 self._loop.remove_reader(listening.fileno())
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(20):
+                await asyncio.sleep(0)
             self._server.close()
             self._server = None
         handlers = list(self._handlers)
