@@ -158,7 +158,7 @@ class Redaction:
             told = _end(end, known) | {"became": self._became(end, loss, sampled.fate)}
             if loss is not None:
                 is_hidden = bool(known.sensitive) and texts is None
-                detail = loss.detail and (MASK if is_hidden else without(texts or (), loss.detail))
+                detail = MASK if is_hidden and loss.detail else without(within(texts or (), loss.detail), loss.detail)
                 told |= {"reason": loss.reason, "detail": detail or None}
             yield told
 
