@@ -11,8 +11,8 @@ MAKERS = (
     connector_docs.main,
     format_docs.PART.main,
     function_docs.PART.main,
-    dashboard.main,
-    prometheus_rule.main,
+    dashboard.MADE.main,
+    prometheus_rule.MADE.main,
     api_docs.PART.main,
 )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.dashboard_panels import ROWS, Panel
 from scripts.environment import ROOT
+from scripts.made_file import MadeFile
 
 FILE = ROOT / "deploy" / "grafana" / "sluiceway.json"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -135,18 +136,8 @@ def _about(panel: Panel) -> str:
     return " ".join([panel.about, *(f"Nothing is shown while {reason}." for reason in reasons)]).strip()
 
 
-def main(arguments: list[str]) -> None:
-    """Write the file, or with ``--check`` see that there is nothing to write."""
-    if arguments not in ([], ["--check"]):
-        sys.exit("usage: python -m scripts.dashboard [--check]")
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == text():
-        return
-    shown = FILE.relative_to(ROOT)
-    if arguments:
-        sys.exit(f"{shown}: not what scripts/dashboard_panels.py says; run `make docs`")
-    FILE.write_text(text(), encoding="utf-8")
-    print(shown)
+MADE = MadeFile(FILE, text, "dashboard", "scripts/dashboard_panels.py")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    MADE.main(sys.argv[1:])

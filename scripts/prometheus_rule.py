@@ -9,6 +9,7 @@ import sys
 import textwrap
 
 from scripts.environment import ROOT
+from scripts.made_file import MadeFile
 
 RULES = ROOT / "deploy" / "prometheus" / "sluiceway.rules.yaml"
 FILE = ROOT / "deploy" / "kubernetes" / "components" / "alerts" / "prometheusrule.yaml"
@@ -28,18 +29,8 @@ def text() -> str:
     return HEAD + textwrap.indent(rules[rules.index("groups:\n") :], "  ")
 
 
-def main(arguments: list[str]) -> None:
-    """Write the file, or with ``--check`` see that there is nothing to write."""
-    if arguments not in ([], ["--check"]):
-        sys.exit("usage: python -m scripts.prometheus_rule [--check]")
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == text():
-        return
-    shown = FILE.relative_to(ROOT)
-    if arguments:
-        sys.exit(f"{shown}: not what {RULES.relative_to(ROOT)} says; run `make docs`")
-    FILE.write_text(text(), encoding="utf-8")
-    print(shown)
+MADE = MadeFile(FILE, text, "prometheus_rule", str(RULES.relative_to(ROOT)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    MADE.main(sys.argv[1:])
