@@ -267,15 +267,20 @@ async def test_what_somebody_else_wrote_meanwhile_is_not_lost(open_console: Open
         await expect(await text_of(console)).to_contain_text("int(event.quantity) > 0")
 
 
+async def mend_beside_another(console: Console, daemon: Daemon, path: Path) -> None:
+    """Mend the text, while somebody else has changed the file, which runs."""
+    await mend(console)
+    path.write_text(RULES.replace("agreed with sales", "agreed with sales and legal"))
+    await daemon.reload("a test")
+    await expect(console.get("alert", "Changed on disk")).to_be_visible()
+
+
 async def test_what_is_written_over_somebody_elses_text_is_told_against_it(
     open_console: OpenConsole, tmp_path: Path
 ) -> None:
     path = tmp_path / "rules" / "shop.yaml"
     async with at_work(open_console, tmp_path, "#/try/shop") as (daemon, console):
-        await mend(console)
-        path.write_text(RULES.replace("agreed with sales", "agreed with sales and legal"))
-        await daemon.reload("a test")
-        await expect(console.get("alert", "Changed on disk")).to_be_visible()
+        await mend_beside_another(console, daemon, path)
         await console.page.keyboard.press("Control+s")
         question = console.get("dialog", "Apply")
         await expect(question.get_by_role("button", name="Write")).to_have_count(0)
@@ -297,10 +302,7 @@ async def test_what_is_written_over_somebody_elses_text_is_told_against_it(
 async def test_what_somebody_else_wrote_is_shown_once_it_runs(open_console: OpenConsole, tmp_path: Path) -> None:
     path = tmp_path / "rules" / "shop.yaml"
     async with at_work(open_console, tmp_path, "#/try/shop") as (daemon, console):
-        await mend(console)
-        path.write_text(RULES.replace("agreed with sales", "agreed with sales and legal"))
-        await daemon.reload("a test")
-        await expect(console.get("alert", "Changed on disk")).to_be_visible()
+        await mend_beside_another(console, daemon, path)
 
 
 async def test_a_file_that_cannot_be_written_says_why(open_console: OpenConsole, tmp_path: Path) -> None:
